@@ -1,0 +1,58 @@
+# Needs python3 (3.11 or newer) and git; everything else comes from PyPI into .venv.
+.DEFAULT_GOAL := help
+.PHONY: up down reset status logs demo test check help
+
+# uv: the one on the PATH, else our own in .uv.
+UV := $(shell command -v uv 2>/dev/null)
+ifeq ($(UV),)
+UV := .uv/bin/uv
+UV_NEEDED := .uv/bin/uv
+endif
+
+PYTHON ?= python3
+RUN := .venv/bin/
+SYNCED := .venv/.synced
+PROJECTS := $(wildcard pyproject.toml uv.lock libs/*/pyproject.toml services/*/pyproject.toml deploy/local/pyproject.toml)
+
+up: $(SYNCED) ## Start the whole stack in the background; PORT=… chooses the gateway's port
+	@$(RUN)penguinmails up
+
+down: $(SYNCED) ## Stop the stack and keep its data
+	@$(RUN)penguinmails down
+
+reset: $(SYNCED) ## Stop the stack and erase its data
+	@$(RUN)penguinmails reset
+
+status: $(SYNCED) ## Show every process of the stack
+	@$(RUN)penguinmails status
+
+logs: $(SYNCED) ## Follow the logs; SERVICE=… for one process
+	@$(RUN)penguinmails logs $(SERVICE) --follow
+
+demo: up ## Play the story of two tenants and an attempt to cross the border
+	@$(RUN)penguinmails demo
+
+test: $(SYNCED) ## Run all tests on a stack of their own; ARGS=… goes to pytest
+	@$(RUN)pytest $(ARGS)
+
+check: $(SYNCED) ## Format, lint, types, import rules
+	@$(RUN)ruff format --check .
+	@$(RUN)ruff check .
+	@$(RUN)pyright
+	@$(RUN)lint-imports
+
+help: ## List these commands
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+
+$(SYNCED): $(PROJECTS) $(UV_NEEDED)
+	@$(UV) sync --frozen
+	@touch $(SYNCED)
+
+.uv/bin/uv:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+		{ echo "PenguinMails needs Python 3.11 or newer; PYTHON=… names one."; exit 1; }
+	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
+		{ echo "This Python cannot make virtual environments. On Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	@$(PYTHON) -m venv .uv
+	@echo '*' > .uv/.gitignore
+	@.uv/bin/python -m pip install --quiet --disable-pip-version-check uv

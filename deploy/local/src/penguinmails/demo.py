@@ -1,0 +1,194 @@
+"""The story of the demo, told over HTTP through the gateway, and the ways in that `up` prints."""
+
+import json
+import shlex
+import time
+from typing import Any, cast
+from uuid import uuid4
+
+import httpx
+from rich.markup import escape
+from rich.table import Table
+
+from penguinmails import files, trace
+from penguinmails.display import console, plain
+from penguinmails.stack import Stack
+
+Json = dict[str, Any]
+
+PATIENCE = 10.0
+COLUMNS = ("occurred_at", "action", "flags", "severity", "actor", "target", "trace_id")
+
+
+class DemoFailed(Exception):
+    """The platform answered otherwise than the story tells."""
+
+
+class Client:
+    """One tenant's owner."""
+
+    def __init__(self, gateway: str, token: str = "") -> None:
+        headers = {"authorization": f"Bearer {token}"} if token else {}
+        self.http = httpx.Client(base_url=f"{gateway}/api/v1", headers=headers, timeout=20, trust_env=False)
+
+    def call(self, method: str, path: str, body: Json | None = None, expect: int = 200) -> httpx.Response:
+        answer = self.http.request(method, path, json=body)
+        if answer.status_code != expect:
+            told = answer.text[:500]
+            raise DemoFailed(f"{method} {path}: {answer.status_code} instead of {expect}: {told}")
+        return answer
+
+
+def sign_up(gateway: str, company: str, plan: str = "enterprise") -> Json:
+    mark = uuid4().hex[:8]
+    body = {
+        "company_name": f"{company} {mark}",
+        "owner_email": f"owner+{mark}@{company.lower()}.example",
+        "owner_name": f"{company} Owner",
+        "plan": plan,
+    }
+    return Client(gateway).call("POST", "/tenants", body, expect=201).json()
+
+
+def show_ways_in(stack: Stack) -> None:
+    """A table of addresses, a token, and three lines to paste."""
+    gateway = stack.config.url("gateway")
+    try:
+        login = _demo_login(stack, gateway)
+    except (DemoFailed, httpx.HTTPError) as problem:
+        console.print(f"\n[yellow]No demo tenant: {escape(str(problem))}[/]")
+        return
+    files.write_atomically(stack.home.demo_token, login["access_token"], mode=0o600)
+    console.print(_addresses(stack, gateway))
+    console.print(
+        "[bold]Token of the demo tenant's owner[/] (15 minutes; `penguinmails up` prints a new one)"
+    )
+    plain(login["access_token"])
+    console.print("\n[bold]Try it[/]")
+    for line in _curl_lines(stack, gateway, login):
+        plain(line)
+
+
+def _demo_login(stack: Stack, gateway: str) -> Json:
+    """The remembered demo tenant with a fresh token, or a new one."""
+    remembered = stack.home.demo_login
+    login: Json = json.loads(remembered.read_text()) if remembered.exists() else {}
+    fresh = _refreshed(gateway, login) if login.get("refresh_token") else None
+    login = {**login, **fresh} if fresh else sign_up(gateway, "Penguins")
+    files.write_atomically(remembered, json.dumps(login), mode=0o600)
+    return login
+
+
+def _refreshed(gateway: str, login: Json) -> Json | None:
+    answer = Client(gateway).http.post("/auth/refresh", json={"refresh_token": login["refresh_token"]})
+    return answer.json() if answer.status_code == 200 else None
+
+
+def _addresses(stack: Stack, gateway: str) -> Table:
+    table = Table(box=None, show_header=False, pad_edge=False, title_justify="left")
+    rows = {
+        "API": f"{gateway}/api/v1",
+        "reference": f"{gateway}/docs",
+        "OpenAPI": f"{gateway}/openapi.json",
+        "mails": f"{stack.home.mail} (penguinmails mail list)",
+        "logs": f"{stack.home.logs} (penguinmails logs -f)",
+        "all the rest": "penguinmails env --json",
+    }
+    table.add_row("", "")
+    for name, value in rows.items():
+        table.add_row(f"[bold]{name}[/]", escape(value))
+    table.add_row("", "")
+    return table
+
+
+def _curl_lines(stack: Stack, gateway: str, login: Json) -> list[str]:
+    token = f'-H "Authorization: Bearer $(cat {shlex.quote(str(stack.home.demo_token))})"'
+    campaign = {"workspace_id": login["default_workspace_id"], "name": "Spring", "subject": "Hello"}
+    body = shlex.quote(json.dumps(campaign))
+    return [
+        f"curl -s {token} {gateway}/api/v1/auth/me",
+        f"curl -s {token} -H 'Content-Type: application/json' -d {body} {gateway}/api/v1/campaigns",
+        f"curl -s {token} {gateway}/api/v1/tenants/{login['tenant_id']}/settings",
+    ]
+
+
+def play(stack: Stack) -> None:
+    """Raises DemoFailed when the platform does not keep to the story."""
+    gateway = stack.config.url("gateway")
+    first, second = (_provision(gateway, company) for company in ("Adelie", "Gentoo"))
+    victim, attacker = (Client(gateway, tenant["access_token"]) for tenant in (first, second))
+    campaign = _work(victim)
+    attempt = _attack(attacker, first["tenant_id"], campaign)
+    _show_findings(attacker, victim)
+    _show_trace(stack, attempt)
+
+
+def _provision(gateway: str, company: str) -> Json:
+    began = time.monotonic()
+    tenant = sign_up(gateway, company, plan="professional")
+    taken = (time.monotonic() - began) * 1000
+    console.print(f"[green]✓[/] {company} signed up in {taken:.0f} ms: {tenant['tenant_id']}")
+    return tenant
+
+
+def _work(client: Client) -> str:
+    me = client.call("GET", "/auth/me").json()
+    console.print(f"[green]✓[/] the token works at once: {me['email']}, {me['role']}")
+    workspace = client.call("POST", "/workspaces", {"name": "Colony"}, expect=201).json()["workspace_id"]
+    campaign = {"workspace_id": workspace, "name": "Spring", "subject": "Fish are back"}
+    campaign_id: str = client.call("POST", "/campaigns", campaign, expect=201).json()["campaign_id"]
+    contact = {"workspace_id": workspace, "email": "reader@example.com"}
+    client.call("POST", "/contacts", contact, expect=201)
+    console.print(f"[green]✓[/] a workspace, a contact, and {campaign_id}")
+    return campaign_id
+
+
+def _attack(client: Client, victim: str, campaign: str) -> httpx.Response:
+    console.print("[bold]Gentoo now tries to look at Adelie.[/]")
+    attempt = client.call("GET", f"/campaigns/{campaign}", expect=404)
+    console.print("[green]✓[/] its campaign: 404, as if it had never existed")
+    client.call("GET", f"/tenants/{victim}/settings", expect=403)
+    console.print("[green]✓[/] its settings by name: 403")
+    return attempt
+
+
+def _show_findings(attacker: Client, victim: Client) -> None:
+    for title, client in (("What Gentoo's own log says", attacker), ("What Adelie learns", victim)):
+        events = _await_flagged(client)
+        table = Table(*COLUMNS, title=title, title_justify="left")
+        for event in events:
+            table.add_row(*(_cell(event.get(column)) for column in COLUMNS))
+        console.print(table)
+
+
+def _await_flagged(client: Client, wanted: int = 2) -> list[Json]:
+    deadline = time.monotonic() + PATIENCE
+    while True:
+        answer = client.call("GET", "/audit/events?flag=cross_tenant_attempt")
+        events: list[Json] = answer.json()["data"]
+        if len(events) >= wanted:
+            return events
+        if time.monotonic() > deadline:
+            raise DemoFailed(f"{len(events)} of {wanted} attempts in the audit log after {PATIENCE:.0f} s")
+        time.sleep(0.1)
+
+
+def _cell(value: Any) -> str:
+    match value:
+        case None:
+            return "–"
+        case list():
+            return ", ".join(map(str, cast("list[Any]", value)))
+        case dict():
+            return "\n".join(f"{key}: {inner}" for key, inner in cast("Json", value).items() if inner)
+        case _:
+            return escape(str(value))
+
+
+def _show_trace(stack: Stack, attempt: httpx.Response) -> None:
+    trace_id = attempt.headers["x-trace-id"]
+    spans = trace.find(stack.home.traces, trace_id, patience=5.0)
+    console.print(f"\n[bold]The attempt from gateway to audit[/] (penguinmails trace {trace_id})")
+    if not spans:
+        raise DemoFailed(f"no spans of trace {trace_id} were collected")
+    console.print(trace.tree(spans))

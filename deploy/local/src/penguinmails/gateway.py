@@ -1,0 +1,38 @@
+"""Filling in `deploy/gateway/envoy.yaml`, the one Envoy configuration of every deployment."""
+
+from collections.abc import Mapping
+from string import Template
+
+from penguinmails import files
+from penguinmails.config import LOOPBACK, PLATFORM_AUDIENCE, TOKEN_AUDIENCE, Config
+from penguinmails.credentials import SERVICES
+from penguinmails.home import REPOSITORY
+
+TEMPLATE = REPOSITORY / "deploy" / "gateway" / "envoy.yaml"
+
+
+def render(settings: Mapping[str, str]) -> str:
+    """Raises KeyError for a placeholder without a value."""
+    return Template(TEMPLATE.read_text()).substitute(settings)
+
+
+def local_settings(config: Config) -> dict[str, str]:
+    ports = config.ports
+    backends = {**{service: ports[service] for service in SERVICES}, "collector": ports["collector"]}
+    return {
+        "GATEWAY_ADDRESS": LOOPBACK,
+        "GATEWAY_PORT": str(ports["gateway"]),
+        "ADMIN_ADDRESS": LOOPBACK,
+        "ADMIN_PORT": str(ports["gateway_admin"]),
+        "TOKEN_ISSUER": config.url("gateway"),
+        "TOKEN_AUDIENCE": TOKEN_AUDIENCE,
+        "PLATFORM_AUDIENCE": PLATFORM_AUDIENCE,
+        "TRUSTED_PROXIES": "0",
+        "TRACE_SAMPLING": "100",
+        **{f"{name.upper()}_HOST": LOOPBACK for name in backends},
+        **{f"{name.upper()}_PORT": str(port) for name, port in backends.items()},
+    }
+
+
+def write(config: Config) -> None:
+    files.write_atomically(config.home.gateway_config, render(local_settings(config)))

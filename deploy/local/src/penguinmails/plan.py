@@ -1,0 +1,121 @@
+"""Every process of the local stack, in one table."""
+
+import secrets
+import signal
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from penguinmails import binaries, postgres, probes
+from penguinmails.config import LOOPBACK, Config
+from penguinmails.credentials import SERVICES
+from penguinmails.probes import Probe
+
+INFRASTRUCTURE = ("postgres", "kafka", "collector", "mail", "stripe")
+
+
+def _nothing() -> None:
+    return None
+
+
+@dataclass(frozen=True)
+class Unit:
+    name: str
+    command: Callable[[], list[str]]
+    probe: Probe | None = None
+    """None for a task: it is done when it has ended with status 0."""
+    environment: dict[str, str] = field(default_factory=dict[str, str])
+    after: tuple[str, ...] = ()
+    stop_signal: signal.Signals = signal.SIGTERM
+    death_signal: signal.Signals = signal.SIGKILL
+    """Sent by the kernel when the supervisor dies."""
+    prepare: Callable[[], None] = _nothing
+
+
+def of(config: Config) -> list[Unit]:
+    return [*_infrastructure(config), _migrations(config), *_services(config), _gateway(config)]
+
+
+def _infrastructure(config: Config) -> list[Unit]:
+    return [_postgres(config), _kafka(config), _collector(config), _mail(config), _stripe(config)]
+
+
+def _python(*arguments: str) -> Callable[[], list[str]]:
+    return lambda: [sys.executable, "-m", *arguments]
+
+
+def _postgres(config: Config) -> Unit:
+    data = config.home.postgres_data
+    return Unit(
+        "postgres",
+        lambda: postgres.command(data, config.ports["postgres"]),
+        probes.postgres_ready(data),
+        stop_signal=signal.SIGINT,
+        death_signal=signal.SIGINT,
+        prepare=lambda: postgres.clear_stale_pid_file(data),
+    )
+
+
+def _kafka(config: Config) -> Unit:
+    """The log is in memory, so each start is a new cluster and says so by its id."""
+    address = f"tcp://{config.kafka}"
+
+    def command() -> list[str]:
+        cluster = f"--cluster-id=pm-{secrets.token_hex(8)}"
+        listener = [f"--listener-url={address}", f"--advertised-listener-url={address}"]
+        return [str(binaries.kafka()), cluster, *listener, "--storage-engine=memory://tansu/"]
+
+    return Unit("kafka", command, probes.accepts(config.ports["kafka"]))
+
+
+def _collector(config: Config) -> Unit:
+    port, folder = config.ports["collector"], str(config.home.telemetry)
+    run = _python("penguinmails.collector", "--port", str(port), "--folder", folder)
+    return Unit("collector", run, probes.answers(port, "/health/ready"))
+
+
+def _mail(config: Config) -> Unit:
+    port, maildir = config.ports["mail"], str(config.home.mail)
+    run = _python("penguinmails.mailcatcher", "--port", str(port), "--maildir", maildir)
+    return Unit("mail", run, probes.accepts(port))
+
+
+def _stripe(config: Config) -> Unit:
+    port, folder = str(config.ports["stripe"]), str(config.home.stripe)
+    run = _python("penguinmails.confine", folder, "localstripe", "--port", port)
+    return Unit("stripe", run, probes.accepts(config.ports["stripe"]))
+
+
+def _migrations(config: Config) -> Unit:
+    run = _python("penguinmails.migrations", str(config.home.root))
+    return Unit("migrations", run, after=("postgres",))
+
+
+def _services(config: Config) -> list[Unit]:
+    return [
+        Unit(
+            service,
+            _python(service, "run"),
+            probes.answers(config.ports[service], "/health/ready"),
+            config.service_environment(service),
+            after=("migrations", *INFRASTRUCTURE),
+        )
+        for service in SERVICES
+    ]
+
+
+def _gateway(config: Config) -> Unit:
+    def command() -> list[str]:
+        paths = ["--config-path", str(config.home.gateway_config)]
+        quiet = ["--disable-hot-restart", "--log-level", "warning", "--concurrency", "2"]
+        return [str(binaries.envoy()), *paths, *quiet]
+
+    ready = probes.gateway_ready(config.ports["gateway_admin"])
+    return Unit("envoy", command, ready, after=("auth",))
+
+
+def address(config: Config, name: str) -> str:
+    """Where people reach the process, for tables."""
+    port = config.ports.get("gateway" if name == "envoy" else name)
+    scheme = {"postgres": "postgresql", "kafka": "kafka", "mail": "smtp"}.get(name, "http")
+    return f"{scheme}://{LOOPBACK}:{port}" if port else ""
