@@ -1,0 +1,176 @@
+"""Reads owned partitions and hands records to a processor; positions follow behind what is done."""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Protocol
+
+import asyncpg
+from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka.errors import KafkaError
+
+from common.bus.kafka import Cluster
+from common.bus.offsets import Offsets, Progress
+from common.bus.ownership import Ownership
+from common.contracts.envelope import PARTITIONS, Topic
+from common.settings import ServiceSettings
+
+log = logging.getLogger(__name__)
+
+_UPKEEP_SECONDS = 0.5
+_FETCH_TIMEOUT_MS = 200
+_FETCH_RECORDS = 500
+_FETCH_BYTES = 256 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Delivery:
+    """One record on its way through a processor."""
+
+    record: ConsumerRecord[bytes, bytes]
+
+    @property
+    def partition(self) -> TopicPartition:
+        return TopicPartition(self.record.topic, self.record.partition)
+
+
+class Processor(Protocol):
+    """Does the work. Calls `done` once per delivery, in any order, after its effects are committed."""
+
+    async def take(self, deliveries: Sequence[Delivery], done: Callable[[Delivery], None]) -> None:
+        """Accept deliveries; returns when there is room for more (back-pressure)."""
+        ...
+
+    async def drain(self) -> None:
+        """Return when everything taken is done."""
+        ...
+
+    async def abandon(self) -> None:
+        """Stop at once; what was not done will be delivered again."""
+        ...
+
+
+class Consumer:
+    """One consumer (a name and its topics) in one process. `run` until cancelled."""
+
+    def __init__(
+        self,
+        name: str,
+        settings: ServiceSettings,
+        cluster: Cluster,
+        topics: Sequence[Topic],
+        processor: Processor,
+        *,
+        database_url: str | None = None,
+    ) -> None:
+        self._name = name
+        self._settings = settings
+        self._cluster = cluster
+        self._processor = processor
+        self._database_url = database_url or settings.database_url
+        self._partitions = [TopicPartition(t, p) for t in sorted(topics) for p in range(PARTITIONS)]
+        self._offsets = Offsets(name)
+        self._progress: dict[TopicPartition, Progress] = {}
+        self.working = False
+
+    async def run(self) -> None:
+        delay = 0.1
+        while True:
+            try:
+                await self._serve_term()
+            except (OSError, TimeoutError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                fields = {"consumer": self._name, "error": type(error).__name__, "retry_in": delay}
+                log.warning("consumer interrupted", extra={"fields": fields})
+            delay = 0.1 if self.working else min(delay * 2, 2.0)
+            self.working = False
+            await asyncio.sleep(delay)
+
+    async def _serve_term(self) -> None:
+        """Own partitions until the database, the broker or the task goes away."""
+        connection = await asyncpg.connect(self._database_url, timeout=5)
+        try:
+            cluster = await self._cluster.current_id()
+            ownership = Ownership(self._name, self._partitions)
+            await ownership.announce(connection)
+            kafka = AIOKafkaConsumer(
+                bootstrap_servers=self._settings.kafka_bootstrap_servers,
+                enable_auto_commit=False,
+                auto_offset_reset="earliest",
+                fetch_max_wait_ms=self._settings.kafka_fetch_wait_ms,
+                max_partition_fetch_bytes=_FETCH_BYTES,
+                request_timeout_ms=5000,
+            )
+            await kafka.start()
+            try:
+                await self._consume(connection, kafka, ownership, cluster)
+            except asyncio.CancelledError:
+                await self._hand_over(connection)
+                raise
+            finally:
+                await self._processor.abandon()
+                self._progress.clear()
+                await kafka.stop()
+        finally:
+            await connection.close(timeout=2)
+
+    async def _consume(
+        self, connection: asyncpg.Connection, kafka: AIOKafkaConsumer, ownership: Ownership, cluster: str
+    ) -> None:
+        loop = asyncio.get_running_loop()
+        next_upkeep = loop.time()
+        while True:
+            if loop.time() >= next_upkeep:
+                await self._upkeep(connection, kafka, ownership, cluster)
+                next_upkeep = loop.time() + _UPKEEP_SECONDS
+            if not ownership.owned:
+                await asyncio.sleep(_UPKEEP_SECONDS)
+                continue
+            fetched = await kafka.getmany(timeout_ms=_FETCH_TIMEOUT_MS, max_records=_FETCH_RECORDS)
+            deliveries = [Delivery(record) for records in fetched.values() for record in records]
+            for delivery in deliveries:
+                self._progress[delivery.partition].started(delivery.record.offset)
+            if deliveries:
+                await self._processor.take(deliveries, self._done)
+            self.working = True
+
+    def _done(self, delivery: Delivery) -> None:
+        progress = self._progress.get(delivery.partition)
+        if progress is not None:
+            progress.finished(delivery.record.offset)
+
+    async def _upkeep(
+        self, connection: asyncpg.Connection, kafka: AIOKafkaConsumer, ownership: Ownership, cluster: str
+    ) -> None:
+        """Store positions, notice a new log, take free partitions, give surplus ones away."""
+        await self._offsets.store(connection, self._progress)
+        if await self._cluster.current_id() != cluster:
+            raise KafkaError("the broker came back as another cluster")
+        surplus = await ownership.surplus(connection)
+        if surplus:
+            await self._processor.drain()
+            await self._offsets.store(connection, self._progress)
+            await ownership.release(connection, surplus)
+            for partition in surplus:
+                del self._progress[partition]
+        gained = await ownership.claim_share(connection)
+        for partition in gained:
+            self._progress[partition] = await self._offsets.take_over(connection, partition, cluster)
+        if gained or surplus:
+            kafka.assign(sorted(ownership.owned))
+            for partition, progress in self._progress.items():
+                kafka.seek(partition, progress.fetched)
+            log.info(
+                "partitions assigned",
+                extra={"fields": {"consumer": self._name, "owned": len(ownership.owned)}},
+            )
+
+    async def _hand_over(self, connection: asyncpg.Connection) -> None:
+        """Finish what is in flight and store it, so that the next owner starts right behind."""
+        try:
+            async with asyncio.timeout(8):
+                await self._processor.drain()
+                await self._offsets.store(connection, self._progress)
+        except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+            fields = {"consumer": self._name, "error": type(error).__name__}
+            log.warning("hand-over incomplete; the inbox drops what comes twice", extra={"fields": fields})

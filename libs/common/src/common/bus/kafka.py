@@ -1,0 +1,98 @@
+"""Connections to the broker, its topics, and which log (cluster) we are talking to."""
+
+import asyncio
+import logging
+
+from aiokafka import AIOKafkaProducer
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import for_code
+
+from common.contracts.envelope import PARTITIONS, TOPICS
+from common.settings import ServiceSettings
+
+log = logging.getLogger(__name__)
+
+_TOPIC_EXISTS = 36
+_FRESH_SECONDS = 1.0
+
+
+def all_topics() -> list[str]:
+    """Every topic of the platform, dead letters included."""
+    return [name for topic in TOPICS for name in (topic, f"{topic}.dlq")]
+
+
+class Cluster:
+    """Watches which cluster (log) stands behind the bootstrap address, and keeps our topics there.
+
+    A broker whose log is in memory comes back empty and under another id; both are noticed here. One
+    instance serves all roles of a process.
+    """
+
+    def __init__(self, settings: ServiceSettings) -> None:
+        self._settings = settings
+        self._admin: AIOKafkaAdminClient | None = None
+        self._lock = asyncio.Lock()
+        self._seen: tuple[float, str] = (float("-inf"), "")
+
+    async def current_id(self) -> str:
+        """Id of the cluster, at most a second old; all topics exist there.
+
+        Raises:
+            KafkaError: the broker is away or refuses.
+        """
+        async with self._lock:
+            checked, known = self._seen
+            now = asyncio.get_running_loop().time()
+            if now - checked > _FRESH_SECONDS:
+                known = await self._look()
+                self._seen = (now, known)
+            return known
+
+    async def _look(self) -> str:
+        try:
+            admin = self._admin or await self._connect()
+            described = await admin.describe_cluster()
+            present = set(await admin.list_topics())
+            missing = [name for name in all_topics() if name not in present]
+            if missing:
+                await _create_topics(admin, missing, self._settings.kafka_replication_factor)
+            return str(described["cluster_id"])
+        except BaseException:
+            await self.close()
+            raise
+
+    async def _connect(self) -> AIOKafkaAdminClient:
+        self._admin = AIOKafkaAdminClient(
+            bootstrap_servers=self._settings.kafka_bootstrap_servers, request_timeout_ms=5000
+        )
+        await self._admin.start()
+        return self._admin
+
+    async def close(self) -> None:
+        admin, self._admin = self._admin, None
+        self._seen = (float("-inf"), "")
+        if admin is not None:
+            await admin.close()
+
+
+async def _create_topics(admin: AIOKafkaAdminClient, names: list[str], replication: int) -> None:
+    topics = [NewTopic(name, num_partitions=PARTITIONS, replication_factor=replication) for name in names]
+    answer = await admin.create_topics(topics)
+    for name, code, *_ in answer.topic_errors:
+        if code not in (0, _TOPIC_EXISTS):
+            raise for_code(code)(f"topic {name} could not be made")
+    log.info("topics made", extra={"fields": {"topics": names}})
+
+
+def make_producer(settings: ServiceSettings) -> AIOKafkaProducer:
+    """A producer that waits for all replicas; not started yet."""
+    return AIOKafkaProducer(
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        acks="all",
+        enable_idempotence=settings.kafka_idempotence,
+        request_timeout_ms=5000,
+        metadata_max_age_ms=30_000,
+        max_batch_size=1_000_000,
+        max_request_size=4_000_000,
+    )
+

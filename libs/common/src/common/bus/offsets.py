@@ -1,0 +1,75 @@
+"""Where a consumer stands in each partition: stored in our database, guarded by an ownership epoch."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+
+import asyncpg
+from aiokafka import TopicPartition
+
+_TAKE_OVER = """
+INSERT INTO tenancy.consumer_offsets AS o (consumer, topic, partition, cluster_id, next_offset, epoch)
+VALUES ($1, $2, $3, $4, 0, 1)
+ON CONFLICT (consumer, topic, partition) DO UPDATE SET
+    epoch = o.epoch + 1,
+    next_offset = CASE WHEN o.cluster_id = excluded.cluster_id THEN o.next_offset ELSE 0 END,
+    cluster_id = excluded.cluster_id,
+    updated_at = clock_timestamp()
+RETURNING next_offset, epoch
+"""
+_STORE = """
+UPDATE tenancy.consumer_offsets SET next_offset = $4, updated_at = clock_timestamp()
+WHERE consumer = $1 AND topic = $2 AND partition = $3 AND epoch = $5
+"""
+
+
+@dataclass(slots=True)
+class Progress:
+    """One owned partition: what is done, as a contiguous prefix, and what is still in flight."""
+
+    epoch: int
+    next_offset: int
+    stored: int
+    in_flight: set[int] = field(default_factory=set)
+    fetched: int = 0
+
+    def started(self, offset: int) -> None:
+        self.in_flight.add(offset)
+        self.fetched = offset + 1
+
+    def finished(self, offset: int) -> None:
+        self.in_flight.discard(offset)
+        self.next_offset = min(self.in_flight, default=self.fetched)
+
+
+class Offsets:
+    """Stored positions of one consumer."""
+
+    def __init__(self, consumer: str) -> None:
+        self._consumer = consumer
+
+    async def take_over(
+        self, connection: asyncpg.Connection, partition: TopicPartition, cluster: str
+    ) -> Progress:
+        """Become the owner: raises the epoch; a log we have not met yet starts at 0."""
+        row = await connection.fetchrow(
+            _TAKE_OVER, self._consumer, partition.topic, partition.partition, cluster
+        )
+        offset = row["next_offset"]
+        return Progress(epoch=row["epoch"], next_offset=offset, stored=offset, fetched=offset)
+
+    async def store(
+        self, connection: asyncpg.Connection, progress: Mapping[TopicPartition, Progress]
+    ) -> dict[TopicPartition, int]:
+        """Store what moved; returns it. An owner of an older epoch moves nothing."""
+        moved = {tp: p.next_offset for tp, p in progress.items() if p.next_offset != p.stored}
+        if moved:
+            await connection.executemany(
+                _STORE,
+                [
+                    (self._consumer, tp.topic, tp.partition, offset, progress[tp].epoch)
+                    for tp, offset in moved.items()
+                ],
+            )
+            for tp, offset in moved.items():
+                progress[tp].stored = offset
+        return moved

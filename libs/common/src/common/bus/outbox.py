@@ -1,0 +1,99 @@
+"""Events leave in the same transaction as the change they tell of.
+
+The rule for callers: lock or write the aggregate's row first, emit after. Then the order of outbox ids
+is, per aggregate, the order of commits, and the relay can publish by id without inverting anything.
+"""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import text
+
+from common import telemetry
+from common.context import RequestInfo, UserContext
+from common.contracts.audit import ActionRecorded, HttpRequest
+from common.contracts.envelope import Envelope, Event, Meta
+from common.db.session import TenantSession
+from common.ids import new_id
+
+
+# Plain text: the app role may insert outbox rows but not read them back, so nothing may be returned.
+_INSERT = text("""
+INSERT INTO tenancy.outbox (event_id, topic, type, subject, data, traceparent, tracestate)
+VALUES (:event_id, :topic, :type, :subject, :data, :traceparent, :tracestate)
+""")
+
+
+async def emit(session: TenantSession, event: Event) -> UUID:
+    """Write `event` to the outbox of the session's transaction and return its id.
+
+    The actor and the request id come from the session's context. When an HTTP request is behind it, its
+    address and user agent go along in a separate `ActionRecorded` on the restricted topic.
+
+    Raises:
+        ValueError: the event names another tenant than the session's.
+    """
+    context = session.context
+    if getattr(event, "tenant_id", None) != context.tenant_id:
+        raise ValueError("an event belongs to the tenant of its session")
+    await session.flush()
+    request = context.request
+    meta = Meta(
+        actor=context.actor,
+        request_id=request.request_id if request else None,
+        cause_id=None if isinstance(context, UserContext) else context.cause_id,
+    )
+    event_id = new_id()
+    rows = [_row(event_id, event.model_copy(update={"meta": meta}))]
+    if request is not None and type(event).ACTION is not None and type(event).RESOURCE != "access":
+        email = context.email if isinstance(context, UserContext) else None
+        action = ActionRecorded(
+            meta=meta,
+            tenant_id=context.tenant_id,
+            event_id=event_id,
+            email=email,
+            request=http_request(request),
+        )
+        rows.append(_row(new_id(), action))
+    await session.execute(_INSERT, rows)
+    session.note_events()
+    return event_id
+
+
+async def emit_dead_letter(session: TenantSession, topic: str, envelope: Envelope) -> None:
+    """Pass an event that could not be handled on to its dead-letter topic, unchanged."""
+    row = {
+        "event_id": envelope.event_id,
+        "topic": f"{topic}.dlq",
+        "type": envelope.type,
+        "subject": envelope.subject,
+        "data": envelope.data.decode(errors="replace"),
+        "traceparent": envelope.traceparent,
+        "tracestate": envelope.tracestate,
+    }
+    await session.execute(_INSERT, [row])
+    session.note_events()
+
+
+def http_request(request: RequestInfo) -> HttpRequest:
+    """The audit form of a request's facts."""
+    return HttpRequest(
+        request_id=request.request_id,
+        method=request.method,
+        route=request.route,
+        ip=request.ip,
+        user_agent=request.user_agent,
+    )
+
+
+def _row(event_id: UUID, event: Event) -> dict[str, Any]:
+    trace = telemetry.carrier()
+    return {
+        "event_id": event_id,
+        "topic": event.TOPIC,
+        "type": event.ce_type(),
+        "subject": event.subject,
+        "data": event.model_dump_json(),
+        "traceparent": trace.get("traceparent"),
+        "tracestate": trace.get("tracestate"),
+    }

@@ -1,0 +1,60 @@
+"""Which replica handles which partition: PostgreSQL advisory locks on a dedicated connection.
+
+The locks fall with the process that holds them, so a killed replica's partitions are free at once, which
+Kafka's group protocol takes seconds to notice. Replicas announce themselves with a shared lock and share
+the partitions evenly.
+"""
+
+import hashlib
+from collections.abc import Sequence
+
+import asyncpg
+from aiokafka import TopicPartition
+
+_PRESENT = "SELECT pg_advisory_lock_shared($1, -1)"
+# LIMIT stops the scan, so no lock beyond the wanted number is taken.
+_CLAIM = "SELECT i FROM unnest($2::int[]) AS i WHERE pg_try_advisory_lock($1, i) LIMIT $3"
+_REPLICAS = """
+SELECT count(*) FROM pg_locks
+WHERE locktype = 'advisory' AND classid = $1::bigint::oid AND objid = 4294967295::oid AND granted
+  AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
+
+
+class Ownership:
+    """The partitions one replica of a consumer owns."""
+
+    def __init__(self, consumer: str, partitions: Sequence[TopicPartition]) -> None:
+        digest = hashlib.sha256(f"consumer:{consumer}".encode()).digest()
+        self._class = int.from_bytes(digest[:4], "big", signed=True)
+        self._partitions = list(partitions)
+        self.owned: set[TopicPartition] = set()
+
+    async def announce(self, connection: asyncpg.Connection) -> None:
+        await connection.execute(_PRESENT, self._class)
+
+    async def claim_share(self, connection: asyncpg.Connection) -> list[TopicPartition]:
+        """Lock free partitions up to our even share; returns the new ones."""
+        wanted = await self._share(connection) - len(self.owned)
+        free = [i for i, partition in enumerate(self._partitions) if partition not in self.owned]
+        if wanted <= 0 or not free:
+            return []
+        rows = await connection.fetch(_CLAIM, self._class, free, wanted)
+        gained = [self._partitions[row["i"]] for row in rows]
+        self.owned.update(gained)
+        return gained
+
+    async def surplus(self, connection: asyncpg.Connection) -> list[TopicPartition]:
+        """Partitions beyond our share, to be drained and released to a newcomer."""
+        share = await self._share(connection)
+        return sorted(self.owned)[share:]
+
+    async def release(self, connection: asyncpg.Connection, partitions: Sequence[TopicPartition]) -> None:
+        for partition in partitions:
+            index = self._partitions.index(partition)
+            await connection.execute("SELECT pg_advisory_unlock($1, $2)", self._class, index)
+            self.owned.discard(partition)
+
+    async def _share(self, connection: asyncpg.Connection) -> int:
+        replicas = max(1, await connection.fetchval(_REPLICAS, self._class % 2**32))
+        return -(-len(self._partitions) // replicas)

@@ -1,0 +1,193 @@
+"""What every service knows of tenants, members and workspace roles, kept up to date by events.
+
+All writes are guarded by the aggregate's version, so an old or repeated event changes nothing, and none
+refers to a row of another producer, so the order across topics does not matter.
+"""
+
+from collections.abc import Awaitable, Callable
+from typing import Any
+
+from sqlalchemy import text
+
+from common.contracts.auth import (
+    SessionEnded,
+    SessionsRevoked,
+    UserDeactivated,
+    UserRegistered,
+    UserRoleChanged,
+)
+from common.contracts.envelope import Event
+from common.contracts.tenants import TenantProvisioned, TenantReactivated, TenantSuspended
+from common.contracts.workspaces import (
+    WorkspaceArchived,
+    WorkspaceCreated,
+    WorkspaceMemberAdded,
+    WorkspaceMemberRemoved,
+    WorkspaceMemberRoleChanged,
+)
+from common.db.session import TenantSession
+
+Handler = Callable[[TenantSession, Any], Awaitable[None]]
+
+_TENANT = text("""
+INSERT INTO tenancy.tenants AS t (tenant_id, name, status, plan, limits, features, version)
+VALUES (:tenant, :name, 'active', :plan, CAST(:limits AS jsonb), CAST(:features AS jsonb), :version)
+ON CONFLICT (tenant_id) DO UPDATE SET
+    name = excluded.name, status = excluded.status, plan = excluded.plan, limits = excluded.limits,
+    features = excluded.features, version = excluded.version
+WHERE t.tenant_id = :tenant AND t.version < excluded.version
+""")
+_TENANT_STATUS = text("""
+UPDATE tenancy.tenants SET status = :status, version = :version
+WHERE tenant_id = :tenant AND version < :version
+""")
+_MEMBER = text("""
+INSERT INTO tenancy.members AS m (tenant_id, member_id, email, name, role, version)
+VALUES (:tenant, :member, :email, :name, :role, :version)
+ON CONFLICT (tenant_id, member_id) DO UPDATE SET
+    email = excluded.email, name = excluded.name, role = excluded.role, version = excluded.version
+WHERE m.tenant_id = :tenant AND m.version < excluded.version
+""")
+_MEMBER_ROLE = text("""
+UPDATE tenancy.members SET role = :role, version = :version
+WHERE tenant_id = :tenant AND member_id = :member AND version < :version
+""")
+# Without a version guard: revocations only ever move forward, whatever the order of arrival.
+_MEMBER_OUT = text("""
+UPDATE tenancy.members SET
+    status = CASE WHEN :deactivate THEN 'deactivated' ELSE status END,
+    tokens_valid_from = greatest(tokens_valid_from, :before),
+    version = greatest(version, :version)
+WHERE tenant_id = :tenant AND member_id = :member
+""")
+_REVOKE_SESSION = text("""
+INSERT INTO tenancy.revocations (tenant_id, session_id, revoked_at) VALUES (:tenant, :session, :at)
+ON CONFLICT (tenant_id, session_id) DO NOTHING
+""")
+_WORKSPACE = text("""
+INSERT INTO tenancy.workspaces AS w (tenant_id, workspace_id, status, version)
+VALUES (:tenant, :workspace, :status, :version)
+ON CONFLICT (tenant_id, workspace_id) DO UPDATE SET status = excluded.status, version = excluded.version
+WHERE w.tenant_id = :tenant AND w.version < excluded.version
+""")
+_WORKSPACE_ROLE = text("""
+INSERT INTO tenancy.workspace_roles AS r (tenant_id, workspace_id, user_id, role, version)
+VALUES (:tenant, :workspace, :user, :role, :version)
+ON CONFLICT (tenant_id, workspace_id, user_id) DO UPDATE SET role = excluded.role, version = excluded.version
+WHERE r.tenant_id = :tenant AND r.version < excluded.version
+""")
+
+
+async def project_tenant(session: TenantSession, event: TenantProvisioned) -> None:
+    """Tenant, owner and default workspace, complete from this one event."""
+    tenant = session.tenant_id
+    await session.execute(
+        _TENANT,
+        {
+            "tenant": tenant,
+            "name": event.company_name,
+            "plan": event.plan,
+            "limits": event.limits.model_dump_json(),
+            "features": event.features.model_dump_json(),
+            "version": event.version,
+        },
+    )
+    owner, workspace = event.owner, event.default_workspace
+    await _put_member(session, owner.user_id, owner.email, owner.name, "owner", 1)
+    await _put_workspace(session, workspace.workspace_id, "active", 1)
+    await _put_role(session, workspace.workspace_id, owner.user_id, "admin", 1)
+
+
+async def project_suspension(session: TenantSession, event: TenantSuspended) -> None:
+    await _put_tenant_status(session, "suspended", event.version)
+
+
+async def project_reactivation(session: TenantSession, event: TenantReactivated) -> None:
+    await _put_tenant_status(session, "active", event.version)
+
+
+async def project_user(session: TenantSession, event: UserRegistered) -> None:
+    await _put_member(session, event.user_id, event.email, event.name, event.role, event.version)
+    for membership in event.memberships:
+        await _put_role(session, membership.workspace_id, event.user_id, membership.role, 1)
+
+
+async def project_user_role(session: TenantSession, event: UserRoleChanged) -> None:
+    values = {"member": event.user_id, "role": event.role, "version": event.version}
+    await session.execute(_MEMBER_ROLE, {"tenant": session.tenant_id, **values})
+
+
+async def project_deactivation(session: TenantSession, event: UserDeactivated) -> None:
+    values = {"member": event.user_id, "before": event.at, "version": event.version, "deactivate": True}
+    await session.execute(_MEMBER_OUT, {"tenant": session.tenant_id, **values})
+
+
+async def project_sessions_revoked(session: TenantSession, event: SessionsRevoked) -> None:
+    values = {"member": event.user_id, "before": event.before, "version": event.version}
+    await session.execute(_MEMBER_OUT, {"tenant": session.tenant_id, "deactivate": False, **values})
+
+
+async def project_session_end(session: TenantSession, event: SessionEnded) -> None:
+    values = {"tenant": session.tenant_id, "session": event.session_id, "at": event.at}
+    await session.execute(_REVOKE_SESSION, values)
+
+
+async def project_workspace(session: TenantSession, event: WorkspaceCreated) -> None:
+    await _put_workspace(session, event.workspace_id, "active", event.version)
+    await _put_role(session, event.workspace_id, event.admin_id, "admin", 1)
+
+
+async def project_archival(session: TenantSession, event: WorkspaceArchived) -> None:
+    await _put_workspace(session, event.workspace_id, "archived", event.version)
+
+
+async def project_membership(
+    session: TenantSession, event: WorkspaceMemberAdded | WorkspaceMemberRoleChanged
+) -> None:
+    await _put_role(session, event.workspace_id, event.user_id, event.role, event.version)
+
+
+async def project_membership_end(session: TenantSession, event: WorkspaceMemberRemoved) -> None:
+    await _put_role(session, event.workspace_id, event.user_id, None, event.version)
+
+
+PROJECTIONS: dict[type[Event], Handler] = {
+    TenantProvisioned: project_tenant,
+    TenantSuspended: project_suspension,
+    TenantReactivated: project_reactivation,
+    UserRegistered: project_user,
+    UserRoleChanged: project_user_role,
+    UserDeactivated: project_deactivation,
+    SessionsRevoked: project_sessions_revoked,
+    SessionEnded: project_session_end,
+    WorkspaceCreated: project_workspace,
+    WorkspaceArchived: project_archival,
+    WorkspaceMemberAdded: project_membership,
+    WorkspaceMemberRoleChanged: project_membership,
+    WorkspaceMemberRemoved: project_membership_end,
+}
+"""Run by every service's consumer before the service's own handler, in the same transaction."""
+
+
+async def _put_tenant_status(session: TenantSession, status: str, version: int) -> None:
+    values = {"tenant": session.tenant_id, "status": status, "version": version}
+    await session.execute(_TENANT_STATUS, values)
+
+
+async def _put_member(
+    session: TenantSession, member: object, email: str, name: str, role: str, version: int
+) -> None:
+    values = {"member": member, "email": email, "name": name, "role": role, "version": version}
+    await session.execute(_MEMBER, {"tenant": session.tenant_id, **values})
+
+
+async def _put_workspace(session: TenantSession, workspace: object, status: str, version: int) -> None:
+    values = {"workspace": workspace, "status": status, "version": version}
+    await session.execute(_WORKSPACE, {"tenant": session.tenant_id, **values})
+
+
+async def _put_role(
+    session: TenantSession, workspace: object, user: object, role: str | None, version: int
+) -> None:
+    values = {"workspace": workspace, "user": user, "role": role, "version": version}
+    await session.execute(_WORKSPACE_ROLE, {"tenant": session.tenant_id, **values})

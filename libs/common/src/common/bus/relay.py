@@ -1,0 +1,273 @@
+"""Publishes the outbox: lowest ids first, deleted after the broker's acknowledgement.
+
+Ids are handed out before commit, so a position in them proves nothing; reading the lowest ids present and
+deleting them once acknowledged loses nothing. One relay per database is active: it holds a session
+advisory lock on the same connection it works with, so losing the connection is losing the office.
+Records go out as one Kafka batch per partition and round, which is all or nothing: no later event of an
+aggregate overtakes an earlier one that failed.
+"""
+
+import asyncio
+import logging
+from collections import defaultdict
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field
+from datetime import timedelta
+
+import asyncpg
+from aiokafka import AIOKafkaProducer
+from aiokafka.errors import KafkaError
+from aiokafka.partitioner import DefaultPartitioner
+from aiokafka.producer.message_accumulator import BatchBuilder
+from opentelemetry.trace import Span, SpanKind
+
+from common import telemetry
+from common.bus.kafka import Cluster, make_producer
+from common.contracts.envelope import PARTITIONS, Envelope, tenant_key
+from common.settings import ServiceSettings
+
+log = logging.getLogger(__name__)
+
+BATCH = 500
+_PARTITIONS = list(range(PARTITIONS))
+_LOCK = 0x72656C61  # "rela"
+_STANDBY_SECONDS = 1.0
+_POLL_SECONDS = (0.02, 0.5)
+_HISTORY_UPKEEP_SECONDS = 3600.0
+
+_TAKE = """
+WITH batch AS MATERIALIZED (
+    SELECT id FROM tenancy.outbox WHERE parked_at IS NULL ORDER BY id LIMIT $1
+), numbered AS (
+    SELECT o.id, row_number() OVER (ORDER BY o.id) - 1 AS place
+    FROM tenancy.outbox AS o JOIN batch USING (id) WHERE o.sequence IS NULL
+), taken AS (
+    UPDATE tenancy.relay_state SET next_sequence = next_sequence + (SELECT count(*) FROM numbered)
+    RETURNING next_sequence - (SELECT count(*) FROM numbered) AS base
+)
+UPDATE tenancy.outbox AS o SET sequence = taken.base + numbered.place
+FROM numbered, taken WHERE o.id = numbered.id
+"""
+_READ = """
+SELECT * FROM tenancy.outbox AS o WHERE parked_at IS NULL AND sequence IS NOT NULL AND NOT EXISTS (
+    SELECT FROM tenancy.outbox AS p
+    WHERE p.parked_at IS NOT NULL AND p.tenant_id = o.tenant_id AND p.subject = o.subject)
+ORDER BY id LIMIT $1
+"""
+_ANY = "SELECT EXISTS (SELECT FROM tenancy.outbox WHERE parked_at IS NULL)"
+_CONFIRM = """
+WITH gone AS (DELETE FROM tenancy.outbox WHERE id = ANY($1) RETURNING *)
+INSERT INTO tenancy.outbox_history
+    (tenant_id, event_id, topic, type, subject, data, traceparent, tracestate, occurred_at, sequence)
+SELECT tenant_id, event_id, topic, type, subject, data, traceparent, tracestate, occurred_at, sequence
+FROM gone
+"""
+_HISTORY = "SELECT * FROM tenancy.outbox_history WHERE sequence > $1 ORDER BY sequence LIMIT $2"
+_PARK = "UPDATE tenancy.outbox SET parked_at = clock_timestamp(), error = $2 WHERE id = $1"
+
+
+class Relay:
+    """The relay of one service. `run` until cancelled; every failure is retried from the table."""
+
+    def __init__(
+        self, service: str, settings: ServiceSettings, cluster: Cluster, written: asyncio.Event
+    ) -> None:
+        self._service = service
+        self._cluster = cluster
+        self._settings = settings
+        self._written = written
+        self._partitioner = DefaultPartitioner()
+        self.active = False
+
+    async def run(self) -> None:
+        delay = 0.1
+        while True:
+            try:
+                await self._serve_term()
+                delay = 0.1
+            except (OSError, TimeoutError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+                log.warning(
+                    "relay interrupted", extra={"fields": {"error": type(error).__name__, "retry_in": delay}}
+                )
+                await asyncio.sleep(delay)
+                delay = min(delay * 2, 5.0)
+            finally:
+                self.active = False
+
+    async def _serve_term(self) -> None:
+        """Win the office, publish until the database or the broker fails."""
+        connection = await asyncpg.connect(self._settings.relay_database_url, timeout=5)
+        try:
+            while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+                await asyncio.sleep(_STANDBY_SECONDS)
+            self.active = True
+            cluster = await self._cluster.current_id()
+            producer = make_producer(self._settings)
+            await producer.start()
+            try:
+                await self._publish_forever(connection, producer, cluster)
+            finally:
+                await producer.stop()
+        finally:
+            await connection.close(timeout=2)
+
+    async def _publish_forever(
+        self, connection: asyncpg.Connection, producer: AIOKafkaProducer, cluster: str
+    ) -> None:
+        await self._replay_into(connection, producer, cluster)
+        loop = asyncio.get_running_loop()
+        upkeep = loop.time() - _HISTORY_UPKEEP_SECONDS
+        idle = _POLL_SECONDS[0]
+        while True:
+            if loop.time() - upkeep > _HISTORY_UPKEEP_SECONDS:
+                retention = timedelta(days=self._settings.event_retention_days)
+                await connection.execute("SELECT tenancy.maintain_history($1)", retention)
+                upkeep = loop.time()
+            if await self._cluster.current_id() != cluster:
+                raise KafkaError("the broker came back as another cluster")
+            self._written.clear()
+            sent = await self._publish_batch(connection, producer)
+            idle = _POLL_SECONDS[0] if sent else min(idle * 2, _POLL_SECONDS[1])
+            if not sent:
+                with suppress(TimeoutError):
+                    await asyncio.wait_for(self._written.wait(), idle)
+
+    async def _replay_into(
+        self, connection: asyncpg.Connection, producer: AIOKafkaProducer, cluster: str
+    ) -> None:
+        """Fill a log we have not met yet with our history, in the order it was first published."""
+        state = await connection.fetchrow("SELECT cluster_id, replayed_to FROM tenancy.relay_state")
+        if state["cluster_id"] == cluster and state["replayed_to"] < 0:
+            return
+        position = state["replayed_to"] if state["cluster_id"] == cluster else 0
+        await self._note_replay(connection, cluster, max(position, 0))
+        count = 0
+        while rows := await connection.fetch(_HISTORY, position, BATCH):
+            count += len(rows)
+            position = rows[-1]["sequence"]
+            while rows:
+                result = await self._send(producer, rows)
+                if result.failure is not None:
+                    raise result.failure
+                sent = {row["event_id"] for row in result.acknowledged}
+                rows = [row for row in rows if row["event_id"] not in sent]
+            await self._note_replay(connection, cluster, position)
+        await self._note_replay(connection, cluster, -1)
+        log.info("history published", extra={"fields": {"cluster_id": cluster, "events": count}})
+
+    async def _note_replay(self, connection: asyncpg.Connection, cluster: str, position: int) -> None:
+        await connection.execute(
+            "UPDATE tenancy.relay_state SET cluster_id = $1, replayed_to = $2", cluster, position
+        )
+
+    async def _publish_batch(self, connection: asyncpg.Connection, producer: AIOKafkaProducer) -> int:
+        """Publish the lowest ids present; returns how many were confirmed.
+
+        Raises:
+            KafkaError: some partition failed; what the others acknowledged is confirmed all the same.
+        """
+        if not await connection.fetchval(_ANY):
+            return 0
+        await connection.execute(_TAKE, BATCH)
+        rows = await connection.fetch(_READ, BATCH)
+        result = await self._send(producer, rows)
+        await connection.execute(_CONFIRM, [row["id"] for row in result.acknowledged])
+        for row in result.oversized:
+            log.error("event too large, parked", extra={"fields": {"event_id": str(row["event_id"])}})
+            await connection.execute(_PARK, row["id"], "larger than the broker takes")
+        if result.failure is not None:
+            raise result.failure
+        return len(result.acknowledged)
+
+    async def _send(self, producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record]) -> "_Result":
+        """Send at most one batch per partition; rows that did not fit are in neither list."""
+        lanes: defaultdict[tuple[str, int], _Lane] = defaultdict(lambda: _Lane(producer.create_batch()))
+        oversized: list[asyncpg.Record] = []
+        for row in rows:
+            key = tenant_key(row["tenant_id"]).encode()
+            lane = lanes[row["topic"], self._partitioner(key, _PARTITIONS, _PARTITIONS)]
+            if not lane.add(self._service, row) and not lane.rows:
+                oversized.append(row)
+                lane.full = False
+        filled = {place: lane for place, lane in lanes.items() if lane.rows}
+        outcomes = await asyncio.gather(
+            *(lane.send(producer, *place) for place, lane in filled.items()), return_exceptions=True
+        )
+        result = _Result([], oversized, None)
+        for lane, outcome in zip(filled.values(), outcomes, strict=True):
+            lane.finish_spans()
+            if isinstance(outcome, BaseException):
+                result.failure = outcome
+            else:
+                result.acknowledged += lane.rows
+        return result
+
+
+@dataclass(slots=True)
+class _Result:
+    acknowledged: list[asyncpg.Record]
+    oversized: list[asyncpg.Record]
+    failure: BaseException | None
+
+
+@dataclass(slots=True)
+class _Lane:
+    """One partition's batch of one round."""
+
+    batch: BatchBuilder
+    rows: list[asyncpg.Record] = field(default_factory=list)
+    spans: list[Span] = field(default_factory=list)
+    full: bool = False
+
+    def add(self, service: str, row: asyncpg.Record) -> bool:
+        """Append the row unless the batch is full; once full it stays so, to keep the order."""
+        if self.full:
+            return False
+        parent = telemetry.remote_context(row["traceparent"], row["tracestate"])
+        with telemetry.tracer.start_as_current_span(
+            f"publish {row['topic']}",
+            context=parent,
+            kind=SpanKind.PRODUCER,
+            end_on_exit=False,
+            attributes={
+                "messaging.system": "kafka",
+                "messaging.operation.name": "publish",
+                "messaging.destination.name": row["topic"],
+                "app.event.type": row["type"],
+                "app.tenant.id": tenant_key(row["tenant_id"]),
+            },
+        ) as span:
+            envelope = _envelope(service, row)
+            taken = self.batch.append(
+                key=envelope.key, value=envelope.data, timestamp=None, headers=envelope.headers()
+            )
+        self.full = taken is None
+        if taken is not None:
+            self.rows.append(row)
+            self.spans.append(span)
+        return taken is not None
+
+    async def send(self, producer: AIOKafkaProducer, topic: str, partition: int) -> None:
+        self.batch.close()
+        await (await producer.send_batch(self.batch, topic, partition=partition))
+
+    def finish_spans(self) -> None:
+        for span in self.spans:
+            span.end()
+
+
+def _envelope(service: str, row: asyncpg.Record) -> Envelope:
+    trace = telemetry.carrier()
+    return Envelope(
+        event_id=row["event_id"],
+        source=service,
+        type=row["type"],
+        time=row["occurred_at"],
+        subject=row["subject"],
+        tenant_id=row["tenant_id"],
+        sequence=row["sequence"],
+        data=row["data"].encode(),
+        traceparent=trace.get("traceparent", row["traceparent"]),
+        tracestate=trace.get("tracestate", row["tracestate"]),
+    )

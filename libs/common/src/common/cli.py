@@ -1,0 +1,190 @@
+"""Command line of every service: `serve | consume | relay | work | run | migrate`.
+
+In production each role can be its own deployment; `run` is all of them in one process.
+"""
+
+import asyncio
+import contextlib
+import logging
+import os
+import signal
+from collections.abc import Awaitable, Callable, Iterator
+
+import typer
+import uvicorn
+
+from common import telemetry
+from common.bus.consumer import Consumer
+from common.bus.kafka import Cluster
+from common.bus.lanes import Lanes
+from common.bus.projections import PROJECTIONS
+from common.bus.relay import Relay
+from common.db.catalog import check_catalog
+from common.db.migrate import migrate
+from common.db.paging import Cursors
+from common.db.session import Database
+from common.service import Service
+from common.settings import ServiceSettings
+from common.web.access import AccessLog
+from common.web.app import asgi
+from common.web.kernel import Kernel
+from common.web.tokens import TokenVerifier
+
+log = logging.getLogger(__name__)
+
+ROLES = ("serve", "consume", "relay", "work")
+_SHUTDOWN_SECONDS = 10
+
+
+class _Server(uvicorn.Server):
+    """Leaves signals to us, so that all roles of a process stop in order."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+
+def main(service: Service) -> None:
+    """Parse the command line and run."""
+    app = typer.Typer(help=f"PenguinMails service {service.name}.", no_args_is_help=True)
+    for role in ROLES:
+        app.command(role)(_role_command(service, role))
+
+    @app.command("run")
+    def run() -> None:
+        """All roles in one process."""
+        _run(service, ROLES)
+
+    @app.command("migrate")
+    def bring_up_to_date() -> None:
+        """Bring the database to the newest schema; needs OWNER_DATABASE_URL and TENANCY_KEY."""
+        url, key = os.environ["OWNER_DATABASE_URL"], os.environ["TENANCY_KEY"]
+        asyncio.run(migrate(service.name, url, key, service.migrations))
+
+    _ = (run, bring_up_to_date)
+    app()
+
+
+def _role_command(service: Service, role: str) -> Callable[[], None]:
+    def command() -> None:
+        _run(service, (role,))
+
+    command.__doc__ = f"Run the role `{role}` alone."
+    return command
+
+
+def _run(service: Service, roles: tuple[str, ...]) -> None:
+    settings = service.settings()  # type: ignore[call-arg]  # fields come from the environment
+    telemetry.start_logging(service.name, settings.log_level)
+    provider = telemetry.start_tracing(
+        service.name, settings.otel_exporter_otlp_endpoint, settings.trace_ratio
+    )
+    try:
+        with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+            runner.run(run_roles(service, settings, roles))
+    finally:
+        provider.shutdown()
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
+    import uvloop  # noqa: PLC0415 - not on every platform
+
+    return uvloop.new_event_loop
+
+
+def build_kernel(service: Service, settings: ServiceSettings) -> Kernel:
+    """The composition root: everything a process of this service shares."""
+    database = Database(
+        settings.database_url,
+        settings.tenancy_key.get_secret_value(),
+        pool_size=settings.database_pool_size,
+        pool_timeout=settings.database_pool_timeout,
+        pooler_mode=settings.pooler_mode,
+    )
+    return Kernel(
+        service=service.name,
+        settings=settings,
+        database=database,
+        verifier=TokenVerifier(settings),
+        access_log=AccessLog(service.name, database),
+        cursors=Cursors(settings.link_secret.get_secret_value()),
+    )
+
+
+async def run_roles(service: Service, settings: ServiceSettings, roles: tuple[str, ...]) -> None:
+    """Run the roles until SIGTERM or SIGINT; a role that fails takes the process down with it."""
+    kernel = build_kernel(service, settings)
+    cluster = Cluster(settings)
+    stop = asyncio.Event()
+    loop = asyncio.get_running_loop()
+    for number in (signal.SIGTERM, signal.SIGINT):
+        loop.add_signal_handler(number, stop.set)
+    await check_catalog(settings.database_url, service.name)
+    log.info("starting", extra={"fields": {"roles": roles}})
+    try:
+        async with asyncio.TaskGroup() as group:
+            background = [
+                group.create_task(_forever(work))
+                for work in _background(service, kernel, cluster, roles)
+            ]
+            server = group.create_task(_serve(service, kernel, stop)) if "serve" in roles else None
+            await stop.wait()
+            log.info("stopping")
+            if server is not None:
+                await server
+            for task in background:
+                task.cancel()
+    finally:
+        await cluster.close()
+        await kernel.database.close()
+    log.info("stopped")
+
+
+async def _forever(work: Callable[[], Awaitable[None]]) -> None:
+    await work()
+
+
+def _background(
+    service: Service, kernel: Kernel, cluster: Cluster, roles: tuple[str, ...]
+) -> Iterator[Callable[[], Awaitable[None]]]:
+    """The loops that the roles consist of, besides the HTTP server."""
+    settings = kernel.settings
+    if "serve" in roles:
+        yield kernel.verifier.keys.keep_fresh
+        yield kernel.access_log.keep_flushing
+    if "consume" in roles:
+        lanes = Lanes(service.name, kernel.database, service.handlers)
+        topics = sorted({event.TOPIC for event in (*service.handlers, *PROJECTIONS)})
+        yield Consumer(service.name, settings, cluster, topics, lanes).run
+        for consumer in service.consumers:
+            yield lambda consumer=consumer: consumer(kernel)
+    if "relay" in roles:
+        yield Relay(service.name, settings, cluster, kernel.database.events_written).run
+    if "work" in roles:
+        for worker in service.workers:
+            yield lambda worker=worker: worker(kernel)
+
+
+async def _serve(service: Service, kernel: Kernel, stop: asyncio.Event) -> None:
+    settings = kernel.settings
+    config = uvicorn.Config(
+        asgi(service.create_app(kernel)),
+        host=settings.service_host,
+        port=settings.service_port,
+        lifespan="off",
+        log_config=None,
+        access_log=False,
+        proxy_headers=False,
+        server_header=False,
+        timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+        timeout_keep_alive=75,
+    )
+    server = _Server(config)
+    serving = asyncio.create_task(server.serve())
+    waiting = asyncio.create_task(stop.wait())
+    await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
+    waiting.cancel()
+    server.should_exit = True
+    await serving
+    if not stop.is_set():
+        raise RuntimeError("the HTTP server stopped by itself (is the port taken?)")

@@ -1,0 +1,17 @@
+"""Every event on the wire, declared once. Importing this package completes the registry."""
+
+from common.contracts import audit, auth, campaigns, tenants, workspaces
+from common.contracts.envelope import Actor, Envelope, Event, Meta, registry
+
+__all__ = [
+    "Actor",
+    "Envelope",
+    "Event",
+    "Meta",
+    "audit",
+    "auth",
+    "campaigns",
+    "registry",
+    "tenants",
+    "workspaces",
+]

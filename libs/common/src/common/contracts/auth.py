@@ -1,0 +1,86 @@
+"""Events of the `auth` service."""
+
+from datetime import datetime
+from typing import ClassVar, Literal
+
+from common.contracts.envelope import Event, Life, Part, Topic
+from common.ids import SessionId, TenantId, UserId, WorkspaceId
+
+TenantRoleName = Literal["owner", "admin", "member"]
+WorkspaceRoleName = Literal["admin", "member", "viewer"]
+
+
+class FirstMembership(Part):
+    workspace_id: WorkspaceId
+    role: WorkspaceRoleName
+
+
+class _UserEvent(Event):
+    TOPIC: ClassVar[Topic] = "penguinmails.users"
+    SUBJECT: ClassVar[str] = "user_id"
+    RESOURCE: ClassVar[str] = "user"
+
+    tenant_id: TenantId
+    user_id: UserId
+    version: int
+
+
+class UserRegistered(_UserEvent):
+    ACTION: ClassVar[str | None] = "user.registered"
+    LIFE: ClassVar[Life] = "birth"
+
+    email: str
+    name: str
+    role: TenantRoleName
+    memberships: tuple[FirstMembership, ...] = ()
+
+
+class UserRoleChanged(_UserEvent):
+    ACTION: ClassVar[str | None] = "user.role_changed"
+
+    role: TenantRoleName
+    previous_role: TenantRoleName
+
+
+class UserDeactivated(_UserEvent):
+    """The user can no longer act; tokens issued before `at` are worthless."""
+
+    ACTION: ClassVar[str | None] = "user.deactivated"
+
+    at: datetime
+
+
+class SessionsRevoked(_UserEvent):
+    """Every token of the user issued before `before` is worthless (logout everywhere, new password)."""
+
+    ACTION: ClassVar[str | None] = "user.sessions_revoked"
+
+    before: datetime
+    reason: Literal["logout_all", "password_changed", "refresh_reuse", "locked"]
+
+
+class SessionStarted(Event):
+    TOPIC: ClassVar[Topic] = "penguinmails.users"
+    SUBJECT: ClassVar[str] = "session_id"
+    RESOURCE: ClassVar[str] = "session"
+    ACTION: ClassVar[str | None] = "session.started"
+    LIFE: ClassVar[Life] = "birth"
+
+    tenant_id: TenantId
+    session_id: SessionId
+    user_id: UserId
+
+
+class SessionEnded(Event):
+    """One session's tokens are worthless from now on; the user's other sessions go on."""
+
+    TOPIC: ClassVar[Topic] = "penguinmails.users"
+    SUBJECT: ClassVar[str] = "session_id"
+    RESOURCE: ClassVar[str] = "session"
+    ACTION: ClassVar[str | None] = "session.ended"
+    LIFE: ClassVar[Life] = "death"
+
+    tenant_id: TenantId
+    session_id: SessionId
+    user_id: UserId
+    at: datetime

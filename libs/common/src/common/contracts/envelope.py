@@ -1,0 +1,199 @@
+"""The envelope (CloudEvents 1.0, Kafka binary mode) and the base class of every event."""
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, ClassVar, Literal, Self
+from uuid import UUID
+
+from pydantic import BaseModel, ConfigDict
+
+from common import clock
+from common.ids import Kind, parse, to_text
+
+SPEC_VERSION = "1.0"
+TYPE_PREFIX = "penguinmails"
+
+Topic = Literal[
+    "penguinmails.tenants",
+    "penguinmails.users",
+    "penguinmails.workspaces",
+    "penguinmails.campaigns",
+    "penguinmails.security",
+    "penguinmails.access",
+]
+TOPICS: tuple[Topic, ...] = (
+    "penguinmails.tenants",
+    "penguinmails.users",
+    "penguinmails.workspaces",
+    "penguinmails.campaigns",
+    "penguinmails.security",
+    "penguinmails.access",
+)
+PARTITIONS = 12
+
+Life = Literal["birth", "change", "death", "none"]
+"""What an event says of its aggregate's existence; `none`: the subject is not a resource."""
+
+_REGISTRY: dict[str, type["Event"]] = {}
+
+
+class InvalidEvent(ValueError):
+    """Bytes from the broker that are not an event of the contract. The message names no payload."""
+
+
+class Part(BaseModel):
+    """A nested value of an event: written closed, immutable."""
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+
+class Actor(Part):
+    """Who did it. `id` is a TypeID, a service name for `system`, or None for an unknown caller."""
+
+    type: Literal["user", "api_key", "operator", "system", "anonymous"]
+    id: str | None = None
+
+
+class Meta(Part):
+    """Ids that tie an event to its cause; never personal data."""
+
+    actor: Actor
+    request_id: str | None = None
+    cause_id: str | None = None
+
+
+class Event(BaseModel):
+    """A fact. Written closed (unknown fields refused), read open (`read`).
+
+    Subclasses declare on which topic they travel, which field is their aggregate (`SUBJECT`), what the
+    aggregate is called (`RESOURCE`), the audit action, and whether they begin or end the resource's life.
+    """
+
+    model_config = ConfigDict(extra="forbid", frozen=True)
+
+    TOPIC: ClassVar[Topic]
+    SUBJECT: ClassVar[str]
+    RESOURCE: ClassVar[str]
+    ACTION: ClassVar[str | None]
+    LIFE: ClassVar[Life] = "change"
+    VERSION: ClassVar[int] = 1
+
+    meta: Meta | None = None
+
+    @classmethod
+    def __pydantic_init_subclass__(cls, **kwargs: Any) -> None:
+        super().__pydantic_init_subclass__(**kwargs)
+        if cls.__name__.startswith("_"):
+            return  # the shared part of a family of events
+        missing = [name for name in ("TOPIC", "SUBJECT", "RESOURCE", "ACTION") if not hasattr(cls, name)]
+        if missing or cls.SUBJECT not in cls.model_fields:
+            raise TypeError(f"{cls.__name__} declares no {missing or cls.SUBJECT}")
+        if cls.ce_type() in _REGISTRY:
+            raise TypeError(f"{cls.ce_type()} is declared twice")
+        _REGISTRY[cls.ce_type()] = cls
+
+    @classmethod
+    def ce_type(cls) -> str:
+        return f"{TYPE_PREFIX}.{cls.__name__}.v{cls.VERSION}"
+
+    @property
+    def subject(self) -> str:
+        """TypeID text of the aggregate; order is promised per subject."""
+        return str(self.model_dump(mode="json", include={self.SUBJECT})[self.SUBJECT])
+
+    @classmethod
+    def read(cls, data: bytes | str) -> Self:
+        """Parse a payload, ignoring fields that a newer producer may have added."""
+        return cls.model_validate_json(data, extra="ignore")
+
+
+def registry() -> Mapping[str, type[Event]]:
+    """All events by `ce_type`."""
+    return dict(_REGISTRY)
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One event as it stands in Kafka. `sequence` is contiguous per producer (`source`)."""
+
+    event_id: UUID
+    source: str
+    type: str
+    time: datetime
+    subject: str
+    tenant_id: UUID
+    sequence: int
+    data: bytes
+    traceparent: str | None = None
+    tracestate: str | None = None
+
+    @property
+    def key(self) -> bytes:
+        return tenant_key(self.tenant_id).encode()
+
+    def event(self) -> Event | None:
+        """The typed event, or None for a type this code does not know yet.
+
+        Raises:
+            InvalidEvent: the payload breaks the contract of its type.
+        """
+        cls = _REGISTRY.get(self.type)
+        if cls is None:
+            return None
+        try:
+            return cls.read(self.data)
+        except ValueError as error:
+            raise InvalidEvent(f"payload of {self.type} breaks its contract") from error
+
+    def headers(self) -> list[tuple[str, bytes]]:
+        """Kafka headers of CloudEvents' binary mode."""
+        pairs = {
+            "ce_specversion": SPEC_VERSION,
+            "ce_id": to_text(Kind.EVENT, self.event_id),
+            "ce_source": f"/{TYPE_PREFIX}/{self.source}",
+            "ce_type": self.type,
+            "ce_time": clock.rfc3339(self.time),
+            "ce_subject": self.subject,
+            "ce_tenantid": tenant_key(self.tenant_id),
+            "ce_partitionkey": tenant_key(self.tenant_id),
+            "ce_sequence": str(self.sequence),
+            "content-type": "application/json",
+        }
+        if self.traceparent:
+            pairs["traceparent"] = self.traceparent
+        if self.tracestate:
+            pairs["tracestate"] = self.tracestate
+        return [(name, value.encode()) for name, value in pairs.items()]
+
+    @classmethod
+    def from_kafka(cls, headers: Iterable[tuple[str, bytes]], key: bytes | None, value: bytes | None) -> Self:
+        """Read a record.
+
+        Raises:
+            InvalidEvent: a header is missing or malformed, or the key is not the event's tenant.
+        """
+        try:
+            fields = {name: raw.decode() for name, raw in headers}
+            tenant = fields["ce_tenantid"]
+            if key is None or key.decode() != tenant or value is None:
+                raise ValueError("key and tenant differ")
+            return cls(
+                event_id=parse(Kind.EVENT, fields["ce_id"]),
+                source=fields["ce_source"].removeprefix(f"/{TYPE_PREFIX}/"),
+                type=fields["ce_type"],
+                time=datetime.fromisoformat(fields["ce_time"]),
+                subject=fields["ce_subject"],
+                tenant_id=parse(Kind.TENANT, tenant),
+                sequence=int(fields["ce_sequence"]),
+                data=value,
+                traceparent=fields.get("traceparent"),
+                tracestate=fields.get("tracestate"),
+            )
+        except (KeyError, ValueError) as error:
+            raise InvalidEvent("headers break the envelope") from error
+
+
+def tenant_key(tenant_id: UUID) -> str:
+    """Partition key and `ce_tenantid` of a tenant's events."""
+    return to_text(Kind.TENANT, tenant_id)

@@ -1,0 +1,79 @@
+"""Events of the `tenants` service."""
+
+from typing import ClassVar, Literal
+
+from common.contracts.envelope import Event, Life, Part, Topic
+from common.ids import TenantId, UserId, WorkspaceId
+
+Plan = Literal["starter", "professional", "enterprise"]
+
+
+class Limits(Part):
+    max_workspaces: int
+    max_users: int
+    email_sends_per_month: int
+
+
+class Features(Part):
+    """Feature flags; `api_rate_limit` in requests per minute, `data_retention_days` in days."""
+
+    api_rate_limit: int
+    data_retention_days: int
+    custom_branding: bool
+    beta_features: bool
+
+
+class Owner(Part):
+    user_id: UserId
+    email: str
+    name: str
+
+
+class DefaultWorkspace(Part):
+    workspace_id: WorkspaceId
+    name: str
+    slug: str
+
+
+class _TenantEvent(Event):
+    TOPIC: ClassVar[Topic] = "penguinmails.tenants"
+    SUBJECT: ClassVar[str] = "tenant_id"
+    RESOURCE: ClassVar[str] = "tenant"
+
+    tenant_id: TenantId
+    version: int
+
+
+class TenantProvisioned(_TenantEvent):
+    """A tenant exists. Carries all that a projection needs for its first token to work everywhere."""
+
+    ACTION: ClassVar[str | None] = "tenant.provisioned"
+    LIFE: ClassVar[Life] = "birth"
+
+    company_name: str
+    plan: Plan
+    limits: Limits
+    features: Features
+    owner: Owner
+    default_workspace: DefaultWorkspace
+
+
+class TenantSuspended(_TenantEvent):
+    ACTION: ClassVar[str | None] = "tenant.suspended"
+
+    reason: str
+
+
+class TenantReactivated(_TenantEvent):
+    ACTION: ClassVar[str | None] = "tenant.reactivated"
+
+
+class SubscriptionChanged(_TenantEvent):
+    """The Stripe customer or subscription of the tenant changed; ids are Stripe's own."""
+
+    ACTION: ClassVar[str | None] = "subscription.changed"
+
+    plan: Plan
+    status: str
+    customer_id: str
+    subscription_id: str

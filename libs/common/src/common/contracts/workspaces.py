@@ -1,0 +1,63 @@
+"""Events of the `workspaces` service."""
+
+from typing import ClassVar
+
+from common.contracts.auth import WorkspaceRoleName
+from common.contracts.envelope import Event, Life, Topic
+from common.ids import TenantId, UserId, WorkspaceId
+
+
+class _WorkspaceEvent(Event):
+    TOPIC: ClassVar[Topic] = "penguinmails.workspaces"
+    SUBJECT: ClassVar[str] = "workspace_id"
+    RESOURCE: ClassVar[str] = "workspace"
+
+    tenant_id: TenantId
+    workspace_id: WorkspaceId
+    version: int
+
+
+class WorkspaceCreated(_WorkspaceEvent):
+    """A workspace exists; its creator is its first admin."""
+
+    ACTION: ClassVar[str | None] = "workspace.created"
+    LIFE: ClassVar[Life] = "birth"
+
+    name: str
+    slug: str
+    admin_id: UserId
+
+
+class WorkspaceUpdated(_WorkspaceEvent):
+    ACTION: ClassVar[str | None] = "workspace.updated"
+
+    name: str
+    slug: str
+
+
+class WorkspaceArchived(_WorkspaceEvent):
+    ACTION: ClassVar[str | None] = "workspace.archived"
+    LIFE: ClassVar[Life] = "death"
+
+
+class WorkspaceMemberAdded(_WorkspaceEvent):
+    """`version` is the membership's own version."""
+
+    ACTION: ClassVar[str | None] = "workspace.member.added"
+
+    user_id: UserId
+    role: WorkspaceRoleName
+
+
+class WorkspaceMemberRoleChanged(_WorkspaceEvent):
+    ACTION: ClassVar[str | None] = "workspace.member.role_changed"
+
+    user_id: UserId
+    role: WorkspaceRoleName
+    previous_role: WorkspaceRoleName
+
+
+class WorkspaceMemberRemoved(_WorkspaceEvent):
+    ACTION: ClassVar[str | None] = "workspace.member.removed"
+
+    user_id: UserId

@@ -1,0 +1,1 @@
+"""Sessions bound to one tenant, proven inside the database."""

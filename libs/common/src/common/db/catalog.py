@@ -1,0 +1,127 @@
+"""Compares the catalog with the tenancy rules; a service refuses to start on a database that breaks them."""
+
+import asyncpg
+
+from common.db import shared_tables
+
+_TABLES = """
+SELECT n.nspname || '.' || c.relname AS name, c.relrowsecurity AS enabled, c.relforcerowsecurity AS forced,
+    c.relkind::text AS kind, c.relispartition AS partition,
+    EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid AND a.attname = 'tenant_id'
+            AND a.attnotnull AND a.atttypid = 'uuid'::regtype) AS has_tenant,
+    ARRAY(SELECT i.indexrelid::regclass::text FROM pg_index AS i WHERE i.indrelid = c.oid AND i.indisunique
+          AND NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid
+                          AND a.attnum = ANY (i.indkey) AND a.attname = 'tenant_id')) AS loose_keys,
+    ARRAY(SELECT k.conname FROM pg_constraint AS k WHERE k.conrelid = c.oid AND k.contype = 'f'
+          AND NOT EXISTS (SELECT FROM pg_attribute AS a WHERE a.attrelid = c.oid
+                          AND a.attnum = ANY (k.conkey) AND a.attname = 'tenant_id')) AS loose_references,
+    has_table_privilege($1, c.oid, 'SELECT, INSERT, UPDATE, DELETE') AS granted,
+    has_table_privilege($1, c.oid, 'TRUNCATE, REFERENCES, TRIGGER') AS excess
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+  AND n.nspname NOT LIKE 'pg\\_toast%'
+"""
+_POLICIES = """
+SELECT schemaname || '.' || tablename AS name, policyname, permissive, roles::text[] AS roles, qual, with_check
+FROM pg_policies
+"""
+_FUNCTIONS = """
+SELECT n.nspname || '.' || p.proname AS name, p.prosecdef AS definer,
+    coalesce(array_to_string(p.proconfig, ','), '') LIKE '%search_path=%' AS pinned
+FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+WHERE n.nspname NOT IN ('pg_catalog', 'information_schema')
+"""
+_ROLES = """
+SELECT rolname, rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication AS mighty,
+    EXISTS (SELECT FROM pg_auth_members AS m WHERE m.member = r.oid) AS member_of_others,
+    EXISTS (SELECT FROM pg_class AS c WHERE c.relowner = r.oid) AS owns_tables,
+    has_database_privilege(r.oid, current_database(), 'TEMP') AS temp,
+    EXISTS (SELECT FROM pg_namespace AS n WHERE n.nspname NOT LIKE 'pg\\_%'
+            AND has_schema_privilege(r.oid, n.oid, 'CREATE')) AS creates
+FROM pg_roles AS r WHERE rolname = ANY ($1)
+"""
+_WALL = "tenancy.current_tenant()"
+
+
+class CatalogBroken(RuntimeError):
+    """The database does not keep tenants apart the way it must. The message lists every finding."""
+
+
+async def check_catalog(database_url: str, service: str) -> None:
+    """Refuse to work on a database that breaks a tenancy rule.
+
+    Raises:
+        CatalogBroken: with all findings.
+    """
+    connection = await asyncpg.connect(database_url, timeout=10)
+    try:
+        findings = await find_breaches(connection, service)
+    finally:
+        await connection.close()
+    if findings:
+        raise CatalogBroken("; ".join(findings))
+
+
+async def find_breaches(connection: asyncpg.Connection, service: str) -> list[str]:
+    """Everything in this database that breaks a rule, as sentences."""
+    app = f"{service}_app"
+    tables = await connection.fetch(_TABLES, app)
+    policies = await connection.fetch(_POLICIES)
+    findings = [finding for table in tables for finding in _judge_table(table, policies, app)]
+    findings += [finding for policy in policies for finding in _judge_policy(policy, app)]
+    for function in await connection.fetch(_FUNCTIONS):
+        if function["definer"] and function["name"] not in shared_tables.DEFINER_FUNCTIONS:
+            findings.append(f"{function['name']} is SECURITY DEFINER but not listed")
+        if function["definer"] and not function["pinned"]:
+            findings.append(f"{function['name']} is SECURITY DEFINER without a pinned search_path")
+    roles = [app, f"{service}_relay", *(["audit_ingest"] if service == "audit" else [])]
+    for role in await connection.fetch(_ROLES, roles):
+        findings += [
+            f"{role['rolname']}: {flag}"
+            for flag in ("mighty", "member_of_others", "owns_tables", "temp", "creates")
+            if role[flag]
+        ]
+    return findings
+
+
+def _judge_table(table: asyncpg.Record, policies: list[asyncpg.Record], app: str) -> list[str]:
+    name = table["name"]
+    findings: list[str] = []
+    if table["kind"] in ("v", "m", "f"):
+        findings.append(f"{name} is a view, materialized view or foreign table")
+    if table["excess"]:
+        findings.append(f"{name} grants TRUNCATE, REFERENCES or TRIGGER to {app}")
+    if name in shared_tables.SHARED_TABLES:
+        return findings
+    if not (table["enabled"] and table["forced"]):
+        findings.append(f"{name} has no forced row-level security")
+    if not table["has_tenant"]:
+        findings.append(f"{name} has no tenant_id uuid NOT NULL")
+    if table["loose_keys"] or table["loose_references"]:
+        findings.append(f"{name} has keys without tenant_id: {table['loose_keys'] + table['loose_references']}")
+    if table["partition"] and table["granted"]:
+        findings.append(f"{name} is a partition with a grant of its own")
+    walls = [p for p in policies if p["name"] == name and p["permissive"] == "RESTRICTIVE" and app in p["roles"]]
+    if table["granted"] and not any(_walls(policy) for policy in walls):
+        findings.append(f"{name} has no restrictive tenant policy for {app}")
+    return findings
+
+
+def _walls(policy: asyncpg.Record) -> bool:
+    return _WALL in (policy["qual"] or "") and _WALL in (policy["with_check"] or "")
+
+
+def _judge_policy(policy: asyncpg.Record, app: str) -> list[str]:
+    name, roles = policy["name"], policy["roles"]
+    findings: list[str] = []
+    if "public" in roles:
+        findings.append(f"{name}.{policy['policyname']} is for PUBLIC")
+    expressions = [text for text in (policy["qual"], policy["with_check"]) if text is not None]
+    if any("SELECT" in text.upper() for text in expressions):
+        findings.append(f"{name}.{policy['policyname']} has a sub-query")
+    compares = all("_tenant()" in text and "tenant_id =" in text for text in expressions)
+    if app in roles and not compares:
+        findings.append(f"{name}.{policy['policyname']} lets {app} past its tenant")
+    if app not in roles and not compares and name.rstrip("_0123456789") not in shared_tables.ROLE_POLICIES:
+        findings.append(f"{name}.{policy['policyname']} lets {roles} past the tenant but is not listed")
+    return findings

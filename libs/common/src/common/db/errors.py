@@ -1,0 +1,64 @@
+"""What the database can say that the rest of the code must tell apart."""
+
+import asyncpg
+from sqlalchemy import exc
+
+
+class EntryRefused(Exception):
+    """The database did not let the caller into the tenant: revoked, deactivated or deleted."""
+
+
+class MemberUnknown(Exception):
+    """The projection has not seen this tenant or member (yet)."""
+
+
+_UNAVAILABLE = (
+    "57P01",  # admin_shutdown
+    "57P02",  # crash_shutdown
+    "57P03",  # cannot_connect_now
+    "53300",  # too_many_connections
+    "53200",  # out_of_memory
+    "53100",  # disk_full
+    "25006",  # read_only_sql_transaction: a standby
+)
+
+
+def driver_error(error: BaseException) -> asyncpg.PostgresError | None:
+    """The asyncpg error below a SQLAlchemy one, or None."""
+    seen: BaseException | None = error
+    while seen is not None:
+        if isinstance(seen, asyncpg.PostgresError):
+            return seen
+        seen = seen.__cause__
+    return None
+
+
+def is_unavailable(error: BaseException) -> bool:
+    """Whether the database is away or overloaded (as against: refused our statement)."""
+    if isinstance(error, exc.TimeoutError | OSError | TimeoutError | asyncpg.InterfaceError):
+        return True
+    if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
+        return True
+    below = driver_error(error)
+    if below is not None:
+        state = below.sqlstate or ""
+        return state.startswith("08") or state in _UNAVAILABLE
+    return isinstance(error, exc.InterfaceError | exc.OperationalError)
+
+
+def is_wall_violation(error: BaseException) -> bool:
+    """Whether a row-level security policy refused a write (a missing grant is not one).
+
+    Both have SQLSTATE 42501; PostgreSQL's reporting function tells them apart in every language.
+    """
+    below = driver_error(error)
+    return (
+        isinstance(below, asyncpg.InsufficientPrivilegeError)
+        and getattr(below, "server_source_function", None) == "ExecWithCheckOptions"
+    )
+
+
+def violated_constraint(error: exc.IntegrityError) -> str:
+    """Name of the constraint that refused the row, or an empty string."""
+    below = driver_error(error)
+    return str(getattr(below, "constraint_name", "") or "")

@@ -1,0 +1,67 @@
+"""Databases and roles of a service, made once by a superuser; everything in them is made by migrations."""
+
+from collections.abc import Mapping
+
+import asyncpg
+
+_LIMITS = {
+    "statement_timeout": "30s",
+    "idle_in_transaction_session_timeout": "30s",
+    "search_path": "pg_catalog",
+}
+
+
+def role_names(service: str) -> tuple[str, ...]:
+    """Roles of `service`: owner (migrations), app (what it runs as), relay (outbox only), extras."""
+    extra = ("audit_ingest",) if service == "audit" else ()
+    return (f"{service}_owner", f"{service}_app", f"{service}_relay", *extra)
+
+
+async def provision_database(superuser_dsn: str, service: str, passwords: Mapping[str, str]) -> None:
+    """Create or repair the database `service` and its roles.
+
+    Idempotent. `passwords` maps each name of `role_names(service)` to its password.
+    """
+    connection = await asyncpg.connect(superuser_dsn)
+    try:
+        for role in role_names(service):
+            await _ensure_role(connection, role, passwords[role])
+        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", service):
+            await connection.execute(
+                f'CREATE DATABASE "{service}" OWNER "{service}_owner" TEMPLATE template0 '
+                "ENCODING 'UTF8' LOCALE 'C'"
+            )
+        for role in role_names(service)[1:]:
+            for name, value in _LIMITS.items():
+                await connection.execute(f"ALTER ROLE \"{role}\" SET {name} = '{value}'")
+    finally:
+        await connection.close()
+    inside = await asyncpg.connect(superuser_dsn, database=service)
+    try:
+        await _close_doors(inside, service)
+    finally:
+        await inside.close()
+
+
+async def _ensure_role(connection: asyncpg.Connection, role: str, password: str) -> None:
+    quoted = await connection.fetchval("SELECT quote_literal($1::text)", password)
+    exists = await connection.fetchval("SELECT 1 FROM pg_roles WHERE rolname = $1", role)
+    await connection.execute(
+        f'{"ALTER" if exists else "CREATE"} ROLE "{role}" LOGIN NOINHERIT NOSUPERUSER NOCREATEDB '
+        f"NOCREATEROLE NOREPLICATION NOBYPASSRLS PASSWORD {quoted}"
+    )
+
+
+async def _close_doors(connection: asyncpg.Connection, service: str) -> None:
+    """Take from PUBLIC what PostgreSQL gives it: TEMP tables, other databases, large objects."""
+    await connection.execute(f'REVOKE ALL ON DATABASE "{service}" FROM PUBLIC')
+    await connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
+    for role in role_names(service)[1:]:
+        await connection.execute(f'GRANT CONNECT ON DATABASE "{service}" TO "{role}"')
+    functions = await connection.fetch(
+        "SELECT oid::regprocedure::text AS signature FROM pg_proc "
+        "WHERE pronamespace = 'pg_catalog'::regnamespace "
+        "AND (proname LIKE 'lo\\_%' OR proname IN ('loread', 'lowrite'))"
+    )
+    for row in functions:
+        await connection.execute(f"REVOKE ALL ON FUNCTION pg_catalog.{row['signature']} FROM PUBLIC")

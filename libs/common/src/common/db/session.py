@@ -1,0 +1,183 @@
+"""The only way to a tenant's data: a session that proves its context at every transaction's begin."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, cast
+from uuid import UUID
+
+from sqlalchemy import Connection, event
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, with_loader_criteria
+
+from common.context import SystemContext, TenantContext, TenantRole, UserContext
+from common.db.base import TenantRow
+from common.db.engine import make_engine
+from common.db.errors import EntryRefused, MemberUnknown, is_unavailable
+from common.db.proofs import Prover
+
+_ENTER = "SELECT verdict, role, tenant_status, features FROM tenancy.enter($1, $2, $3, $4, $5)"
+_ENTER_SYSTEM = "SELECT tenancy.enter_system($1, $2, $3)"
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What the database said of a user when it let them in; true for this transaction."""
+
+    role: TenantRole
+    tenant_status: str
+    features: dict[str, Any]
+
+
+class _EnteringSession(Session):
+    """Sync half of `TenantSession`: enters the tenant whenever a transaction begins."""
+
+    context: TenantContext
+    database: "Database"
+    standing: Standing | None = None
+    wrote_events: bool = False
+
+
+class TenantSession(AsyncSession):
+    """A session inside one tenant. Made by `Database.tenant` only.
+
+    After `commit` or `rollback` the next statement begins a new transaction and enters again, so no
+    statement ever runs on a connection that is still, or already, somebody else's.
+    """
+
+    sync_session_class = _EnteringSession
+    sync_session: _EnteringSession
+
+    @property
+    def context(self) -> TenantContext:
+        return self.sync_session.context
+
+    @property
+    def tenant_id(self) -> UUID:
+        return self.sync_session.context.tenant_id
+
+    @property
+    def standing(self) -> Standing:
+        """The user's standing.
+
+        Raises:
+            LookupError: a system context, which has none.
+        """
+        if self.sync_session.standing is None:
+            raise LookupError("no user acts in this session")
+        return self.sync_session.standing
+
+    def note_events(self) -> None:
+        """Have the relay woken after this transaction's commit."""
+        self.sync_session.wrote_events = True
+
+
+class Database:
+    """One service's database, seen as its app role."""
+
+    def __init__(
+        self,
+        url: str,
+        tenancy_key: str,
+        *,
+        pool_size: int = 10,
+        pool_timeout: float = 5.0,
+        pooler_mode: str = "session",
+    ) -> None:
+        self._prover = Prover(tenancy_key)
+        self._pooled = pooler_mode == "transaction"
+        self._engine = make_engine(url, pool_size, pool_timeout, statement_cache=not self._pooled)
+        self.events_written = asyncio.Event()
+        """Set after each commit that wrote an outbox row; the relay waits for it."""
+
+    @asynccontextmanager
+    async def tenant(self, context: TenantContext) -> AsyncIterator[TenantSession]:
+        """A session inside the context's tenant, rolled back unless the caller commits.
+
+        Raises:
+            EntryRefused: the caller's membership, session or tenant has ended.
+            MemberUnknown: the projection does not know the member (yet).
+        """
+        async with TenantSession(self._engine_of(context.tenant_id), expire_on_commit=False) as session:
+            session.sync_session.context = context
+            session.sync_session.database = self
+            await self._begin(session)
+            yield session
+
+    async def _begin(self, session: TenantSession) -> None:
+        """Enter eagerly; once more when the pooled connection had died meanwhile (nothing is done yet)."""
+        try:
+            await session.connection()
+        except Exception as error:
+            if not is_unavailable(error) or isinstance(error, TimeoutError):
+                raise
+            await session.rollback()
+            await session.connection()
+
+    def _engine_of(self, tenant_id: UUID) -> AsyncEngine:
+        """The database that holds the tenant; the one place that will choose among several."""
+        return self._engine
+
+    def enter(self, session: _EnteringSession, connection: Connection) -> None:
+        """Prove the session's context to the database on this connection's fresh transaction."""
+        context = session.context
+        pid = self._backend_pid(connection)
+        if isinstance(context, SystemContext):
+            proof = self._prover.system(context.tenant_id, context.purpose, pid)
+            connection.exec_driver_sql(_ENTER_SYSTEM, (context.tenant_id, context.purpose, proof))
+            return
+        session.standing = self._enter_user(connection, context, pid)
+
+    def _enter_user(self, connection: Connection, context: UserContext, pid: int) -> Standing:
+        ids = (context.tenant_id, context.user_id, context.session_id, context.issued_at)
+        proof = self._prover.user(*ids, pid)
+        row = connection.exec_driver_sql(_ENTER, (*ids, proof)).one()
+        if row.verdict == "unknown":
+            raise MemberUnknown
+        if row.verdict != "ok":
+            raise EntryRefused
+        return Standing(role=row.role, tenant_status=row.tenant_status, features=row.features)
+
+    def _backend_pid(self, connection: Connection) -> int:
+        if self._pooled:  # the server behind a pooler is known only once the transaction has begun
+            return cast(int, connection.exec_driver_sql("SELECT pg_backend_pid()").scalar_one())
+        raw = cast(Any, connection.connection.dbapi_connection)
+        return cast(int, raw.driver_connection.get_server_pid())
+
+    async def ping(self) -> None:
+        """Ask the database for an answer, without any tenant."""
+        async with self._engine.connect() as connection:
+            await connection.exec_driver_sql("SELECT 1")
+
+    async def close(self) -> None:
+        await self._engine.dispose()
+
+
+@event.listens_for(_EnteringSession, "after_begin")
+def enter_tenant(session: _EnteringSession, transaction: SessionTransaction, connection: Connection) -> None:
+    """Enter the tenant on every transaction begin; savepoints stay inside the one already entered."""
+    if not transaction.nested:
+        session.database.enter(session, connection)
+
+
+@event.listens_for(_EnteringSession, "after_commit")
+def wake_relay(session: _EnteringSession) -> None:
+    if session.wrote_events:
+        session.wrote_events = False
+        session.database.events_written.set()
+
+
+@event.listens_for(_EnteringSession, "after_rollback")
+def forget_events(session: _EnteringSession) -> None:
+    session.wrote_events = False
+
+
+@event.listens_for(_EnteringSession, "do_orm_execute")
+def narrow_to_tenant(state: ORMExecuteState) -> None:
+    """Add `tenant_id = …` to every statement, so that the planner uses the tenant's index."""
+    tenant_id = cast(_EnteringSession, state.session).context.tenant_id
+    if state.is_select or state.is_update or state.is_delete:
+        state.statement = state.statement.options(
+            with_loader_criteria(TenantRow, lambda row: row.tenant_id == tenant_id, include_aliases=True)
+        )

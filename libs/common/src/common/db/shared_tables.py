@@ -1,0 +1,30 @@
+"""The reviewed lists: what in a service's database is not under the tenant wall, and why.
+
+`check_catalog` compares them with the catalog; whatever is neither protected nor listed stops the service.
+"""
+
+SHARED_TABLES: dict[str, str] = {
+    "tenancy.keys": "the tenancy key; no service role has any grant on it",
+    "tenancy.relay_state": "position of the producer; holds no tenant's data; relay role only",
+    "tenancy.consumer_offsets": "positions of consumers; holds no tenant's data",
+    "public.alembic_version": "which migrations have run; no service role has any grant on it",
+}
+"""Tables without row-level security."""
+
+ROLE_POLICIES: dict[str, str] = {
+    "tenancy.outbox": "the relay publishes every tenant's events; it can read and delete, not insert",
+    "tenancy.outbox_history": "the relay publishes history again to a new log; the app role has no grant",
+    "tenancy.tenants": "tenancy.enter reads it as the owner, before any tenant is entered",
+    "tenancy.members": "tenancy.enter reads it as the owner, before any tenant is entered",
+    "tenancy.revocations": "tenancy.enter reads it as the owner, before any tenant is entered",
+}
+"""Tables with a policy that lets one role past the tenant: which, for whom, why."""
+
+DEFINER_FUNCTIONS: dict[str, str] = {
+    "tenancy.current_tenant": "verifies the seal with the key",
+    "tenancy.system_tenant": "like current_tenant, for contexts of the platform only",
+    "tenancy.enter": "verifies the proof, reads the member, seals the context",
+    "tenancy.enter_system": "verifies the proof, seals the context",
+    "tenancy.maintain_history": "makes and drops partitions of the outbox history",
+}
+"""SECURITY DEFINER functions, all with a pinned search_path."""

@@ -1,0 +1,159 @@
+"""Errors of the API. The exception tree is the list: status, stable code, public title.
+
+`docs/errors.md` is generated from here. A detail never holds SQL, a stack trace or a foreign id.
+"""
+
+from typing import ClassVar
+from uuid import UUID
+
+
+class ApiError(Exception):
+    """Base of all errors that become a problem document (RFC 9457)."""
+
+    status: ClassVar[int] = 500
+    code: ClassVar[str] = "internal_error"
+    title: ClassVar[str] = "Internal Server Error"
+
+    def __init__(self, detail: str | None = None, *, headers: dict[str, str] | None = None) -> None:
+        super().__init__(detail or self.title)
+        self.detail = detail or self.title
+        self.headers = headers or {}
+
+
+class Unauthenticated(ApiError):
+    """No, expired, forged or revoked token; the answer never says which."""
+
+    status = 401
+    code = "unauthenticated"
+    title = "Unauthorized"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A valid access token is required.",
+            headers={"WWW-Authenticate": 'Bearer realm="penguinmails", error="invalid_token"'},
+        )
+
+
+class Forbidden(ApiError):
+    status = 403
+    code = "forbidden"
+    title = "Forbidden"
+
+    def __init__(self, detail: str = "Your role does not allow this.") -> None:
+        super().__init__(detail)
+
+
+class TenantSuspended(Forbidden):
+    code = "tenant_suspended"
+
+    def __init__(self) -> None:
+        super().__init__("The tenant is suspended: owners and admins may read, nobody may change anything.")
+
+
+class LimitExceeded(Forbidden):
+    code = "limit_exceeded"
+
+    def __init__(self, limit: str, current: int, maximum: int) -> None:
+        super().__init__(f"Limit {limit} reached: {current} of {maximum} in use.")
+
+
+class CrossTenantForbidden(ApiError):
+    """The request names a tenant other than the token's. `named` goes to the audit log only."""
+
+    status = 403
+    code = "cross_tenant_forbidden"
+    title = "Forbidden"
+
+    def __init__(self, named: str | None) -> None:
+        super().__init__("The request names a tenant that is not yours.")
+        self.named = named
+
+
+class NotFound(ApiError):
+    """No such route, or an identifier that cannot be one."""
+
+    status = 404
+    code = "not_found"
+    title = "Not Found"
+
+    def __init__(self) -> None:
+        super().__init__("There is nothing here.")
+
+
+class ResourceNotFound(NotFound):
+    """A look-up by id found nothing in the caller's tenant; recorded as `AccessMissed`."""
+
+    def __init__(self, resource: str, resource_id: UUID, text: str) -> None:
+        super().__init__()
+        self.resource = resource
+        self.resource_id = resource_id
+        self.text = text
+
+
+class MethodNotAllowed(ApiError):
+    status = 405
+    code = "method_not_allowed"
+    title = "Method Not Allowed"
+
+
+class Conflict(ApiError):
+    status = 409
+    code = "conflict"
+    title = "Conflict"
+
+
+class PreconditionFailed(ApiError):
+    status = 412
+    code = "precondition_failed"
+    title = "Precondition Failed"
+
+    def __init__(self) -> None:
+        super().__init__("The resource has changed since: fetch it again and retry with its new ETag.")
+
+
+class PayloadTooLarge(ApiError):
+    status = 413
+    code = "payload_too_large"
+    title = "Content Too Large"
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The body is larger than {limit} bytes.")
+
+
+class Invalid(ApiError):
+    """The payload or a query parameter is not acceptable. `problems` maps JSON pointers to messages."""
+
+    status = 422
+    code = "validation_failed"
+    title = "Unprocessable Content"
+
+    def __init__(self, problems: list[tuple[str, str]]) -> None:
+        super().__init__("The request is not acceptable; see errors.")
+        self.problems = problems
+
+
+class InvalidCursor(Invalid):
+    code = "invalid_cursor"
+
+    def __init__(self) -> None:
+        super().__init__([("/query/cursor", "is not a cursor of this list")])
+
+
+class TooManyRequests(ApiError):
+    status = 429
+    code = "rate_limited"
+    title = "Too Many Requests"
+
+    def __init__(self, retry_after: int) -> None:
+        super().__init__("Too many requests; slow down.", headers={"Retry-After": str(retry_after)})
+
+
+class Unavailable(ApiError):
+    """A dependency is away; the same request may succeed after `Retry-After` seconds."""
+
+    status = 503
+    code = "unavailable"
+    title = "Service Unavailable"
+
+    def __init__(self, retry_after: int = 1) -> None:
+        super().__init__("A dependency is away; try again.", headers={"Retry-After": str(retry_after)})

@@ -1,0 +1,83 @@
+"""Building blocks of request and answer schemas."""
+
+from datetime import datetime
+from typing import Annotated, Any, Generic, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, StringConstraints
+
+from common.clock import rfc3339
+
+MAX_JSON_DEPTH = 8
+
+
+def _no_controls(text: str) -> str:
+    if any(ord(char) < 32 or 127 <= ord(char) < 160 for char in text):
+        raise ValueError("must not contain control characters")
+    return text
+
+
+def _storable(value: Any, depth: int = 0) -> Any:
+    """Accept only JSON that PostgreSQL can store as jsonb, of bounded depth."""
+    if depth > MAX_JSON_DEPTH:
+        raise ValueError(f"must not be nested deeper than {MAX_JSON_DEPTH} levels")
+    if isinstance(value, str):
+        if "\x00" in value or any(0xD800 <= ord(char) <= 0xDFFF for char in value):
+            raise ValueError("must not contain NUL or lone surrogates")
+    elif isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        raise ValueError("must not contain NaN or infinities")
+    elif isinstance(value, dict):
+        for key, item in value.items():  # type: ignore[reportUnknownVariableType]
+            _storable(key, depth + 1)
+            _storable(item, depth + 1)
+    elif isinstance(value, list):
+        for item in value:  # type: ignore[reportUnknownVariableType]
+            _storable(item, depth + 1)
+    return value
+
+
+Text = Annotated[
+    str,
+    StringConstraints(min_length=1, max_length=255, strip_whitespace=True),
+    AfterValidator(_no_controls),
+]
+"""1–255 characters after trimming, without control characters."""
+
+JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]
+"""A JSON object of the client's own making, at most `MAX_JSON_DEPTH` deep."""
+
+Timestamp = Annotated[datetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
+"""RFC 3339 in UTC with `Z`."""
+
+Item = TypeVar("Item")
+
+
+class Body(BaseModel):
+    """A request body: unknown fields are refused."""
+
+    model_config = ConfigDict(extra="forbid", str_max_length=100_000)
+
+
+class Answer(BaseModel):
+    """An answer, built from rows by attribute."""
+
+    model_config = ConfigDict(from_attributes=True)
+
+
+class Page(Answer, Generic[Item]):
+    """One page of a list, newest first. `next_cursor` is null on the last one."""
+
+    data: list[Item]
+    next_cursor: str | None = None
+
+
+class Problem(BaseModel):
+    """RFC 9457 problem document."""
+
+    type: str
+    title: str
+    status: int
+    detail: str
+    instance: str
+    code: str
+    trace_id: str
+    errors: list[dict[str, str]] | None = None

@@ -1,0 +1,30 @@
+"""What a service declares of itself; `common.cli` turns it into processes."""
+
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from fastapi import FastAPI
+
+from common.bus.projections import Handler
+from common.contracts.envelope import Event
+from common.settings import ServiceSettings
+from common.web.kernel import Kernel
+
+Worker = Callable[[Kernel], Awaitable[None]]
+"""A loop of the service's own (sends mail, scans for due work); runs until cancelled."""
+
+
+@dataclass(frozen=True, slots=True)
+class Service:
+    """One service: its name, settings, application, handlers, workers and migrations."""
+
+    name: str
+    settings: type[ServiceSettings]
+    create_app: Callable[[Kernel], FastAPI]
+    migrations: Path
+    handlers: Mapping[type[Event], Handler] = field(default_factory=dict[type[Event], Any])
+    workers: Sequence[Worker] = ()
+    consumers: Sequence[Worker] = ()
+    """Consumers beyond the one that runs `handlers`."""

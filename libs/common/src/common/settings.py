@@ -1,0 +1,44 @@
+"""Settings of every service, read from the environment once by the composition root."""
+
+from pydantic import AnyHttpUrl, Field, SecretStr
+from pydantic_settings import BaseSettings, SettingsConfigDict
+
+
+class ServiceSettings(BaseSettings):
+    """What each service needs; a service adds its own fields in a subclass.
+
+    Durations are seconds unless the name says otherwise.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    service_host: str = "127.0.0.1"
+    service_port: int = 8000
+
+    database_url: str = Field(description="libpq URL of the `<service>_app` role")
+    relay_database_url: str = Field(default="", description="libpq URL of the `<service>_relay` role")
+    database_pool_size: int = 10
+    database_pool_timeout: float = 5.0
+    pooler_mode: str = Field(
+        default="session",
+        pattern="^(session|transaction)$",
+        description="`transaction` when a transaction pooler (PgBouncer) stands in between",
+    )
+
+    tenancy_key: SecretStr = Field(description="hex; proves to the database that the service enters a tenant")
+    link_secret: SecretStr = Field(description="hex; signs cursors and links")
+
+    kafka_bootstrap_servers: str = "127.0.0.1:9092"
+    kafka_idempotence: bool = True
+    kafka_replication_factor: int = 1
+    kafka_fetch_wait_ms: int = 100
+    event_retention_days: int = 7
+
+    jwks_url: str = "http://127.0.0.1:8001/.well-known/jwks.json"
+    token_issuer: str = "http://127.0.0.1:8080"  # noqa: S105 - an issuer, not a secret
+    token_audience: str = "penguinmails"  # noqa: S105
+    public_url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8080")
+
+    otel_exporter_otlp_endpoint: str = ""
+    trace_ratio: float = 1.0
+    log_level: str = "INFO"

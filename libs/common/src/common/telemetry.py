@@ -1,0 +1,158 @@
+"""Traces and logs: OpenTelemetry spans over OTLP, JSON log lines that carry trace and tenant ids.
+
+Spans are made here rather than by instrumentation packages (see docs/adr/0006-own-spans.md).
+"""
+
+import contextvars
+import json
+import logging
+import sys
+import traceback
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+from opentelemetry import trace
+from opentelemetry.context import Context
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import BatchSpanProcessor
+from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
+from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
+from sqlalchemy import Connection, Engine, event
+
+from common import clock
+
+_STACK_FRAMES = 12
+
+tracer = trace.get_tracer("penguinmails")
+_propagator = TraceContextTextMapPropagator()
+
+log_fields: contextvars.ContextVar[dict[str, str]] = contextvars.ContextVar("log_fields")
+"""Ids of the request or event at hand (`tenant_id`, `user_id`, `request_id`); stand on each log line."""
+
+
+def start_tracing(service: str, endpoint: str, ratio: float) -> TracerProvider:
+    """Install the tracer provider. Without an endpoint spans are made but sent nowhere."""
+    provider = TracerProvider(
+        resource=Resource.create({"service.name": service, "service.namespace": "penguinmails"}),
+        sampler=ParentBased(TraceIdRatioBased(ratio)),
+    )
+    if endpoint:
+        exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=5)
+        provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=500))
+    trace.set_tracer_provider(provider)
+    return provider
+
+
+def carrier() -> dict[str, str]:
+    """`traceparent` (and `tracestate`) of the current span, as stored with an outbox row."""
+    headers: dict[str, str] = {}
+    _propagator.inject(headers)
+    return headers
+
+
+def remote_context(traceparent: str | None, tracestate: str | None = None) -> Context:
+    """The context that a `traceparent` names; an empty one when it is absent or malformed."""
+    headers = {"traceparent": traceparent or ""}
+    if tracestate:
+        headers["tracestate"] = tracestate
+    return _propagator.extract(headers, context=Context())
+
+
+def link_to(traceparent: str | None) -> list[Link]:
+    """A span link to the span a `traceparent` names."""
+    span_context = trace.get_current_span(remote_context(traceparent)).get_span_context()
+    return [Link(span_context)] if span_context.is_valid else []
+
+
+def current_trace_id() -> str:
+    """Hex id of the current trace (32 digits), or an empty string outside any."""
+    span_context = trace.get_current_span().get_span_context()
+    return f"{span_context.trace_id:032x}" if span_context.is_valid else ""
+
+
+@contextmanager
+def span(
+    name: str, kind: SpanKind = SpanKind.INTERNAL, parent: Context | None = None, **attributes: Any
+) -> Iterator[Span]:
+    """A span that records an escaping exception by its type only (messages may hold personal data)."""
+    named = {key.replace("__", "."): value for key, value in attributes.items()}
+    with tracer.start_as_current_span(
+        name, context=parent, kind=kind, attributes=named, record_exception=False
+    ) as current:
+        try:
+            yield current
+        except Exception as error:
+            current.set_attribute("error.type", type(error).__qualname__)
+            current.set_status(Status(StatusCode.ERROR))
+            raise
+
+
+def trace_statements(engine: Engine) -> None:
+    """One client span per SQL statement, with its text but never its parameters."""
+    database = engine.url.database or ""
+
+    @event.listens_for(engine, "before_cursor_execute")
+    def start(conn: Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+        if not trace.get_current_span().is_recording():
+            return
+        verb = statement.split(maxsplit=1)[0].upper()
+        attributes = {
+            "db.system.name": "postgresql",
+            "db.namespace": database,
+            "db.operation.name": verb,
+            "db.query.text": statement,
+        }
+        conn.info["span"] = tracer.start_span(f"{verb} {database}", kind=SpanKind.CLIENT, attributes=attributes)
+
+    @event.listens_for(engine, "after_cursor_execute")
+    def finish(conn: Connection, *_: Any) -> None:
+        current: Span | None = conn.info.pop("span", None)
+        if current is not None:
+            current.end()
+
+    @event.listens_for(engine, "handle_error")
+    def fail(context: Any) -> None:
+        if context.connection is None:
+            return
+        current: Span | None = context.connection.info.pop("span", None)
+        if current is not None:
+            current.set_attribute("error.type", type(context.original_exception).__name__)
+            current.set_status(Status(StatusCode.ERROR))
+            current.end()
+
+
+class JsonFormatter(logging.Formatter):
+    """One JSON object per line. Exceptions appear by type and place, never by their message's values."""
+
+    def __init__(self, service: str) -> None:
+        super().__init__()
+        self._service = service
+
+    def format(self, record: logging.LogRecord) -> str:
+        line: dict[str, Any] = {
+            "time": clock.rfc3339(clock.now()),
+            "level": record.levelname.lower(),
+            "service": self._service,
+            "logger": record.name,
+            "message": record.getMessage(),
+            "trace_id": current_trace_id(),
+            **log_fields.get({}),
+            **getattr(record, "fields", {}),
+        }
+        if record.exc_info and record.exc_info[1] is not None:
+            line["error"] = type(record.exc_info[1]).__qualname__
+            line["stack"] = "".join(traceback.format_tb(record.exc_info[2])[-_STACK_FRAMES:])
+        return json.dumps(line, ensure_ascii=False, default=str)
+
+
+def start_logging(service: str, level: str) -> None:
+    """JSON lines on standard output."""
+    handler = logging.StreamHandler(sys.stdout)
+    handler.setFormatter(JsonFormatter(service))
+    logging.basicConfig(level=level, handlers=[handler], force=True)
+    for noisy in ("aiokafka", "httpx", "alembic", "uvicorn.access"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)

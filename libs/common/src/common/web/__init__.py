@@ -1,0 +1,1 @@
+"""HTTP defaults of every service: authentication, sessions, errors, limits."""

@@ -1,0 +1,139 @@
+"""Records of access: denials and misses at once, reads in batches. All leave through the outbox."""
+
+import asyncio
+import logging
+from collections import defaultdict, deque
+from datetime import datetime
+from uuid import UUID
+
+from common import clock, telemetry
+from common.bus import outbox
+from common.context import RequestInfo, SystemContext, UserContext
+from common.contracts.audit import (
+    AccessDenied,
+    AccessGap,
+    AccessMissed,
+    AccessRecord,
+    AccessRecorded,
+    Target,
+)
+from common.contracts.envelope import Actor
+from common.db.errors import is_unavailable
+from common.db.session import Database
+from common.ids import PLATFORM_TENANT
+
+log = logging.getLogger(__name__)
+
+ANONYMOUS = Actor(type="anonymous")
+_FLUSH_SECONDS = 0.25
+_BATCH = 200
+_ROOM = 20_000
+"""Reads kept while the database is away; what comes beyond is counted in an `AccessGap`."""
+
+
+class AccessLog:
+    """Writes access events of one service."""
+
+    def __init__(self, service: str, database: Database) -> None:
+        self._service = service
+        self._database = database
+        self._reads: deque[tuple[UUID, AccessRecord]] = deque()
+        self._lost: dict[UUID, tuple[int, datetime, datetime]] = {}
+
+    async def denied(
+        self,
+        caller: UserContext | None,
+        request: RequestInfo,
+        *,
+        status: int,
+        code: str,
+        named_tenant: str | None = None,
+        target: Target | None = None,
+    ) -> None:
+        """Record a refused request in its own transaction; unknown callers belong to the platform."""
+        tenant_id = caller.tenant_id if caller else PLATFORM_TENANT
+        event = AccessDenied(
+            tenant_id=tenant_id,
+            actor=caller.actor if caller else ANONYMOUS,
+            email=caller.email if caller else None,
+            request=outbox.http_request(request),
+            status=status,
+            code=code,
+            target=target,
+            named_tenant_id=named_tenant,
+        )
+        await self._write(tenant_id, event)
+
+    async def missed(self, caller: UserContext, request: RequestInfo, target: Target) -> None:
+        """Record a look-up that found nothing in the caller's tenant."""
+        event = AccessMissed(
+            tenant_id=caller.tenant_id,
+            actor=caller.actor,
+            email=caller.email,
+            request=outbox.http_request(request),
+            target=target,
+        )
+        await self._write(caller.tenant_id, event)
+
+    def read(self, caller: UserContext, request: RequestInfo, status: int, targets: tuple[Target, ...]) -> None:
+        """Note a read; it is written with others within `_FLUSH_SECONDS`."""
+        now = clock.now()
+        if len(self._reads) >= _ROOM:
+            count, since, _ = self._lost.get(caller.tenant_id, (0, now, now))
+            self._lost[caller.tenant_id] = (count + 1, since, now)
+            return
+        record = AccessRecord(
+            at=now,
+            actor=caller.actor,
+            email=caller.email,
+            request=outbox.http_request(request),
+            status=status,
+            targets=targets,
+            trace_id=telemetry.current_trace_id() or None,
+        )
+        self._reads.append((caller.tenant_id, record))
+
+    async def keep_flushing(self) -> None:
+        """Write noted reads until cancelled, then once more."""
+        try:
+            while True:
+                await asyncio.sleep(_FLUSH_SECONDS)
+                await self.flush()
+        finally:
+            await self.flush()
+
+    async def flush(self) -> None:
+        """Write what is noted; while the database is away it stays noted."""
+        batch = [self._reads.popleft() for _ in range(min(len(self._reads), _ROOM))]
+        tenants: defaultdict[UUID, list[AccessRecord]] = defaultdict(list)
+        for tenant_id, record in batch:
+            tenants[tenant_id].append(record)
+        for tenant_id, records in tenants.items():
+            for start in range(0, len(records), _BATCH):
+                await self._write_reads(tenant_id, tuple(records[start : start + _BATCH]))
+        for tenant_id, (count, since, until) in list(self._lost.items()):
+            event = AccessGap(tenant_id=tenant_id, count=count, since=since, until=until)
+            if await self._try(tenant_id, event):
+                del self._lost[tenant_id]
+
+    async def _write_reads(self, tenant_id: UUID, records: tuple[AccessRecord, ...]) -> None:
+        if not await self._try(tenant_id, AccessRecorded(tenant_id=tenant_id, records=records)):
+            self._reads.extendleft((tenant_id, record) for record in reversed(records))
+
+    async def _try(self, tenant_id: UUID, event: AccessRecorded | AccessGap) -> bool:
+        try:
+            await self._write(tenant_id, event)
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            log.warning("reads not recorded yet", extra={"fields": {"error": type(error).__name__}})
+            return False
+        return True
+
+    async def _write(
+        self, tenant_id: UUID, event: AccessDenied | AccessMissed | AccessRecorded | AccessGap
+    ) -> None:
+        context = SystemContext(tenant_id, "access", self._service)
+        async with self._database.tenant(context) as session:
+            await outbox.emit(session, event)
+            await session.commit()

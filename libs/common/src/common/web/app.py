@@ -1,0 +1,64 @@
+"""The application of a service: routes, middleware, error handlers, health."""
+
+from collections.abc import Sequence
+
+from fastapi import APIRouter, FastAPI
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+from starlette.types import ASGIApp
+
+from common.db.errors import is_unavailable
+from common.web import error_handlers
+from common.web.kernel import Kernel, kernel_of
+from common.web.middleware import RequestMiddleware
+from common.web.routes import InternalRoute, PublicRoute, TenantRoute
+
+_health = APIRouter(prefix="/health", route_class=PublicRoute, include_in_schema=False)
+
+
+@_health.get("/live")
+async def live() -> JSONResponse:
+    return JSONResponse({"status": "alive"})
+
+
+@_health.get("/ready")
+async def ready(request: Request) -> JSONResponse:
+    """Ready when the database answers and the token keys are here; the broker may be away."""
+    kernel = kernel_of(request)
+    checks = {"keys": kernel.verifier.keys.loaded, "database": True}
+    try:
+        await kernel.database.ping()
+    except Exception as error:
+        if not is_unavailable(error):
+            raise
+        checks["database"] = False
+    return JSONResponse({"checks": checks}, 200 if all(checks.values()) else 503)
+
+
+def create_app(kernel: Kernel, routers: Sequence[APIRouter]) -> FastAPI:
+    """The FastAPI application.
+
+    Raises:
+        TypeError: a route is neither a tenant's, public nor internal.
+    """
+    app = FastAPI(
+        title=f"PenguinMails {kernel.service}",
+        version="1.0.0",
+        docs_url=None,
+        redoc_url=None,
+        openapi_url="/openapi.json",
+        redirect_slashes=False,
+    )
+    app.state.kernel = kernel
+    for router in (*routers, _health):
+        for route in router.routes:
+            if not isinstance(route, TenantRoute | PublicRoute | InternalRoute):
+                raise TypeError(f"{route!r} is neither a tenant's, public nor internal")
+        app.include_router(router)
+    error_handlers.install(app)
+    return app
+
+
+def asgi(app: FastAPI) -> ASGIApp:
+    """`app` inside the middleware every request passes."""
+    return RequestMiddleware(app)

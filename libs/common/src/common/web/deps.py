@@ -1,0 +1,57 @@
+"""Dependencies of tenant routes. The session commits before the answer is sent."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Annotated
+
+from fastapi import Depends, Query
+from starlette.requests import Request
+
+from common.context import TenantRole, UserContext
+from common.db.session import TenantSession
+from common.errors import Forbidden, TenantSuspended
+from common.web.kernel import Kernel, kernel_of
+
+_READS = ("GET", "HEAD")
+
+
+async def open_session(request: Request) -> AsyncIterator[TenantSession]:
+    """The caller's tenant session; one commit at the edge, a rollback when anything is raised."""
+    caller: UserContext = request.state.caller
+    async with kernel_of(request).enter(caller) as session:
+        _respect_suspension(session, request.method)
+        yield session
+        await session.commit()
+
+
+def _respect_suspension(session: TenantSession, method: str) -> None:
+    standing = session.standing
+    if standing.tenant_status == "active":
+        return
+    if method not in _READS or standing.role == "member":
+        raise TenantSuspended
+
+
+async def get_caller(request: Request) -> UserContext:
+    caller: UserContext = request.state.caller
+    return caller
+
+
+Session = Annotated[TenantSession, Depends(open_session, scope="function")]
+Caller = Annotated[UserContext, Depends(get_caller)]
+Shared = Annotated[Kernel, Depends(kernel_of)]
+Limit = Annotated[int, Query(ge=1, le=100, description="Items per page")]
+Cursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")]
+
+
+def allow(*roles: TenantRole) -> Callable[[Session], Awaitable[None]]:
+    """A dependency that lets only these tenant roles pass, by the role the database knows now."""
+
+    async def check(session: Session) -> None:
+        if session.standing.role not in roles:
+            raise Forbidden
+
+    return check
+
+
+owner_only = Depends(allow("owner"))
+owner_or_admin = Depends(allow("owner", "admin"))

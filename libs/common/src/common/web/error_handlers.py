@@ -1,0 +1,148 @@
+"""Every failure becomes a problem document (RFC 9457), and refusals become audit events."""
+
+import logging
+from collections.abc import Sequence
+from typing import Any
+
+import asyncpg
+from fastapi import FastAPI
+from fastapi.exceptions import RequestValidationError
+from sqlalchemy.exc import SQLAlchemyError
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse
+
+from common import telemetry
+from common.context import UserContext
+from common.contracts.audit import Target
+from common.db.errors import is_unavailable, is_wall_violation
+from common.errors import (
+    ApiError,
+    CrossTenantForbidden,
+    Invalid,
+    MethodNotAllowed,
+    NotFound,
+    PayloadTooLarge,
+    ResourceNotFound,
+    Unavailable,
+)
+from common.web.kernel import kernel_of
+from common.web.middleware import BODY_LIMIT
+from common.web.routes import is_foreign, path_targets, request_info
+
+log = logging.getLogger(__name__)
+
+_RECORDED = (401, 403)
+
+
+def install(app: FastAPI) -> None:
+    """Register all handlers."""
+    app.add_exception_handler(ApiError, answer_api_error)
+    app.add_exception_handler(RequestValidationError, answer_validation)
+    app.add_exception_handler(HTTPException, answer_framework_error)
+    for kind in (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, Exception):
+        app.add_exception_handler(kind, answer_unexpected)
+
+
+def problem(request: Request, error: ApiError) -> JSONResponse:
+    """The problem document of `error`."""
+    document: dict[str, Any] = {
+        "type": f"https://penguinmails.dev/errors/{error.code}",
+        "title": error.title,
+        "status": error.status,
+        "detail": error.detail,
+        "instance": request.url.path,
+        "code": error.code,
+        "trace_id": telemetry.current_trace_id(),
+    }
+    if isinstance(error, Invalid):
+        document["errors"] = [{"pointer": pointer, "message": text} for pointer, text in error.problems]
+    return JSONResponse(
+        document, error.status, headers=error.headers, media_type="application/problem+json"
+    )
+
+
+async def answer_api_error(request: Request, error: Exception) -> JSONResponse:
+    """Answer a known error, after recording the refusal; if it cannot be recorded, answer 503."""
+    if not isinstance(error, ApiError):
+        raise error
+    try:
+        await _record(request, error)
+    except Exception as failure:
+        if not is_unavailable(failure):
+            raise
+        return problem(request, Unavailable())
+    return problem(request, error)
+
+
+async def _record(request: Request, error: ApiError) -> None:
+    kernel = kernel_of(request)
+    caller: UserContext | None = getattr(request.state, "caller", None)
+    info = caller.request if caller else request_info(request)
+    if isinstance(error, ResourceNotFound) and caller is not None:
+        await kernel.access_log.missed(caller, info, Target(type=error.resource, id=error.text))
+    elif error.status in _RECORDED:
+        targets = path_targets(request.path_params)
+        await kernel.access_log.denied(
+            caller,
+            info,
+            status=error.status,
+            code=error.code,
+            named_tenant=(error.named or "") if isinstance(error, CrossTenantForbidden) else None,
+            target=targets[-1] if targets else None,
+        )
+
+
+async def answer_validation(request: Request, error: Exception) -> JSONResponse:
+    """422; 404 for an impossible id in the path; 403 when the refused body names a foreign tenant."""
+    if not isinstance(error, RequestValidationError):
+        raise error
+    problems: Sequence[dict[str, Any]] = error.errors()
+    caller: UserContext | None = getattr(request.state, "caller", None)
+    if any(item["loc"][0] == "path" for item in problems):
+        return problem(request, NotFound())
+    for item in problems:
+        value = item.get("input")
+        named = item["loc"][-1] == "tenant_id" and isinstance(value, str)
+        if caller is not None and named and is_foreign(value, caller):
+            return await answer_api_error(request, CrossTenantForbidden(named=value))
+    return problem(request, Invalid([(_pointer(item["loc"]), _message(item)) for item in problems[:50]]))
+
+
+def _pointer(location: Sequence[str | int]) -> str:
+    """JSON pointer (RFC 6901) into the body, or `/query/…` and `/header/…`."""
+    parts = location[1:] if location[0] == "body" else location
+    return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)[:200]
+
+
+def _message(item: dict[str, Any]) -> str:
+    return "is not valid JSON" if item["type"] == "json_invalid" else str(item["msg"])[:200]
+
+
+async def answer_framework_error(request: Request, error: Exception) -> JSONResponse:
+    """The framework's own errors: unknown routes, wrong methods, bodies it cannot parse."""
+    if not isinstance(error, HTTPException):
+        raise error
+    cause: BaseException | None = error
+    while cause is not None:
+        if isinstance(cause, PayloadTooLarge):
+            return problem(request, cause)
+        cause = cause.__cause__
+    if error.status_code == 404:
+        return problem(request, NotFound())
+    if error.status_code == 405:
+        return problem(request, MethodNotAllowed(headers=dict(error.headers or {})))
+    if error.status_code == 413:
+        return problem(request, PayloadTooLarge(BODY_LIMIT))
+    return problem(request, Invalid([("", "is not a body this operation can read")]))
+
+
+async def answer_unexpected(request: Request, error: Exception) -> JSONResponse:
+    """A database that is away is 503, a wall violation 403 and audited; everything else is our bug."""
+    if is_unavailable(error):
+        log.warning("dependency away", extra={"fields": {"error": type(error).__name__}})
+        return problem(request, Unavailable())
+    if is_wall_violation(error):
+        return await answer_api_error(request, CrossTenantForbidden(named=None))
+    log.error("unexpected error", exc_info=error)
+    return problem(request, ApiError())

@@ -1,0 +1,63 @@
+"""What the routes of one service share, made by the composition root and kept on `app.state`."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass
+
+from starlette.requests import HTTPConnection
+
+from common.context import UserContext
+from common.db.errors import EntryRefused, MemberUnknown
+from common.db.paging import Cursors
+from common.db.session import Database, TenantSession
+from common.errors import Unauthenticated, Unavailable
+from common.settings import ServiceSettings
+from common.web.access import AccessLog
+from common.web.tokens import TokenVerifier
+
+PROJECTION_WAIT_SECONDS = 2.0
+"""How long a valid token waits for the projection to learn of its user."""
+_POLL_SECONDS = 0.025
+
+
+@dataclass(frozen=True, slots=True)
+class Kernel:
+    """The shared parts of one service process."""
+
+    service: str
+    settings: ServiceSettings
+    database: Database
+    verifier: TokenVerifier
+    access_log: AccessLog
+    cursors: Cursors
+
+    @asynccontextmanager
+    async def enter(self, caller: UserContext) -> AsyncIterator[TenantSession]:
+        """The caller's session, waiting for a projection that lags behind the token.
+
+        Raises:
+            Unauthenticated: the user, the session or the tenant has ended.
+            Unavailable: the user is still unknown after `PROJECTION_WAIT_SECONDS`.
+        """
+        async with AsyncExitStack() as stack:
+            yield await self._open(stack, caller)
+
+    async def _open(self, stack: AsyncExitStack, caller: UserContext) -> TenantSession:
+        clock = asyncio.get_running_loop().time
+        deadline = clock() + PROJECTION_WAIT_SECONDS
+        while True:
+            try:
+                return await stack.enter_async_context(self.database.tenant(caller))
+            except EntryRefused as error:
+                raise Unauthenticated from error
+            except MemberUnknown as error:
+                if clock() > deadline:
+                    raise Unavailable from error
+            await asyncio.sleep(_POLL_SECONDS)
+
+
+def kernel_of(connection: HTTPConnection) -> Kernel:
+    """The kernel of the application that serves this request."""
+    kernel: Kernel = connection.app.state.kernel
+    return kernel

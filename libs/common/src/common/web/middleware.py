@@ -1,0 +1,102 @@
+"""Pure ASGI middleware around every request: ids, one server span, body limit, one log line."""
+
+import logging
+import re
+import time
+from typing import Any
+
+from opentelemetry.trace import SpanKind, Status, StatusCode
+from starlette.datastructures import Headers, MutableHeaders
+from starlette.types import ASGIApp, Message, Receive, Scope, Send
+
+from common import telemetry
+from common.errors import PayloadTooLarge
+from common.ids import new_id
+
+log = logging.getLogger("common.access")
+
+BODY_LIMIT = 1024 * 1024
+_REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
+
+
+class RequestMiddleware:
+    """Gives each request its ids and span, and bounds its body (bytes)."""
+
+    def __init__(self, app: ASGIApp, body_limit: int = BODY_LIMIT) -> None:
+        self._app = app
+        self._limit = body_limit
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if scope["type"] != "http" or scope["path"].startswith("/health/"):
+            await self._app(scope, receive, send)
+            return
+        headers = Headers(scope=scope)
+        given = headers.get("x-request-id", "")
+        request_id = given if _REQUEST_ID.fullmatch(given) else str(new_id())
+        scope.setdefault("state", {})["request_id"] = request_id
+        telemetry.log_fields.set({"request_id": request_id})
+        parent = telemetry.remote_context(headers.get("traceparent"), headers.get("tracestate"))
+        with telemetry.tracer.start_as_current_span(
+            scope["method"], context=parent, kind=SpanKind.SERVER, attributes=_request_attributes(scope)
+        ) as span:
+            exchange = _Exchange(scope, receive, send, self._limit, request_id)
+            try:
+                await self._app(scope, exchange.receive, exchange.send)
+            finally:
+                route = getattr(scope.get("route"), "path_format", "")
+                span.update_name(f"{scope['method']} {route}".strip())
+                span.set_attribute("http.route", route)
+                span.set_attribute("http.response.status_code", exchange.status)
+                for name, value in telemetry.log_fields.get({}).items():
+                    span.set_attribute(f"app.{name.removesuffix('_id')}.id", value)
+                if exchange.status >= 500:
+                    span.set_status(Status(StatusCode.ERROR))
+                exchange.log(route)
+
+
+class _Exchange:
+    """The wrapped channels of one request."""
+
+    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int, request_id: str) -> None:
+        self._scope, self._receive, self._send = scope, receive, send
+        self._limit, self._request_id = limit, request_id
+        self._read = 0
+        self._started = time.perf_counter()
+        self.status = 500
+
+    async def receive(self) -> Message:
+        declared = Headers(scope=self._scope).get("content-length", "0")
+        if self._read == 0 and declared.isdecimal() and int(declared) > self._limit:
+            raise PayloadTooLarge(self._limit)
+        message = await self._receive()
+        if message["type"] == "http.request":
+            self._read += len(message.get("body", b""))
+            if self._read > self._limit:
+                raise PayloadTooLarge(self._limit)
+        return message
+
+    async def send(self, message: Message) -> None:
+        if message["type"] == "http.response.start":
+            self.status = message["status"]
+            headers = MutableHeaders(scope=message)
+            headers["X-Request-Id"] = self._request_id
+            if trace_id := telemetry.current_trace_id():
+                headers["X-Trace-Id"] = trace_id
+        await self._send(message)
+
+    def log(self, route: str) -> None:
+        fields: dict[str, Any] = {
+            "method": self._scope["method"],
+            "route": route,
+            "status": self.status,
+            "milliseconds": round((time.perf_counter() - self._started) * 1000, 1),
+        }
+        log.info("request", extra={"fields": fields})
+
+
+def _request_attributes(scope: Scope) -> dict[str, Any]:
+    return {
+        "http.request.method": scope["method"],
+        "url.path": scope["path"],
+        "url.scheme": scope["scheme"],
+    }

@@ -1,0 +1,153 @@
+"""Route classes: every route is a tenant's, public or internal, and the class decides what it takes.
+
+`create_app` refuses routes of any other class, so a route cannot forget authentication.
+"""
+
+from collections.abc import Callable, Coroutine, Mapping
+from typing import Any
+
+from fastapi import APIRouter
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+
+from common import telemetry
+from common.context import RequestInfo, UserContext
+from common.contracts.audit import Target
+from common.errors import CrossTenantForbidden, Unauthenticated
+from common.ids import Kind, parse, to_text
+from common.schema import Problem
+from common.web.kernel import kernel_of
+
+Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+_PROBLEM: dict[str, Any] = {
+    "model": Problem,
+    "content": {"application/problem+json": {"schema": {"$ref": "#/components/schemas/Problem"}}},
+}
+TENANT_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    401: {**_PROBLEM, "description": "No valid access token"},
+    403: {**_PROBLEM, "description": "The role does not allow it, or a foreign tenant was named"},
+    404: {**_PROBLEM, "description": "Unknown, foreign, or in a workspace that is not yours"},
+    422: {**_PROBLEM, "description": "The request is not acceptable"},
+    503: {**_PROBLEM, "description": "A dependency is away"},
+}
+PUBLIC_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    422: {**_PROBLEM, "description": "The request is not acceptable"},
+    503: {**_PROBLEM, "description": "A dependency is away"},
+}
+
+
+class PublicRoute(APIRoute):
+    """Takes anybody."""
+
+
+class InternalRoute(APIRoute):
+    """Takes other services with a service token; the gateway does not route it."""
+
+
+class TenantRoute(APIRoute):
+    """Takes verified users of one tenant, and compares every tenant the request names with theirs."""
+
+    def get_route_handler(self) -> Handler:
+        inner = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            caller = await _authenticate(request)
+            request.state.caller = caller
+            telemetry.log_fields.set(
+                {
+                    **telemetry.log_fields.get({}),
+                    "tenant_id": to_text(Kind.TENANT, caller.tenant_id),
+                    "user_id": to_text(Kind.USER, caller.user_id),
+                }
+            )
+            refuse_foreign_tenants(request, caller)
+            response = await inner(request)
+            if request.method in ("GET", "HEAD"):
+                kernel_of(request).access_log.read(
+                    caller, caller.request, response.status_code, path_targets(request.path_params)
+                )
+            return response
+
+        return handle
+
+
+def tenant_router(prefix: str, tag: str) -> APIRouter:
+    """A router for routes that need a tenant's user."""
+    return APIRouter(
+        prefix=f"/api/v1{prefix}", tags=[tag], route_class=TenantRoute, responses=TENANT_PROBLEMS
+    )
+
+
+def public_router(prefix: str, tag: str) -> APIRouter:
+    """A router for routes that anybody may call."""
+    return APIRouter(
+        prefix=f"/api/v1{prefix}", tags=[tag], route_class=PublicRoute, responses=PUBLIC_PROBLEMS
+    )
+
+
+def request_info(request: Request) -> RequestInfo:
+    """What the audit log keeps of a request. The address is what the gateway appended last."""
+    forwarded = request.headers.get("x-forwarded-for", "").rpartition(",")[2].strip()
+    peer = request.client.host if request.client else ""
+    route = request.scope.get("route")
+    return RequestInfo(
+        request_id=request.state.request_id,
+        method=request.method,
+        route=getattr(route, "path_format", ""),
+        ip=_clean(forwarded or peer, 64),
+        user_agent=_clean(request.headers.get("user-agent", ""), 255),
+    )
+
+
+def _clean(text: str, length: int) -> str:
+    return "".join(char for char in text if char.isprintable())[:length]
+
+
+async def _authenticate(request: Request) -> UserContext:
+    scheme, _, token = request.headers.get("authorization", "").partition(" ")
+    if scheme.lower() != "bearer" or not token:
+        raise Unauthenticated
+    claims = await kernel_of(request).verifier.verify(token)
+    return UserContext(
+        tenant_id=claims.tenant_id,
+        user_id=claims.user_id,
+        session_id=claims.session_id,
+        issued_at=claims.issued_at,
+        email=claims.email,
+        request=request_info(request),
+    )
+
+
+def refuse_foreign_tenants(request: Request, caller: UserContext) -> None:
+    """Compare the tenant that path, header or query name with the token's.
+
+    Raises:
+        CrossTenantForbidden: one of them is another tenant's id.
+    """
+    named = [
+        request.path_params.get("tenant_id"),
+        *request.headers.getlist("x-tenant-id"),
+        *request.query_params.getlist("tenant_id"),
+    ]
+    for text in named:
+        if text is not None and is_foreign(str(text), caller):
+            raise CrossTenantForbidden(named=_clean(str(text), 64))
+
+
+def is_foreign(text: str, caller: UserContext) -> bool:
+    """Whether `text` is a well-formed tenant id other than the caller's."""
+    try:
+        return parse(Kind.TENANT, text) != caller.tenant_id
+    except ValueError:
+        return False
+
+
+def path_targets(path_params: Mapping[str, Any]) -> tuple[Target, ...]:
+    """The resources that a path names: `{campaign_id}` is a campaign."""
+    return tuple(
+        Target(type=name.removesuffix("_id"), id=_clean(str(value), 64))
+        for name, value in path_params.items()
+        if name.endswith("_id")
+    )

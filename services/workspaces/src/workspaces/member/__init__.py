@@ -1,0 +1,1 @@
+"""Slice: who works in a workspace."""

@@ -1,0 +1,52 @@
+"""Reads of members."""
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from sqlalchemy import select, text
+
+from common.db.session import TenantSession
+from common.errors import ResourceNotFound
+from common.ids import Kind, to_text
+from workspaces.models import MemberRow
+
+_ACTIVE_USER = text(
+    "SELECT 1 FROM tenancy.members WHERE tenant_id = :tenant AND member_id = :user AND status = 'active'"
+)
+
+
+async def find_membership(session: TenantSession, workspace_id: UUID, user_id: UUID) -> MemberRow | None:
+    """The membership, ended ones (role None) too, locked; or None."""
+    return await session.scalar(
+        select(MemberRow)
+        .where(MemberRow.workspace_id == workspace_id, MemberRow.user_id == user_id)
+        .with_for_update()
+    )
+
+
+async def lock_member(session: TenantSession, workspace_id: UUID, user_id: UUID) -> MemberRow:
+    """The present membership, locked.
+
+    Raises:
+        ResourceNotFound: the user is no member of the workspace.
+    """
+    row = await find_membership(session, workspace_id, user_id)
+    if row is None or row.role is None:
+        raise missing_user(user_id)
+    return row
+
+
+async def lock_memberships_of(session: TenantSession, user_id: UUID) -> Sequence[MemberRow]:
+    """All present memberships of a user, locked."""
+    statement = select(MemberRow).where(MemberRow.user_id == user_id, MemberRow.role.is_not(None))
+    return (await session.scalars(statement.order_by(MemberRow.workspace_id).with_for_update())).all()
+
+
+async def has_active_user(session: TenantSession, user_id: UUID) -> bool:
+    """Whether the tenant has this user (from the projection)."""
+    values = {"tenant": session.tenant_id, "user": user_id}
+    return await session.scalar(_ACTIVE_USER, values) is not None
+
+
+def missing_user(user_id: UUID) -> ResourceNotFound:
+    return ResourceNotFound("user", user_id, to_text(Kind.USER, user_id))
