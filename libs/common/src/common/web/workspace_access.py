@@ -37,7 +37,8 @@ async def require_workspace(
 ) -> WorkspaceRole:
     """The caller's role in the workspace, which must be one of `roles` (any, when none are named).
 
-    Call it before anything is written: while it waits for a workspace just made it lets the transaction go.
+    Call it before anything is read or written: while it waits for a workspace just made, it lets the
+    transaction (and with it all loaded rows) go.
 
     Raises:
         ResourceNotFound: unknown, foreign or not assigned; `hidden` instead, when the request named

@@ -52,8 +52,8 @@ async def list_workspaces(
 @router.get("/{workspace_id}", operation_id="getWorkspace")
 async def get_workspace(workspace_id: WorkspaceId, session: Session, response: Response) -> WorkspaceDetails:
     """One workspace with its members."""
-    row = await queries.get_workspace(session, workspace_id)
     await require_workspace(session, workspace_id)
+    row = await queries.get_workspace(session, workspace_id)
     set_etag(response, row.version)
     return await _details(session, row)
 
