@@ -17,28 +17,31 @@ def role_names(service: str) -> tuple[str, ...]:
     return (f"{service}_owner", f"{service}_app", f"{service}_relay", *extra)
 
 
-async def provision_database(superuser_dsn: str, service: str, passwords: Mapping[str, str]) -> None:
-    """Create or repair the database `service` and its roles.
+async def provision_database(
+    superuser_dsn: str, service: str, passwords: Mapping[str, str], database: str | None = None
+) -> None:
+    """Create or repair the database of `service` (named like it, unless `database` says otherwise).
 
     Idempotent. `passwords` maps each name of `role_names(service)` to its password.
     """
+    name = database or service
     connection = await asyncpg.connect(superuser_dsn)
     try:
         for role in role_names(service):
             await _ensure_role(connection, role, passwords[role])
-        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", service):
+        if not await connection.fetchval("SELECT 1 FROM pg_database WHERE datname = $1", name):
             await connection.execute(
-                f'CREATE DATABASE "{service}" OWNER "{service}_owner" TEMPLATE template0 '
+                f'CREATE DATABASE "{name}" OWNER "{service}_owner" TEMPLATE template0 '
                 "ENCODING 'UTF8' LOCALE 'C'"
             )
         for role in role_names(service)[1:]:
-            for name, value in _LIMITS.items():
-                await connection.execute(f"ALTER ROLE \"{role}\" SET {name} = '{value}'")
+            for setting, value in _LIMITS.items():
+                await connection.execute(f"ALTER ROLE \"{role}\" SET {setting} = '{value}'")
     finally:
         await connection.close()
-    inside = await asyncpg.connect(superuser_dsn, database=service)
+    inside = await asyncpg.connect(superuser_dsn, database=name)
     try:
-        await _close_doors(inside, service)
+        await _close_doors(inside, service, name)
     finally:
         await inside.close()
 
@@ -52,12 +55,12 @@ async def _ensure_role(connection: asyncpg.Connection, role: str, password: str)
     )
 
 
-async def _close_doors(connection: asyncpg.Connection, service: str) -> None:
+async def _close_doors(connection: asyncpg.Connection, service: str, database: str) -> None:
     """Take from PUBLIC what PostgreSQL gives it: TEMP tables, other databases, large objects."""
-    await connection.execute(f'REVOKE ALL ON DATABASE "{service}" FROM PUBLIC')
+    await connection.execute(f'REVOKE ALL ON DATABASE "{database}" FROM PUBLIC')
     await connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
     for role in role_names(service)[1:]:
-        await connection.execute(f'GRANT CONNECT ON DATABASE "{service}" TO "{role}"')
+        await connection.execute(f'GRANT CONNECT ON DATABASE "{database}" TO "{role}"')
     functions = await connection.fetch(
         "SELECT oid::regprocedure::text AS signature FROM pg_proc "
         "WHERE pronamespace = 'pg_catalog'::regnamespace "

@@ -66,6 +66,13 @@ class KeySet:
             raise Unavailable
         return self._keys.get(kid)
 
+    def install(self, key_set: jwt.PyJWKSet) -> None:
+        """Replace the keys; tokens verified with a changed set are verified again."""
+        keys = {key.key_id: key for key in key_set.keys if key.key_id}
+        if keys.keys() != self._keys.keys():
+            self.generation += 1
+        self._keys = keys
+
     async def keep_fresh(self) -> None:
         """Refresh forever; run as a task."""
         while True:
@@ -81,13 +88,9 @@ class KeySet:
             try:
                 async with httpx.AsyncClient(timeout=3) as client:
                     answer = (await client.get(self._url)).raise_for_status()
-                keys = {key.key_id: key for key in jwt.PyJWKSet.from_dict(answer.json()).keys if key.key_id}
+                self.install(jwt.PyJWKSet.from_dict(answer.json()))
             except (httpx.HTTPError, jwt.PyJWTError, ValueError) as error:
                 log.warning("key set not loaded", extra={"fields": {"error": type(error).__name__}})
-                return
-            if keys.keys() != self._keys.keys():
-                self.generation += 1
-            self._keys = keys
 
 
 class TokenVerifier:

@@ -1,0 +1,75 @@
+"""Fixtures of all tests: one running stack, and databases and services of a test's own beside it."""
+
+import importlib
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
+
+import pytest
+from penguinmails.stack import Stack
+
+from common.db.provision import role_names
+from common.service import Service
+from common.testing.databases import DatabaseServer, ServiceDatabase, make_database, server_from_env
+from common.testing.harness import Harness, harness
+
+SERVICES = ("auth", "tenants", "workspaces", "campaigns", "audit")
+
+
+def service_of(name: str) -> Service:
+    """The declaration of a service."""
+    service: Service = importlib.import_module(f"{name}.__main__").SERVICE
+    return service
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+    """The whole platform on free ports of its own, up once for all tests that need it."""
+    running = Stack(tmp_path_factory.mktemp("stack"))
+    running.up()
+    yield running
+    running.down()
+
+
+@pytest.fixture(scope="session")
+def postgres(request: pytest.FixtureRequest) -> DatabaseServer:
+    """A PostgreSQL server: TEST_POSTGRES_SUPERUSER_DSN (role passwords `pw`), else the stack's."""
+    dsn = os.environ.get("TEST_POSTGRES_SUPERUSER_DSN")
+    if dsn:
+        return DatabaseServer(dsn, {role: "pw" for name in SERVICES for role in role_names(name)})
+    running: Stack = request.getfixturevalue("stack")
+    return server_from_env(running.env()["postgres"])
+
+
+@pytest.fixture(scope="session")
+async def service_database(postgres: DatabaseServer) -> AsyncIterator[Callable[[str], Awaitable[ServiceDatabase]]]:
+    """Call it with a service's name: its freshly migrated database, one per service and session."""
+    made: dict[str, ServiceDatabase] = {}
+
+    async def make(name: str) -> ServiceDatabase:
+        if name not in made:
+            made[name] = await make_database(postgres, name, service_of(name).migrations)
+        return made[name]
+
+    yield make
+    for database in made.values():
+        await database.drop()
+
+
+@pytest.fixture(scope="session")
+async def api(
+    service_database: Callable[[str], Awaitable[ServiceDatabase]], tmp_path_factory: pytest.TempPathFactory
+) -> AsyncIterator[Callable[..., Awaitable[Harness]]]:
+    """Call it with a service's name (and settings): its application inside this process."""
+    async with AsyncExitStack() as exits:
+        made: dict[str, Harness] = {}
+
+        async def make(name: str, **environment: str) -> Harness:
+            if name not in made:
+                database = await service_database(name)
+                made[name] = await exits.enter_async_context(harness(service_of(name), database, environment))
+            return made[name]
+
+        yield make
+
+

@@ -1,0 +1,86 @@
+"""Freshly provisioned and migrated service databases on a running PostgreSQL."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from uuid import uuid4
+
+import asyncpg
+from sqlalchemy.engine import make_url
+
+from common.db.migrate import migrate
+from common.db.provision import provision_database, role_names
+
+TEST_TENANCY_KEY = "5e" * 32
+
+
+@dataclass(frozen=True, slots=True)
+class DatabaseServer:
+    """A PostgreSQL server and the passwords of the service roles on it, by role name."""
+
+    superuser_url: str
+    passwords: Mapping[str, str]
+
+    def url(self, role: str, database: str) -> str:
+        """libpq URL of `role` on `database`."""
+        url = make_url(self.superuser_url).set(
+            username=role, password=self.passwords[role], database=database
+        )
+        return url.render_as_string(hide_password=False)
+
+
+@dataclass(frozen=True, slots=True)
+class ServiceDatabase:
+    """One service's own throw-away database."""
+
+    server: DatabaseServer
+    service: str
+    name: str
+    tenancy_key: str = TEST_TENANCY_KEY
+
+    @property
+    def app_url(self) -> str:
+        return self.server.url(f"{self.service}_app", self.name)
+
+    @property
+    def owner_url(self) -> str:
+        return self.server.url(f"{self.service}_owner", self.name)
+
+    @property
+    def relay_url(self) -> str:
+        return self.server.url(f"{self.service}_relay", self.name)
+
+    @property
+    def ingest_url(self) -> str:
+        return self.server.url(f"{self.service}_ingest", self.name)
+
+    @property
+    def superuser_url(self) -> str:
+        url = make_url(self.server.superuser_url).set(database=self.name)
+        return url.render_as_string(hide_password=False)
+
+    async def drop(self) -> None:
+        connection = await asyncpg.connect(self.server.superuser_url)
+        try:
+            await connection.execute(f'DROP DATABASE IF EXISTS "{self.name}" WITH (FORCE)')
+        finally:
+            await connection.close()
+
+
+def server_from_env(databases: Mapping[str, Mapping[str, str] | str]) -> DatabaseServer:
+    """The server of a running local stack, from the `postgres` part of its environment."""
+    passwords: dict[str, str] = {}
+    for connections in databases.values():
+        for url in connections.values() if not isinstance(connections, str) else ():
+            parsed = make_url(url)
+            passwords[str(parsed.username)] = str(parsed.password)
+    return DatabaseServer(str(databases["superuser"]), passwords)
+
+
+async def make_database(server: DatabaseServer, service: str, migrations: Path) -> ServiceDatabase:
+    """A new database of `service` with its newest schema. The roles are the server's own."""
+    database = ServiceDatabase(server, service, f"test_{service}_{uuid4().hex[:12]}")
+    passwords = {role: server.passwords[role] for role in role_names(service)}
+    await provision_database(server.superuser_url, service, passwords, database.name)
+    await migrate(service, database.owner_url, database.tenancy_key, migrations)
+    return database
