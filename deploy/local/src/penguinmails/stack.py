@@ -102,9 +102,12 @@ class Stack:
                 shutil.rmtree(path)
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
-        """Signal a process of the stack (`supervisor` too); its pid."""
+        """Signal a process of the stack (`supervisor` too); its pid. After SIGKILL it is gone."""
         pid = self.pids()[name][0]
+        start = identity.started(pid) or ""
         os.kill(pid, number)
+        while number is signal.SIGKILL and identity.is_alive(pid, start):
+            time.sleep(0.001)
         return pid
 
     def wait_ready(self, name: str, other_than: int | None = None, patience: float = 30) -> int:

@@ -16,7 +16,8 @@ from penguinmails.plan import INFRASTRUCTURE, Unit
 from penguinmails.state import Process, State, Status
 
 PROBE_EVERY = 0.05
-HEALTHY_AFTER = 10.0
+STEADY_AFTER = 2.0
+"""Seconds of readiness after which an end is taken for an accident, not for a crash loop."""
 LONGEST_DELAY = 10.0
 STOP_PATIENCE = 12.0
 
@@ -24,6 +25,11 @@ STOP_PATIENCE = 12.0
 def restart_delay(failures: int) -> float:
     """Seconds to wait before the next start, after so many ends in a row: at once, 0.2, 0.4, …"""
     return 0.0 if failures <= 1 else min(0.1 * 2 ** (failures - 1), LONGEST_DELAY)
+
+
+def _was_steady(process: Process) -> bool:
+    ready_at = process.started_at + (process.ready_after or 0)
+    return process.status is Status.READY and time.time() - ready_at > STEADY_AFTER
 
 
 class Supervisor:
@@ -56,14 +62,12 @@ class Supervisor:
             await self.up[name].wait()
         process, failures = self.state.processes[unit.name], 0
         while True:
-            exited = self._start(unit)
-            began = time.monotonic()
-            status = await self._watch(unit, exited)
+            status = await self._watch(unit, self._start(unit))
             if unit.probe is None:
                 self._finish_task(unit, status)
                 return
             child.end_orphans(set(self.exits))
-            failures = 1 if time.monotonic() - began > HEALTHY_AFTER else failures + 1
+            failures = 1 if _was_steady(process) else failures + 1
             process.status, process.pid, process.exit_status = Status.BACKING_OFF, None, status
             self._publish()
             await asyncio.sleep(restart_delay(failures))
