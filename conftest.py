@@ -6,12 +6,12 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 
 import pytest
-from penguinmails.stack import Stack
 
 from common.db.provision import role_names
 from common.service import Service
 from common.testing.databases import DatabaseServer, ServiceDatabase, make_database, server_from_env
 from common.testing.harness import Harness, harness
+from penguinmails.stack import Stack
 
 SERVICES = ("auth", "tenants", "workspaces", "campaigns", "audit")
 
@@ -42,7 +42,9 @@ def postgres(request: pytest.FixtureRequest) -> DatabaseServer:
 
 
 @pytest.fixture(scope="session")
-async def service_database(postgres: DatabaseServer) -> AsyncIterator[Callable[[str], Awaitable[ServiceDatabase]]]:
+async def service_database(
+    postgres: DatabaseServer,
+) -> AsyncIterator[Callable[[str], Awaitable[ServiceDatabase]]]:
     """Call it with a service's name: its freshly migrated database, one per service and session."""
     made: dict[str, ServiceDatabase] = {}
 
@@ -71,5 +73,3 @@ async def api(
             return made[name]
 
         yield make
-
-

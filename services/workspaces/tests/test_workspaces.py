@@ -18,13 +18,15 @@ async def service(api: Api) -> Harness:
 
 async def test_creator_becomes_admin_and_may_read_it_back(service: Harness) -> None:
     tenant = await service.make_tenant()
-    answer = await service.client.post("/api/v1/workspaces", headers=tenant.headers, json={"name": "Zoë & Co"})
+    answer = await service.client.post(
+        "/api/v1/workspaces", headers=tenant.headers, json={"name": "Zoë & Co"}
+    )
     assert answer.status_code == 201
     body = answer.json()
     assert body["slug"] == "zoe-co"
     assert body["members"] == [{"user_id": to_text(Kind.USER, tenant.owner_id), "role": "admin"}]
     listed = await service.client.get("/api/v1/workspaces", headers=tenant.headers)
-    assert [row["workspace_id"] for row in listed.json()["data"]][0] == body["workspace_id"]
+    assert listed.json()["data"][0]["workspace_id"] == body["workspace_id"]
 
 
 async def test_limit_is_exact_under_fifty_parallel_creations(service: Harness) -> None:

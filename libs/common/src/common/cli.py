@@ -8,7 +8,7 @@ import contextlib
 import logging
 import os
 import signal
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Awaitable, Callable, Generator, Iterator
 
 import typer
 import uvicorn
@@ -19,6 +19,7 @@ from common.bus.kafka import Cluster
 from common.bus.lanes import Lanes
 from common.bus.projections import PROJECTIONS
 from common.bus.relay import Relay
+from common.contracts.envelope import Topic
 from common.db.catalog import check_catalog
 from common.db.migrate import migrate
 from common.db.paging import Cursors
@@ -40,7 +41,7 @@ class _Server(uvicorn.Server):
     """Leaves signals to us, so that all roles of a process stop in order."""
 
     @contextlib.contextmanager
-    def capture_signals(self) -> Iterator[None]:
+    def capture_signals(self) -> Generator[None]:
         yield
 
 
@@ -124,8 +125,7 @@ async def run_roles(service: Service, settings: ServiceSettings, roles: tuple[st
     try:
         async with asyncio.TaskGroup() as group:
             background = [
-                group.create_task(_forever(work))
-                for work in _background(service, kernel, cluster, roles)
+                group.create_task(_forever(work)) for work in _background(service, kernel, cluster, roles)
             ]
             server = group.create_task(_serve(service, kernel, stop)) if "serve" in roles else None
             await stop.wait()
@@ -154,7 +154,7 @@ def _background(
         yield kernel.access_log.keep_flushing
     if "consume" in roles:
         lanes = Lanes(service.name, kernel.database, service.handlers)
-        topics = sorted({event.TOPIC for event in (*service.handlers, *PROJECTIONS)})
+        topics: list[Topic] = sorted({event.TOPIC for event in (*service.handlers, *PROJECTIONS)})
         yield Consumer(service.name, settings, cluster, topics, lanes).run
         for consumer in service.consumers:
             yield lambda consumer=consumer: consumer(kernel)

@@ -6,7 +6,7 @@ Source of the text form: the TypeID specification 0.3 (prefix, underscore, 26 ch
 from contextlib import suppress
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Annotated, Any
+from typing import Annotated, Any, cast
 from uuid import UUID
 
 from pydantic import GetCoreSchemaHandler, GetJsonSchemaHandler
@@ -57,7 +57,7 @@ def parse(kind: Kind, text: str) -> UUID:
         ValueError: the text is malformed, not in its canonical form, or of another kind.
     """
     try:
-        parsed = TypeID.from_string(text)
+        parsed = cast(TypeID[Any], TypeID.from_string(text))
     except (TypeIDException, ValueError, IndexError, KeyError, OverflowError) as error:
         raise ValueError("malformed identifier") from error
     if parsed.prefix != kind.value or str(parsed) != text:

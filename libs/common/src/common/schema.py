@@ -1,7 +1,8 @@
 """Building blocks of request and answer schemas."""
 
+import math
 from datetime import datetime
-from typing import Annotated, Any, Generic, TypeVar
+from typing import Annotated, Any, Generic, TypeVar, cast
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, StringConstraints
 
@@ -23,16 +24,16 @@ def _storable(value: Any, depth: int = 0) -> Any:
     if isinstance(value, str):
         if "\x00" in value or any(0xD800 <= ord(char) <= 0xDFFF for char in value):
             raise ValueError("must not contain NUL or lone surrogates")
-    elif isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+    elif isinstance(value, float) and not math.isfinite(value):
         raise ValueError("must not contain NaN or infinities")
     elif isinstance(value, dict):
-        for key, item in value.items():  # type: ignore[reportUnknownVariableType]
+        for key, item in cast(dict[str, Any], value).items():
             _storable(key, depth + 1)
             _storable(item, depth + 1)
     elif isinstance(value, list):
-        for item in value:  # type: ignore[reportUnknownVariableType]
+        for item in cast(list[Any], value):
             _storable(item, depth + 1)
-    return value
+    return cast(Any, value)
 
 
 Text = Annotated[

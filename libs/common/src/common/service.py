@@ -3,7 +3,6 @@
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
 
 from fastapi import FastAPI
 
@@ -24,7 +23,7 @@ class Service:
     settings: type[ServiceSettings]
     create_app: Callable[[Kernel], FastAPI]
     migrations: Path
-    handlers: Mapping[type[Event], Handler] = field(default_factory=dict[type[Event], Any])
+    handlers: Mapping[type[Event], Handler] = field(default_factory=dict[type[Event], Handler])
     workers: Sequence[Worker] = ()
     consumers: Sequence[Worker] = ()
     """Consumers beyond the one that runs `handlers`."""

@@ -8,7 +8,7 @@ import json
 import logging
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Generator
 from contextlib import contextmanager
 from typing import Any
 
@@ -77,7 +77,7 @@ def current_trace_id() -> str:
 @contextmanager
 def span(
     name: str, kind: SpanKind = SpanKind.INTERNAL, parent: Context | None = None, **attributes: Any
-) -> Iterator[Span]:
+) -> Generator[Span]:
     """A span that records an escaping exception by its type only (messages may hold personal data)."""
     named = {key.replace("__", "."): value for key, value in attributes.items()}
     with tracer.start_as_current_span(
@@ -96,7 +96,9 @@ def trace_statements(engine: Engine) -> None:
     database = engine.url.database or ""
 
     @event.listens_for(engine, "before_cursor_execute")
-    def start(conn: Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool) -> None:
+    def start(
+        conn: Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
+    ) -> None:
         if not trace.get_current_span().is_recording():
             return
         verb = statement.split(maxsplit=1)[0].upper()
@@ -106,7 +108,9 @@ def trace_statements(engine: Engine) -> None:
             "db.operation.name": verb,
             "db.query.text": statement,
         }
-        conn.info["span"] = tracer.start_span(f"{verb} {database}", kind=SpanKind.CLIENT, attributes=attributes)
+        conn.info["span"] = tracer.start_span(
+            f"{verb} {database}", kind=SpanKind.CLIENT, attributes=attributes
+        )
 
     @event.listens_for(engine, "after_cursor_execute")
     def finish(conn: Connection, *_: Any) -> None:

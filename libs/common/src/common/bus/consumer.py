@@ -4,7 +4,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
-from typing import Protocol
+from typing import Any, Protocol
 
 import asyncpg
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
@@ -79,7 +79,13 @@ class Consumer:
         while True:
             try:
                 await self._serve_term()
-            except (OSError, TimeoutError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (
+                OSError,
+                TimeoutError,
+                KafkaError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+            ) as error:
                 fields = {"consumer": self._name, "error": type(error).__name__, "retry_in": delay}
                 log.warning("consumer interrupted", extra={"fields": fields})
             delay = 0.1 if self.working else min(delay * 2, 2.0)
@@ -126,13 +132,16 @@ class Consumer:
             if not ownership.owned:
                 await asyncio.sleep(_UPKEEP_SECONDS)
                 continue
-            fetched = await kafka.getmany(timeout_ms=_FETCH_TIMEOUT_MS, max_records=_FETCH_RECORDS)
-            deliveries = [Delivery(record) for records in fetched.values() for record in records]
+            deliveries = await self._fetch(kafka)
             for delivery in deliveries:
                 self._progress[delivery.partition].started(delivery.record.offset)
             if deliveries:
                 await self._processor.take(deliveries, self._done)
             self.working = True
+
+    async def _fetch(self, kafka: Any) -> list[Delivery]:
+        fetched = await kafka.getmany(timeout_ms=_FETCH_TIMEOUT_MS, max_records=_FETCH_RECORDS)
+        return [Delivery(record) for records in fetched.values() for record in records]
 
     def _done(self, delivery: Delivery) -> None:
         progress = self._progress.get(delivery.partition)

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from typing import Any
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
@@ -77,7 +78,7 @@ class Cluster:
 
 async def _create_topics(admin: AIOKafkaAdminClient, names: list[str], replication: int) -> None:
     topics = [NewTopic(name, num_partitions=PARTITIONS, replication_factor=replication) for name in names]
-    answer = await admin.create_topics(topics)
+    answer: Any = await admin.create_topics(topics)
     for name, code, *_ in answer.topic_errors:
         if code not in (0, _TOPIC_EXISTS):
             raise for_code(code)(f"topic {name} could not be made")
@@ -95,4 +96,3 @@ def make_producer(settings: ServiceSettings) -> AIOKafkaProducer:
         max_batch_size=1_000_000,
         max_request_size=4_000_000,
     )
-

@@ -91,7 +91,7 @@ class Lanes:
     def _enqueue(self, delivery: Delivery, envelope: Envelope, done: Done) -> None:
         lane = self._lanes.get(envelope.tenant_id)
         if lane is None:
-            self._lanes[envelope.tenant_id] = lane = deque()
+            lane = self._lanes[envelope.tenant_id] = deque[tuple[Delivery, Envelope, Done]]()
             self._turns.put_nowait(envelope.tenant_id)
         lane.append((delivery, envelope, done))
         self._waiting += 1
@@ -118,7 +118,7 @@ class Lanes:
             try:
                 await self._apply(topic, envelope)
                 return
-            except Exception as error:  # noqa: BLE001 - sorted right here into the ways to fail
+            except Exception as error:
                 if isinstance(error, Invalid | InvalidEvent):
                     attempts = ATTEMPTS
                 elif not (isinstance(error, Transient) or is_unavailable(error)):

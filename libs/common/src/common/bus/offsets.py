@@ -29,7 +29,7 @@ class Progress:
     epoch: int
     next_offset: int
     stored: int
-    in_flight: set[int] = field(default_factory=set)
+    in_flight: set[int] = field(default_factory=set[int])
     fetched: int = 0
 
     def started(self, offset: int) -> None:
@@ -51,11 +51,10 @@ class Offsets:
         self, connection: asyncpg.Connection, partition: TopicPartition, cluster: str
     ) -> Progress:
         """Become the owner: raises the epoch; a log we have not met yet starts at 0."""
-        row = await connection.fetchrow(
-            _TAKE_OVER, self._consumer, partition.topic, partition.partition, cluster
-        )
-        offset = row["next_offset"]
-        return Progress(epoch=row["epoch"], next_offset=offset, stored=offset, fetched=offset)
+        topic, number = partition.topic, partition.partition
+        (row,) = await connection.fetch(_TAKE_OVER, self._consumer, topic, number, cluster)
+        offset = int(row["next_offset"])
+        return Progress(epoch=int(row["epoch"]), next_offset=offset, stored=offset, fetched=offset)
 
     async def store(
         self, connection: asyncpg.Connection, progress: Mapping[TopicPartition, Progress]

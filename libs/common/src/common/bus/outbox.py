@@ -16,7 +16,6 @@ from common.contracts.envelope import Envelope, Event, Meta
 from common.db.session import TenantSession
 from common.ids import new_id
 
-
 # Plain text: the app role may insert outbox rows but not read them back, so nothing may be returned.
 _INSERT = text("""
 INSERT INTO tenancy.outbox (event_id, topic, type, subject, data, traceparent, tracestate)

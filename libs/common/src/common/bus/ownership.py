@@ -40,7 +40,7 @@ class Ownership:
         if wanted <= 0 or not free:
             return []
         rows = await connection.fetch(_CLAIM, self._class, free, wanted)
-        gained = [self._partitions[row["i"]] for row in rows]
+        gained: list[TopicPartition] = [self._partitions[row["i"]] for row in rows]
         self.owned.update(gained)
         return gained
 

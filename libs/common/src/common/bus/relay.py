@@ -86,7 +86,13 @@ class Relay:
             try:
                 await self._serve_term()
                 delay = 0.1
-            except (OSError, TimeoutError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (
+                OSError,
+                TimeoutError,
+                KafkaError,
+                asyncpg.PostgresError,
+                asyncpg.InterfaceError,
+            ) as error:
                 log.warning(
                     "relay interrupted", extra={"fields": {"error": type(error).__name__, "retry_in": delay}}
                 )
@@ -99,8 +105,7 @@ class Relay:
         """Win the office, publish until the database or the broker fails."""
         connection = await asyncpg.connect(self._settings.relay_database_url, timeout=5)
         try:
-            while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
-                await asyncio.sleep(_STANDBY_SECONDS)
+            await self._win_office(connection)
             self.active = True
             cluster = await self._cluster.current_id()
             producer = make_producer(self._settings)
@@ -111,6 +116,11 @@ class Relay:
                 await producer.stop()
         finally:
             await connection.close(timeout=2)
+
+    async def _win_office(self, connection: asyncpg.Connection) -> None:
+        """Stand by until the lock is ours; it falls with the connection that holds it."""
+        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110
+            await asyncio.sleep(_STANDBY_SECONDS)
 
     async def _publish_forever(
         self, connection: asyncpg.Connection, producer: AIOKafkaProducer, cluster: str
@@ -137,10 +147,10 @@ class Relay:
         self, connection: asyncpg.Connection, producer: AIOKafkaProducer, cluster: str
     ) -> None:
         """Fill a log we have not met yet with our history, in the order it was first published."""
-        state = await connection.fetchrow("SELECT cluster_id, replayed_to FROM tenancy.relay_state")
+        (state,) = await connection.fetch("SELECT cluster_id, replayed_to FROM tenancy.relay_state")
         if state["cluster_id"] == cluster and state["replayed_to"] < 0:
             return
-        position = state["replayed_to"] if state["cluster_id"] == cluster else 0
+        position = int(state["replayed_to"]) if state["cluster_id"] == cluster else 0
         await self._note_replay(connection, cluster, max(position, 0))
         count = 0
         while rows := await connection.fetch(_HISTORY, position, BATCH):
@@ -216,8 +226,8 @@ class _Lane:
     """One partition's batch of one round."""
 
     batch: BatchBuilder
-    rows: list[asyncpg.Record] = field(default_factory=list)
-    spans: list[Span] = field(default_factory=list)
+    rows: list[asyncpg.Record] = field(default_factory=list[asyncpg.Record])
+    spans: list[Span] = field(default_factory=list[Span])
     full: bool = False
 
     def add(self, service: str, row: asyncpg.Record) -> bool:

@@ -22,7 +22,8 @@ WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ('pg_catalog',
   AND n.nspname NOT LIKE 'pg\\_toast%'
 """
 _POLICIES = """
-SELECT schemaname || '.' || tablename AS name, policyname, permissive, roles::text[] AS roles, qual, with_check
+SELECT schemaname || '.' || tablename AS name, policyname, permissive, roles::text[] AS roles,
+    qual, with_check
 FROM pg_policies
 """
 _FUNCTIONS = """
@@ -98,10 +99,14 @@ def _judge_table(table: asyncpg.Record, policies: list[asyncpg.Record], app: str
     if not table["has_tenant"]:
         findings.append(f"{name} has no tenant_id uuid NOT NULL")
     if table["loose_keys"] or table["loose_references"]:
-        findings.append(f"{name} has keys without tenant_id: {table['loose_keys'] + table['loose_references']}")
+        findings.append(
+            f"{name} has keys without tenant_id: {table['loose_keys'] + table['loose_references']}"
+        )
     if table["partition"] and table["granted"]:
         findings.append(f"{name} is a partition with a grant of its own")
-    walls = [p for p in policies if p["name"] == name and p["permissive"] == "RESTRICTIVE" and app in p["roles"]]
+    walls = [
+        p for p in policies if p["name"] == name and p["permissive"] == "RESTRICTIVE" and app in p["roles"]
+    ]
     if table["granted"] and not any(_walls(policy) for policy in walls):
         findings.append(f"{name} has no restrictive tenant policy for {app}")
     return findings

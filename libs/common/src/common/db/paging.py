@@ -50,7 +50,7 @@ class Cursors:
 async def page(
     session: TenantSession,
     cursors: Cursors,
-    statement: Select[tuple[RowT]],
+    statement: Select[RowT],
     key: InstrumentedAttribute[UUID],
     *,
     limit: int,

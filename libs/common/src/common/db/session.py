@@ -1,14 +1,14 @@
 """The only way to a tenant's data: a session that proves its context at every transaction's begin."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import Connection, event
-from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession
+from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession  # noqa: TID251 - the one place
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, with_loader_criteria
 
 from common.context import SystemContext, TenantContext, TenantRole, UserContext
@@ -47,7 +47,7 @@ class TenantSession(AsyncSession):
     """
 
     sync_session_class = _EnteringSession
-    sync_session: _EnteringSession
+    sync_session: _EnteringSession  # type: ignore[reportIncompatibleVariableOverride]
 
     @property
     def context(self) -> TenantContext:
@@ -92,7 +92,7 @@ class Database:
         """Set after each commit that wrote an outbox row; the relay waits for it."""
 
     @asynccontextmanager
-    async def tenant(self, context: TenantContext) -> AsyncIterator[TenantSession]:
+    async def tenant(self, context: TenantContext) -> AsyncGenerator[TenantSession]:
         """A session inside the context's tenant, rolled back unless the caller commits.
 
         Raises:

@@ -1,6 +1,6 @@
 """A service inside the test process: its real application and handlers over a real database."""
 
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -46,7 +46,9 @@ class MadeTenant:
 class Harness:
     """One service under test."""
 
-    def __init__(self, service: Service, kernel: Kernel, issuer: TokenIssuer, client: httpx.AsyncClient) -> None:
+    def __init__(
+        self, service: Service, kernel: Kernel, issuer: TokenIssuer, client: httpx.AsyncClient
+    ) -> None:
         self.service, self.kernel, self.issuer, self.client = service, kernel, issuer, client
 
     async def handle(self, tenant_id: UUID, event: Event) -> None:
@@ -111,7 +113,7 @@ def bearer(token: str) -> dict[str, str]:
 @asynccontextmanager
 async def harness(
     service: Service, database: ServiceDatabase, environment: Mapping[str, str] | None = None
-) -> AsyncIterator[Harness]:
+) -> AsyncGenerator[Harness]:
     """The service's application over `database`, with its own token issuer and without a broker."""
     names = {name.lower(): value for name, value in (environment or {}).items()}
     settings = service.settings(

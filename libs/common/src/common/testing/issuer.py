@@ -25,7 +25,9 @@ class TokenIssuer:
         jwk = ECAlgorithm.to_jwk(self.private_key.public_key(), as_dict=True)
         return {"keys": [{**jwk, "kid": KEY_ID, "alg": "ES256", "use": "sig"}]}
 
-    def claims(self, tenant_id: UUID, user_id: UUID, session_id: UUID | None = None, **changes: Any) -> dict[str, Any]:
+    def claims(
+        self, tenant_id: UUID, user_id: UUID, session_id: UUID | None = None, **changes: Any
+    ) -> dict[str, Any]:
         """Honest claims, with `changes` (None removes a claim)."""
         now = time.time()
         claims: dict[str, Any] = {

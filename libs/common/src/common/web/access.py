@@ -75,7 +75,9 @@ class AccessLog:
         )
         await self._write(caller.tenant_id, event)
 
-    def read(self, caller: UserContext, request: RequestInfo, status: int, targets: tuple[Target, ...]) -> None:
+    def read(
+        self, caller: UserContext, request: RequestInfo, status: int, targets: tuple[Target, ...]
+    ) -> None:
         """Note a read; it is written with others within `_FLUSH_SECONDS`."""
         now = clock.now()
         if len(self._reads) >= _ROOM:

@@ -57,9 +57,7 @@ def problem(request: Request, error: ApiError) -> JSONResponse:
     }
     if isinstance(error, Invalid):
         document["errors"] = [{"pointer": pointer, "message": text} for pointer, text in error.problems]
-    return JSONResponse(
-        document, error.status, headers=error.headers, media_type="application/problem+json"
-    )
+    return JSONResponse(document, error.status, headers=error.headers, media_type="application/problem+json")
 
 
 async def answer_api_error(request: Request, error: Exception) -> JSONResponse:
@@ -102,9 +100,10 @@ async def answer_validation(request: Request, error: Exception) -> JSONResponse:
     if any(item["loc"][0] == "path" for item in problems):
         return problem(request, NotFound())
     for item in problems:
-        value = item.get("input")
-        named = item["loc"][-1] == "tenant_id" and isinstance(value, str)
-        if caller is not None and named and is_foreign(value, caller):
+        value: object = item.get("input")
+        if item["loc"][-1] != "tenant_id" or not isinstance(value, str) or caller is None:
+            continue
+        if is_foreign(value, caller):
             return await answer_api_error(request, CrossTenantForbidden(named=value))
     return problem(request, Invalid([(_pointer(item["loc"]), _message(item)) for item in problems[:50]]))
 

@@ -7,7 +7,7 @@ from starlette.responses import Response
 
 from common.errors import PreconditionFailed
 
-IfMatch = Annotated[str | None, Header(max_length=200, description="ETag of the state the change is based on")]
+IfMatch = Annotated[str | None, Header(max_length=200, description="ETag of the state changed")]
 
 
 def etag(version: int) -> str:

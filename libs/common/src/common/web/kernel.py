@@ -1,7 +1,7 @@
 """What the routes of one service share, made by the composition root and kept on `app.state`."""
 
 import asyncio
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 
@@ -33,7 +33,7 @@ class Kernel:
     cursors: Cursors
 
     @asynccontextmanager
-    async def enter(self, caller: UserContext) -> AsyncIterator[TenantSession]:
+    async def enter(self, caller: UserContext) -> AsyncGenerator[TenantSession]:
         """The caller's session, waiting for a projection that lags behind the token.
 
         Raises:

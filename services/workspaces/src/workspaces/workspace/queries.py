@@ -39,9 +39,7 @@ def missing_workspace(workspace_id: UUID) -> ResourceNotFound:
 
 async def list_members(session: TenantSession, workspace_id: UUID) -> Sequence[MemberRow]:
     """All present members, oldest first."""
-    statement = select(MemberRow).where(
-        MemberRow.workspace_id == workspace_id, MemberRow.role.is_not(None)
-    )
+    statement = select(MemberRow).where(MemberRow.workspace_id == workspace_id, MemberRow.role.is_not(None))
     return (await session.scalars(statement.order_by(MemberRow.created_at, MemberRow.user_id))).all()
 
 

@@ -87,9 +87,7 @@ async def archive_workspace(session: TenantSession, row: WorkspaceRow) -> None:
     await session.flush()
     await outbox.emit(
         session,
-        WorkspaceArchived(
-            tenant_id=session.tenant_id, workspace_id=row.workspace_id, version=row.version
-        ),
+        WorkspaceArchived(tenant_id=session.tenant_id, workspace_id=row.workspace_id, version=row.version),
     )
 
 
