@@ -4,7 +4,15 @@ import math
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar, cast
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, PlainSerializer, StringConstraints
+from email_validator import validate_email
+from pydantic import (
+    AfterValidator,
+    BaseModel,
+    ConfigDict,
+    PlainSerializer,
+    StringConstraints,
+    WithJsonSchema,
+)
 
 from common.clock import rfc3339
 
@@ -42,6 +50,27 @@ Text = Annotated[
     AfterValidator(_no_controls),
 ]
 """1–255 characters after trimming, without control characters."""
+
+
+def _normal_email(text: str) -> str:
+    return validate_email(text, check_deliverability=False).normalized.lower()
+
+
+def _not_null(value: Any) -> Any:
+    if value is None:
+        raise ValueError("must not be null")
+    return value
+
+
+Email = Annotated[
+    Text,
+    AfterValidator(_normal_email),
+    WithJsonSchema({"type": "string", "format": "email", "maxLength": 255}),
+]
+"""A bare e-mail address without a display name, normalised: NFC, lower case."""
+
+NotNull = AfterValidator(_not_null)
+"""For a field of an update that may be left out but not be null."""
 
 JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]
 """A JSON object of the client's own making, at most `MAX_JSON_DEPTH` deep."""
