@@ -288,10 +288,16 @@ def test_imports_are_not_limited_here(edge: Any) -> None:
         (b"GET /t/x HTTP/1.1\r\nHost: x\r\nx-long: " + b"y" * 40000 + b"\r\n\r\n", 431),
         (b"GET /t/x HTTP/1.1\r\nHost: x\r\n" + b"".join(b"a%d: 1\r\n" % n for n in range(101)) + b"\r\n", 431),
         (b"NONSENSE\r\n\r\n", 400),
+        (b"CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n", 401),
+        (b"CONNECT /t/x HTTP/1.1\r\nHost: x\r\n\r\n", 400),
+        (b"TRACE /t/x HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+        (b"OPTIONS * HTTP/1.1\r\nHost: x\r\n\r\n", 404),
+        (b"GET http://x/internal/y HTTP/1.1\r\nHost: x\r\n\r\n", 404),
     ],
 )
 def test_malformed_requests_are_refused(edge: Any, request_head: bytes, status: int) -> None:
-    assert edge.raw(request_head).status == status
+    answer = edge.raw(request_head)
+    assert (answer.status, answer.headers["content-type"]) == (status, "application/problem+json")
 
 
 def test_upgrades_are_refused(edge: Any) -> None:
