@@ -84,3 +84,38 @@ class SessionEnded(Event):
     session_id: SessionId
     user_id: UserId
     at: datetime
+
+
+class PasswordChanged(_UserEvent):
+    """The user has a new password, set through a mailed link or with the old one."""
+
+    ACTION: ClassVar[str | None] = "user.password_changed"
+
+    first: bool
+
+
+class WelcomeMailSent(Event):
+    """The mail server has taken a new owner's welcome mail."""
+
+    TOPIC: ClassVar[Topic] = "penguinmails.users"
+    SUBJECT: ClassVar[str] = "user_id"
+    RESOURCE: ClassVar[str] = "user"
+    ACTION: ClassVar[str | None] = "user.welcome_mail_sent"
+
+    tenant_id: TenantId
+    user_id: UserId
+    attempts: int
+
+
+class WelcomeMailRefused(Event):
+    """The mail server will never take a new owner's welcome mail; `code` is its SMTP reply."""
+
+    TOPIC: ClassVar[Topic] = "penguinmails.users"
+    SUBJECT: ClassVar[str] = "user_id"
+    RESOURCE: ClassVar[str] = "user"
+    ACTION: ClassVar[str | None] = "user.welcome_mail_refused"
+
+    tenant_id: TenantId
+    user_id: UserId
+    attempts: int
+    code: int

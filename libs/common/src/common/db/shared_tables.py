@@ -17,6 +17,8 @@ ROLE_POLICIES: dict[str, str] = {
     "tenancy.tenants": "tenancy.enter reads it as the owner, before any tenant is entered",
     "tenancy.members": "tenancy.enter reads it as the owner, before any tenant is entered",
     "tenancy.revocations": "tenancy.enter reads it as the owner, before any tenant is entered",
+    "auth.mails": "auth.due_mail_tenants reads, as the owner, whose mails are due",
+    "tenants.subscriptions": "tenants.due_billing_tenants reads, as the owner, whose billing is due",
 }
 """Tables with a policy that lets one role past the tenant: which, for whom, why."""
 
@@ -26,5 +28,7 @@ DEFINER_FUNCTIONS: dict[str, str] = {
     "tenancy.enter": "verifies the proof, reads the member, seals the context",
     "tenancy.enter_system": "verifies the proof, seals the context",
     "tenancy.maintain_history": "makes and drops partitions of the outbox history",
+    "auth.due_mail_tenants": "tells the platform's job which tenants have due mail: ids only",
+    "tenants.due_billing_tenants": "tells the platform's job which tenants have due billing: ids only",
 }
 """SECURITY DEFINER functions, all with a pinned search_path."""
