@@ -1,0 +1,18 @@
+"""`python -m campaigns serve | consume | relay | work | run | migrate`."""
+
+from pathlib import Path
+
+from campaigns.app import create_app
+from common.cli import main
+from common.service import Service
+from common.settings import ServiceSettings
+
+SERVICE = Service(
+    name="campaigns",
+    settings=ServiceSettings,
+    create_app=create_app,
+    migrations=Path(__file__).parents[2] / "migrations",
+)
+
+if __name__ == "__main__":
+    main(SERVICE)

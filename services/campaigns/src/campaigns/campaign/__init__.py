@@ -1,0 +1,1 @@
+"""Slice: campaigns, so far as drafts."""

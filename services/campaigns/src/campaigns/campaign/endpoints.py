@@ -1,0 +1,94 @@
+"""Routes `/api/v1/campaigns`."""
+
+from fastapi import Response
+
+from campaigns.campaign import queries, service
+from campaigns.campaign.schemas import Campaign, CampaignCreate, CampaignStatus, CampaignUpdate
+from campaigns.models import CampaignRow
+from common.context import WorkspaceRole
+from common.db.paging import page
+from common.ids import CampaignId, Kind, WorkspaceId, to_text
+from common.schema import Page
+from common.web.deps import Cursor, Limit, Session, Shared
+from common.web.etags import IfMatch, check_version, set_etag
+from common.web.routes import tenant_router
+from common.web.workspace_access import assigned_workspaces, require_workspace
+
+router = tenant_router("/campaigns", "campaigns")
+
+
+@router.post("", status_code=201, operation_id="createCampaign")
+async def create_campaign(body: CampaignCreate, session: Session, response: Response) -> Campaign:
+    """Begin a campaign as a draft."""
+    await require_workspace(session, body.workspace_id, "admin", "member")
+    row = await service.create_campaign(session, body)
+    response.headers["Location"] = f"/api/v1/campaigns/{to_text(Kind.CAMPAIGN, row.campaign_id)}"
+    return _answer(row, response)
+
+
+@router.get("", operation_id="listCampaigns")
+async def list_campaigns(
+    session: Session,
+    shared: Shared,
+    workspace_id: WorkspaceId | None = None,
+    status: CampaignStatus | None = None,
+    limit: Limit = 20,
+    cursor: Cursor = None,
+) -> Page[Campaign]:
+    """The campaigns of one workspace, or of all that the caller may see, newest first."""
+    if workspace_id is None:
+        workspaces = await assigned_workspaces(session)
+    else:
+        await require_workspace(session, workspace_id)
+        workspaces = {workspace_id}
+    rows, next_cursor = await page(
+        session,
+        shared.cursors,
+        queries.select_campaigns(workspaces, status),
+        CampaignRow.campaign_id,
+        limit=limit,
+        cursor=cursor,
+    )
+    return Page(data=[Campaign.model_validate(row) for row in rows], next_cursor=next_cursor)
+
+
+@router.get("/{campaign_id}", operation_id="getCampaign")
+async def get_campaign(campaign_id: CampaignId, session: Session, response: Response) -> Campaign:
+    """One campaign."""
+    await _require(session, campaign_id)
+    return _answer(await queries.get_campaign(session, campaign_id), response)
+
+
+@router.patch("/{campaign_id}", operation_id="updateCampaign")
+async def update_campaign(
+    campaign_id: CampaignId,
+    body: CampaignUpdate,
+    session: Session,
+    response: Response,
+    if_match: IfMatch = None,
+) -> Campaign:
+    """Change a campaign."""
+    await _require(session, campaign_id, "admin", "member")
+    row = await queries.lock_campaign(session, campaign_id)
+    check_version(if_match, row.version)
+    return _answer(await service.update_campaign(session, row, body), response)
+
+
+@router.delete("/{campaign_id}", status_code=204, operation_id="deleteCampaign")
+async def delete_campaign(campaign_id: CampaignId, session: Session, if_match: IfMatch = None) -> None:
+    """Delete a draft."""
+    await _require(session, campaign_id, "admin", "member")
+    row = await queries.lock_campaign(session, campaign_id)
+    check_version(if_match, row.version)
+    await service.delete_campaign(session, row)
+
+
+async def _require(session: Session, campaign_id: CampaignId, *roles: WorkspaceRole) -> None:
+    """Judge the caller by the campaign's workspace; whoever may not see it learns nothing of it."""
+    workspace_id = await queries.get_workspace_of(session, campaign_id)
+    await require_workspace(session, workspace_id, *roles, hidden=queries.missing_campaign(campaign_id))
+
+
+def _answer(row: CampaignRow, response: Response) -> Campaign:
+    set_etag(response, row.version)
+    return Campaign.model_validate(row)

@@ -1,0 +1,65 @@
+"""Reads of campaigns."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from sqlalchemy import Select, select
+
+from campaigns.models import CampaignRow
+from common.db.session import TenantSession
+from common.errors import ResourceNotFound
+from common.ids import Kind, to_text
+
+
+async def get_workspace_of(session: TenantSession, campaign_id: UUID) -> UUID:
+    """The workspace that a campaign is in; asked before anything else, to judge the caller's access.
+
+    Raises:
+        ResourceNotFound: not in this tenant.
+    """
+    workspace_id = await session.scalar(
+        select(CampaignRow.workspace_id).where(CampaignRow.campaign_id == campaign_id)
+    )
+    if workspace_id is None:
+        raise missing_campaign(campaign_id)
+    return workspace_id
+
+
+async def get_campaign(session: TenantSession, campaign_id: UUID) -> CampaignRow:
+    """The campaign.
+
+    Raises:
+        ResourceNotFound: not in this tenant.
+    """
+    row = await session.scalar(select(CampaignRow).where(CampaignRow.campaign_id == campaign_id))
+    if row is None:
+        raise missing_campaign(campaign_id)
+    return row
+
+
+async def lock_campaign(session: TenantSession, campaign_id: UUID) -> CampaignRow:
+    """The campaign, locked until the transaction ends.
+
+    Raises:
+        ResourceNotFound: not in this tenant.
+    """
+    row = await session.scalar(
+        select(CampaignRow).where(CampaignRow.campaign_id == campaign_id).with_for_update()
+    )
+    if row is None:
+        raise missing_campaign(campaign_id)
+    return row
+
+
+def select_campaigns(workspaces: Collection[UUID] | None, status: str | None) -> Select[CampaignRow]:
+    """Campaigns of some workspaces (None: of all), in one state (None: in any)."""
+    statement = select(CampaignRow)
+    if workspaces is not None:
+        statement = statement.where(CampaignRow.workspace_id.in_(workspaces))
+    if status is not None:
+        statement = statement.where(CampaignRow.status == status)
+    return statement
+
+
+def missing_campaign(campaign_id: UUID) -> ResourceNotFound:
+    return ResourceNotFound("campaign", campaign_id, to_text(Kind.CAMPAIGN, campaign_id))

@@ -1,0 +1,1 @@
+"""Slice: the people that campaigns are sent to."""

@@ -1,0 +1,43 @@
+"""Tables of the service."""
+
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Text, text
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from common.db.base import TenantRow, Timestamps
+
+
+class CampaignRow(Timestamps, TenantRow):
+    __tablename__ = "campaigns"
+
+    campaign_id: Mapped[UUID] = mapped_column(primary_key=True)
+    workspace_id: Mapped[UUID]
+    name: Mapped[str] = mapped_column(Text)
+    subject: Mapped[str | None] = mapped_column(Text)
+    from_name: Mapped[str | None] = mapped_column(Text)
+    from_email: Mapped[str | None] = mapped_column(Text)
+    reply_to: Mapped[str | None] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(Text, server_default="draft")
+    version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
+
+    __table_args__ = ({"schema": "campaigns"},)
+    __mapper_args__ = {"version_id_col": version, "eager_defaults": True}  # noqa: RUF012 - read by SQLAlchemy
+
+
+class ContactRow(Timestamps, TenantRow):
+    __tablename__ = "contacts"
+
+    contact_id: Mapped[UUID] = mapped_column(primary_key=True)
+    workspace_id: Mapped[UUID]
+    email: Mapped[str] = mapped_column(Text)
+    name: Mapped[str | None] = mapped_column(Text)
+    attributes: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
+    tags: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    status: Mapped[str] = mapped_column(Text, server_default="subscribed")
+    version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
+
+    __table_args__ = ({"schema": "campaigns"},)
+    __mapper_args__ = {"version_id_col": version, "eager_defaults": True}  # noqa: RUF012 - read by SQLAlchemy
