@@ -9,6 +9,9 @@ UV := .uv/bin/uv
 UV_NEEDED := .uv/bin/uv
 endif
 
+# Ten processes start at once: they must not compile every module each time.
+unexport PYTHONDONTWRITEBYTECODE
+
 PYTHON ?= python3
 RUN := .venv/bin/
 SYNCED := .venv/.synced
@@ -45,7 +48,7 @@ help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 $(SYNCED): $(PROJECTS) $(UV_NEEDED)
-	@$(UV) sync --frozen
+	@$(UV) sync --frozen --compile-bytecode
 	@touch $(SYNCED)
 
 .uv/bin/uv:

@@ -15,8 +15,10 @@ LOG_LIMIT = 16 << 20
 
 _LIBC = ctypes.CDLL(None, use_errno=True) if sys.platform == "linux" else None
 
-# Settings of the caller's shell that would leak into servers on loopback.
+# Settings of the caller's shell that would mislead servers on loopback, or make each of ten processes
+# compile every module at every start.
 UNWANTED = {
+    "PYTHONDONTWRITEBYTECODE",
     *("http_proxy", "https_proxy", "all_proxy", "HTTP_PROXY", "HTTPS_PROXY", "ALL_PROXY"),
     *("PGHOST", "PGPORT", "PGUSER", "PGPASSWORD", "PGDATABASE", "PGSERVICE", "PGDATA", "PGOPTIONS"),
 }
