@@ -42,6 +42,16 @@ def postgres(request: pytest.FixtureRequest) -> DatabaseServer:
 
 
 @pytest.fixture(scope="session")
+def kafka(request: pytest.FixtureRequest) -> str:
+    """Bootstrap address of a broker: TEST_KAFKA_BOOTSTRAP, else the stack's."""
+    address = os.environ.get("TEST_KAFKA_BOOTSTRAP")
+    if address:
+        return address
+    running: Stack = request.getfixturevalue("stack")
+    return str(running.env()["kafka"])
+
+
+@pytest.fixture(scope="session")
 async def service_database(
     postgres: DatabaseServer,
 ) -> AsyncIterator[Callable[[str], Awaitable[ServiceDatabase]]]:

@@ -70,7 +70,8 @@ async def emit_dead_letter(session: TenantSession, topic: str, envelope: Envelop
         "traceparent": envelope.traceparent,
         "tracestate": envelope.tracestate,
     }
-    await session.execute(_INSERT, [row])
+    # Two consumers of one database may bury the same event; one letter is enough.
+    await session.execute(text(f"{_INSERT.text} ON CONFLICT DO NOTHING"), [row])
     session.note_events()
 
 

@@ -1,0 +1,373 @@
+"""Outbox, relay and consumer over a real database and a real broker."""
+
+import asyncio
+from collections import defaultdict
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from typing import Any
+from uuid import UUID
+
+import asyncpg
+import pytest
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+
+from common import clock
+from common.bus import outbox
+from common.bus.consumer import Consumer
+from common.bus.errors import Invalid, Transient
+from common.bus.kafka import Cluster
+from common.bus.lanes import Lanes
+from common.bus.projections import Handler
+from common.bus.relay import Relay
+from common.context import SystemContext
+from common.contracts.envelope import PARTITIONS, Envelope, Event, tenant_key
+from common.contracts.workspaces import WorkspaceArchived, WorkspaceUpdated
+from common.db.session import Database, TenantSession
+from common.ids import new_id
+from common.settings import ServiceSettings
+from common.testing.databases import ServiceDatabase
+
+TOPIC = "penguinmails.workspaces"
+Databases = Callable[[str], Awaitable[ServiceDatabase]]
+
+
+@pytest.fixture
+async def database(service_database: Databases) -> AsyncIterator[Database]:
+    made = await service_database("workspaces")
+    database = Database(made.app_url, made.tenancy_key)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def settings(service_database: Databases, kafka: str) -> ServiceSettings:
+    made = await service_database("workspaces")
+    return ServiceSettings(
+        database_url=made.app_url,
+        relay_database_url=made.relay_url,
+        tenancy_key=made.tenancy_key,  # type: ignore[arg-type]
+        link_secret="00" * 32,  # type: ignore[arg-type]
+        kafka_bootstrap_servers=kafka,
+        kafka_idempotence=False,
+    )
+
+
+@pytest.fixture
+async def cluster(settings: ServiceSettings) -> AsyncIterator[Cluster]:
+    cluster = Cluster(settings)
+    yield cluster
+    await cluster.close()
+
+
+@asynccontextmanager
+async def running(*loops: Awaitable[None]) -> AsyncIterator[list[asyncio.Task[None]]]:
+    """Run the loops; a failure of one of them fails the test."""
+    tasks = [asyncio.ensure_future(loop) for loop in loops]
+    try:
+        yield tasks  # type: ignore[misc]
+    finally:
+        for task in tasks:
+            task.cancel()
+        for task in tasks:
+            with suppress(asyncio.CancelledError):
+                await task
+
+
+async def until(check: Callable[[], Awaitable[bool]], within: float = 20) -> None:
+    async with asyncio.timeout(within):
+        while not await check():  # noqa: ASYNC110
+            await asyncio.sleep(0.02)
+
+
+async def write(database: Database, tenant: UUID, *events: Event) -> None:
+    async with database.tenant(SystemContext(tenant, "job", "workspaces")) as session:
+        for event in events:
+            await outbox.emit(session, event)
+        await session.commit()
+
+
+def update(tenant: UUID, workspace: UUID, version: int) -> WorkspaceUpdated:
+    return WorkspaceUpdated(
+        tenant_id=tenant, workspace_id=workspace, version=version, name=f"v{version}", slug="s"
+    )
+
+
+async def published(settings: ServiceSettings, tenant: UUID, count: int) -> list[Envelope]:
+    """The tenant's envelopes in the broker's order, once there are `count` of them."""
+    reader: Any = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap_servers, fetch_max_wait_ms=50, auto_offset_reset="earliest"
+    )
+    await reader.start()
+    try:
+        partitions = [TopicPartition(TOPIC, number) for number in range(PARTITIONS)]
+        reader.assign(partitions)
+        for partition in partitions:
+            reader.seek(partition, 0)
+        found: list[Envelope] = []
+        async with asyncio.timeout(20):
+            while len(found) < count:
+                for records in (await reader.getmany(timeout_ms=200)).values():
+                    own = [record for record in records if record.key == tenant_key(tenant).encode()]
+                    found += [Envelope.from_kafka(r.headers, r.key, r.value) for r in own]
+        return found
+    finally:
+        await reader.stop()
+
+
+async def outbox_rows(made: ServiceDatabase, tenant: UUID) -> int:
+    connection = await asyncpg.connect(made.superuser_url)
+    try:
+        return int(
+            await connection.fetchval("SELECT count(*) FROM tenancy.outbox WHERE tenant_id = $1", tenant)
+        )
+    finally:
+        await connection.close()
+
+
+async def test_events_of_parallel_writers_arrive_in_order_and_numbered_without_a_gap(
+    database: Database, settings: ServiceSettings, cluster: Cluster
+) -> None:
+    tenant = new_id()
+    workspaces = [new_id() for _ in range(8)]
+
+    async def writer(workspace: UUID) -> None:
+        for version in range(1, 26):
+            await write(database, tenant, update(tenant, workspace, version))
+
+    relay = Relay("workspaces", settings, cluster, database.events_written)
+    async with running(relay.run()):
+        await asyncio.gather(*(writer(workspace) for workspace in workspaces))
+        envelopes = await published(settings, tenant, 200)
+    versions: dict[str, list[int]] = defaultdict(list)
+    for envelope in envelopes:
+        event = envelope.event()
+        assert isinstance(event, WorkspaceUpdated)
+        versions[envelope.subject].append(event.version)
+    assert list(versions.values()) == [list(range(1, 26))] * 8
+    numbers = sorted(envelope.sequence for envelope in envelopes)
+    assert numbers == list(range(numbers[0], numbers[0] + 200))
+
+
+async def test_a_rolled_back_change_is_never_told(
+    database: Database, settings: ServiceSettings, cluster: Cluster
+) -> None:
+    tenant, workspace = new_id(), new_id()
+    async with database.tenant(SystemContext(tenant, "job", "workspaces")) as session:
+        await outbox.emit(session, update(tenant, workspace, 1))
+        await session.rollback()
+    await write(database, tenant, update(tenant, workspace, 2))
+    relay = Relay("workspaces", settings, cluster, database.events_written)
+    async with running(relay.run()):
+        envelopes = await published(settings, tenant, 1)
+    assert [getattr(envelope.event(), "version", None) for envelope in envelopes] == [2]
+
+
+async def test_an_event_cannot_be_written_for_another_tenant(database: Database) -> None:
+    tenant = new_id()
+    async with database.tenant(SystemContext(tenant, "job", "workspaces")) as session:
+        with pytest.raises(ValueError, match="tenant of its session"):
+            await outbox.emit(session, update(new_id(), new_id(), 1))
+
+
+async def test_the_second_relay_stands_by_and_takes_over(
+    database: Database, settings: ServiceSettings, cluster: Cluster
+) -> None:
+    tenant, workspace = new_id(), new_id()
+    first = Relay("workspaces", settings, cluster, asyncio.Event())
+    second = Relay("workspaces", settings, cluster, asyncio.Event())
+    async with running(first.run()) as (task,):
+
+        async def first_active() -> bool:
+            return first.active
+
+        await until(first_active)
+        async with running(second.run()):
+            await write(database, tenant, update(tenant, workspace, 1))
+            await published(settings, tenant, 1)
+            assert not second.active
+            task.cancel()
+
+            async def second_active() -> bool:
+                return second.active
+
+            await until(second_active, within=5)
+            await write(database, tenant, update(tenant, workspace, 2))
+            assert len(await published(settings, tenant, 2)) == 2
+
+
+class Recorder:
+    """A handler that records what it was given and fails as told."""
+
+    def __init__(self) -> None:
+        self.effects: list[tuple[UUID, int]] = []
+        self.failures: dict[int, list[Exception]] = {}
+
+    async def handle(self, session: TenantSession, event: WorkspaceUpdated) -> None:
+        failures = self.failures.get(event.version)
+        if failures:
+            raise failures.pop(0)
+        self.effects.append((event.workspace_id, event.version))
+
+
+class Handled:
+    """A consumer of the test's own over a recorder."""
+
+    def __init__(self, database: Database, settings: ServiceSettings, cluster: Cluster) -> None:
+        self.name = f"test-{new_id().hex}"
+        self.recorder = Recorder()
+        self._parts = (database, settings, cluster)
+
+    def consumer(self) -> Consumer:
+        database, settings, cluster = self._parts
+        handlers: dict[type[Event], Handler] = {WorkspaceUpdated: self.recorder.handle}
+        lanes = Lanes(self.name, database, handlers)
+        return Consumer(self.name, settings, cluster, [TOPIC], lanes)
+
+    def effects_of(self, workspace: UUID) -> list[int]:
+        return [version for known, version in self.recorder.effects if known == workspace]
+
+
+@pytest.fixture
+async def handled(database: Database, settings: ServiceSettings, cluster: Cluster) -> Handled:
+    return Handled(database, settings, cluster)
+
+
+async def send(settings: ServiceSettings, *envelopes: Envelope) -> None:
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap_servers)
+    await producer.start()
+    try:
+        for envelope in envelopes:
+            await producer.send_and_wait(TOPIC, envelope.data, key=envelope.key, headers=envelope.headers())
+    finally:
+        await producer.stop()
+
+
+def wrap(event: WorkspaceUpdated | WorkspaceArchived, **changes: Any) -> Envelope:
+    fields: dict[str, Any] = {
+        "event_id": new_id(),
+        "source": "workspaces",
+        "type": event.ce_type(),
+        "time": clock.now(),
+        "subject": event.subject,
+        "tenant_id": event.tenant_id,
+        "sequence": 1,
+        "data": event.model_dump_json().encode(),
+        **changes,
+    }
+    return Envelope(**fields)
+
+
+async def test_a_second_delivery_has_no_second_effect(
+    handled: Handled, settings: ServiceSettings, cluster: Cluster
+) -> None:
+    await cluster.current_id()
+    tenant, workspace = new_id(), new_id()
+    first, second = (wrap(update(tenant, workspace, version)) for version in (1, 2))
+    await send(settings, first, first, second, first)
+
+    async def done() -> bool:
+        return 2 in handled.effects_of(workspace)
+
+    async with running(handled.consumer().run()):
+        await until(done)
+    async with running(handled.consumer().run()):  # another process under the same name
+        third = wrap(update(tenant, workspace, 3))
+        await send(settings, second, third)
+
+        async def third_done() -> bool:
+            return 3 in handled.effects_of(workspace)
+
+        await until(third_done)
+    assert handled.effects_of(workspace) == [1, 2, 3]
+
+
+async def test_a_transient_failure_is_retried_until_it_passes_and_nothing_overtakes_it(
+    handled: Handled, settings: ServiceSettings, cluster: Cluster
+) -> None:
+    await cluster.current_id()
+    tenant, workspace = new_id(), new_id()
+    handled.recorder.failures[1] = [Transient("away") for _ in range(7)]
+    await send(settings, *(wrap(update(tenant, workspace, version)) for version in (1, 2)))
+
+    async def done() -> bool:
+        return len(handled.effects_of(workspace)) == 2
+
+    async with running(handled.consumer().run()):
+        await until(done)
+    assert handled.effects_of(workspace) == [1, 2]
+
+
+@pytest.mark.parametrize("failure", [Invalid("never"), RuntimeError("a bug")])
+async def test_what_can_never_be_handled_becomes_a_dead_letter_and_others_go_on(
+    handled: Handled,
+    settings: ServiceSettings,
+    cluster: Cluster,
+    service_database: Databases,
+    failure: Exception,
+) -> None:
+    await cluster.current_id()
+    tenant, workspace, healthy = new_id(), new_id(), new_id()
+    handled.recorder.failures[1] = [failure] * 99
+    poison = wrap(update(tenant, workspace, 1))
+    await send(settings, poison, wrap(update(new_id(), healthy, 2)))
+    made = await service_database("workspaces")
+    connection = await asyncpg.connect(made.superuser_url)
+
+    async def buried() -> bool:
+        query = "SELECT reason FROM tenancy.dead_letters WHERE consumer = $1 AND event_id = $2"
+        return await connection.fetchval(query, handled.name, poison.event_id) == type(failure).__name__
+
+    try:
+        async with running(handled.consumer().run()):
+            await until(buried)
+        assert handled.effects_of(healthy) == [2]
+        assert handled.effects_of(workspace) == []
+        query = "SELECT count(*) FROM tenancy.outbox WHERE topic = $1 AND event_id = $2"
+        waiting = await connection.fetchval(query, f"{TOPIC}.dlq", poison.event_id)
+        query = query.replace("tenancy.outbox ", "tenancy.outbox_history ")
+        assert waiting + await connection.fetchval(query, f"{TOPIC}.dlq", poison.event_id) == 1
+    finally:
+        await connection.close()
+
+
+async def test_forged_envelopes_have_no_effect_and_stop_nobody(
+    handled: Handled, settings: ServiceSettings, cluster: Cluster
+) -> None:
+    """The payload's tenant is not the envelope's; the key is not the tenant; the payload is garbage."""
+    await cluster.current_id()
+    tenant, victim, workspace = new_id(), new_id(), new_id()
+    forged = wrap(update(victim, workspace, 1), tenant_id=tenant)
+    garbage = wrap(update(tenant, workspace, 2), data=b"\xff{")
+    honest = wrap(update(tenant, workspace, 3))
+    producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap_servers)
+    await producer.start()
+    await producer.send_and_wait(TOPIC, b"no headers at all", key=honest.key)
+    await producer.send_and_wait(TOPIC, honest.data, key=b"other", headers=honest.headers())
+    await producer.stop()
+    await send(settings, forged, garbage, honest)
+
+    async def done() -> bool:
+        return bool(handled.effects_of(workspace))
+
+    async with running(handled.consumer().run()):
+        await until(done)
+    assert handled.effects_of(workspace) == [3]
+
+
+async def test_two_replicas_share_the_partitions_and_a_survivor_takes_all(
+    handled: Handled, settings: ServiceSettings, cluster: Cluster
+) -> None:
+    tenants = [new_id() for _ in range(40)]
+    workspace = new_id()
+
+    async def all_handled(version: int) -> bool:
+        return handled.effects_of(workspace).count(version) == len(tenants)
+
+    await cluster.current_id()
+    async with running(handled.consumer().run()) as (first,), running(handled.consumer().run()):
+        await send(settings, *(wrap(update(tenant, workspace, 1)) for tenant in tenants))
+        await until(lambda: all_handled(1))
+        first.cancel()
+        await send(settings, *(wrap(update(tenant, workspace, 2)) for tenant in tenants))
+        await until(lambda: all_handled(2), within=10)
+    assert len(handled.effects_of(workspace)) == 2 * len(tenants), "each event once"

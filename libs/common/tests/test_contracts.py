@@ -1,0 +1,107 @@
+"""The registry of events: complete, closed when written, open when read, and the envelope's form."""
+
+import json
+from typing import Any
+
+import pytest
+from pydantic import ValidationError
+
+from common import clock
+from common.contracts import Actor, Envelope, Event, Meta, registry
+from common.contracts.envelope import TOPICS, InvalidEvent, tenant_key
+from common.contracts.workspaces import WorkspaceArchived, WorkspaceCreated
+from common.ids import new_id
+
+EVENTS = sorted(registry().items())
+
+
+def archived(**changes: Any) -> WorkspaceArchived:
+    return WorkspaceArchived(**{"tenant_id": new_id(), "workspace_id": new_id(), "version": 3, **changes})
+
+
+def envelope_of(event: WorkspaceArchived) -> Envelope:
+    return Envelope(
+        event_id=new_id(),
+        source="workspaces",
+        type=event.ce_type(),
+        time=clock.now(),
+        subject=event.subject,
+        tenant_id=event.tenant_id,
+        sequence=7,
+        data=event.model_dump_json().encode(),
+        traceparent="00-" + "1" * 32 + "-" + "2" * 16 + "-01",
+    )
+
+
+@pytest.mark.parametrize(("ce_type", "event"), EVENTS)
+def test_each_event_declares_where_it_belongs(ce_type: str, event: type[Event]) -> None:
+    assert event.TOPIC in TOPICS
+    assert event.SUBJECT in event.model_fields
+    assert "tenant_id" in event.model_fields, "the envelope's tenant is compared with it"
+    assert ce_type == f"penguinmails.{event.__name__}.v{event.VERSION}"
+    assert event.__doc__ or event.ACTION
+
+
+@pytest.mark.parametrize(("ce_type", "event"), EVENTS)
+def test_no_event_has_room_for_a_secret(ce_type: str, event: type[Event]) -> None:
+    names = json.dumps(event.model_json_schema()).lower()
+    for word in ("password", "token", "secret", "private_key", "authorization"):
+        assert f'"{word}"' not in names, f"{ce_type} has a field {word}"
+
+
+def test_written_closed_and_read_open() -> None:
+    event = archived(meta=Meta(actor=Actor(type="system", id="workspaces")))
+    newer = {**event.model_dump(mode="json"), "added_later": {"deep": 1}}
+    newer["meta"]["actor"]["added_later"] = 1
+    assert WorkspaceArchived.read(json.dumps(newer)) == event
+    with pytest.raises(ValidationError):
+        archived(added_later=1)
+
+
+def test_an_event_without_its_declarations_cannot_be_defined() -> None:
+    with pytest.raises(TypeError, match="declares no"):
+
+        class Incomplete(Event):  # pyright: ignore[reportUnusedClass]
+            tenant_id: str
+
+
+def test_two_events_cannot_share_a_type() -> None:
+    with pytest.raises(TypeError, match="declared twice"):
+        type("WorkspaceCreated", (WorkspaceCreated,), {"__module__": __name__})
+
+
+def test_envelope_round_trip_through_kafka_headers() -> None:
+    envelope = envelope_of(archived())
+    read = Envelope.from_kafka(envelope.headers(), envelope.key, envelope.data)
+    assert read == envelope
+    assert isinstance(read.event(), WorkspaceArchived)
+    assert dict(envelope.headers())["ce_source"] == b"/penguinmails/workspaces"
+    assert envelope.key.decode() == tenant_key(envelope.tenant_id)
+
+
+@pytest.mark.parametrize(
+    "header", ["ce_id", "ce_type", "ce_tenantid", "ce_sequence", "ce_time", "ce_subject"]
+)
+def test_a_record_without_a_header_is_invalid(header: str) -> None:
+    envelope = envelope_of(archived())
+    headers = [(name, value) for name, value in envelope.headers() if name != header]
+    with pytest.raises(InvalidEvent):
+        Envelope.from_kafka(headers, envelope.key, envelope.data)
+
+
+def test_a_record_under_another_tenants_key_is_invalid() -> None:
+    envelope = envelope_of(archived())
+    with pytest.raises(InvalidEvent):
+        Envelope.from_kafka(envelope.headers(), tenant_key(new_id()).encode(), envelope.data)
+
+
+def test_an_unknown_type_is_no_event_and_a_broken_payload_is_invalid() -> None:
+    envelope = envelope_of(archived())
+    unknown = Envelope.from_kafka(
+        [(n, b"penguinmails.Unheard.v9" if n == "ce_type" else v) for n, v in envelope.headers()],
+        envelope.key,
+        envelope.data,
+    )
+    assert unknown.event() is None
+    with pytest.raises(InvalidEvent):
+        Envelope.from_kafka(envelope.headers(), envelope.key, b"{}").event()

@@ -1,0 +1,159 @@
+"""Processes killed and dependencies gone while clients work: nothing acknowledged is lost."""
+
+import asyncio
+import signal
+from collections import Counter
+from typing import Any
+
+import httpx
+import pytest
+
+from penguinmails.stack import Stack
+from tests.e2e.client import Platform, Tenant, eventually
+
+SERVICES = ("auth", "tenants", "workspaces", "campaigns", "audit")
+
+
+class Load:
+    """A client that keeps creating contacts and remembers what was acknowledged."""
+
+    def __init__(self, platform: Platform, tenant: Tenant) -> None:
+        self._platform, self._tenant = platform, tenant
+        self.acknowledged: list[str] = []
+        self.refused: Counter[int] = Counter()
+        self._stop = asyncio.Event()
+
+    async def run(self) -> None:
+        number = 0
+        while not self._stop.is_set():
+            number += 1
+            body = {
+                "workspace_id": self._tenant.default_workspace_id,
+                "email": f"c{number}-{id(self)}@example.com",
+            }
+            try:
+                answer = await self._platform.post(self._tenant, "/contacts", body)
+            except httpx.HTTPError:
+                self.refused[0] += 1
+                continue
+            if answer.status_code == 201:
+                self.acknowledged.append(answer.json()["contact_id"])
+            else:
+                self.refused[answer.status_code] += 1
+                assert answer.status_code in (502, 503, 504), answer.text
+                await asyncio.sleep(0.05)
+
+    async def __aenter__(self) -> "Load":
+        self._task = asyncio.create_task(self.run())
+        await eventually(self._some)
+        return self
+
+    async def _some(self) -> bool:
+        if self._task.done():
+            self._task.result()
+        return len(self.acknowledged) >= 10
+
+    async def __aexit__(self, *_: object) -> None:
+        self._stop.set()
+        await self._task
+
+    async def more(self) -> None:
+        """Wait until further requests were acknowledged."""
+        before = len(self.acknowledged)
+
+        async def grown() -> bool:
+            return len(self.acknowledged) >= before + 10
+
+        await eventually(grown, within=60)
+
+
+async def assert_all_audited_once(platform: Platform, load: Load, tenant: Tenant, within: float = 30) -> None:
+    """Each acknowledged creation is in the audit log, exactly once."""
+
+    async def complete() -> list[dict[str, Any]] | None:
+        events = await platform.audit(tenant, action="contact.created")
+        seen = {event["target"]["id"] for event in events}
+        return events if set(load.acknowledged) <= seen else None
+
+    events = await eventually(complete, within=within, every=0.5)
+    counts = Counter(event["target"]["id"] for event in events)
+    assert not [target for target, count in counts.items() if count > 1], "audited twice"
+    listed = await all_contacts(platform, tenant)
+    assert set(load.acknowledged) <= listed, "an acknowledged contact is gone"
+
+
+async def all_contacts(platform: Platform, tenant: Tenant) -> set[str]:
+    """Ids of all contacts of the tenant."""
+    found: set[str] = set()
+    cursor: str | None = None
+    while True:
+        params = {"limit": 100, **({"cursor": cursor} if cursor else {})}
+        answer = await platform.get(tenant, "/contacts", **params)
+        assert answer.status_code == 200, answer.text
+        found |= {row["contact_id"] for row in answer.json()["data"]}
+        cursor = answer.json()["next_cursor"]
+        if cursor is None:
+            return found
+
+
+@pytest.mark.parametrize("victim", [*SERVICES, "kafka", "postgres", "envoy"])
+async def test_killing_a_process_under_load_loses_nothing(
+    stack: Stack, platform: Platform, tenant: Tenant, victim: str
+) -> None:
+    async with Load(platform, tenant) as load:
+        old = stack.kill(victim)
+        await asyncio.to_thread(stack.wait_ready, victim, old)
+        await load.more()
+    await assert_all_audited_once(platform, load, tenant)
+
+
+async def test_broker_away_requests_go_on_and_are_audited_afterwards(
+    stack: Stack, platform: Platform, tenant: Tenant
+) -> None:
+    stack.kill("kafka", signal.SIGSTOP)
+    try:
+        async with Load(platform, tenant) as load:
+            await load.more()
+        assert not load.refused, "the outbox holds the events; no request needs the broker"
+        body = {
+            "company_name": "Patient Ltd",
+            "owner_email": "p@patient.example.com",
+            "owner_name": "Pat",
+            "plan": "starter",
+        }
+        answer = await platform.http.post("/api/v1/tenants", json=body, timeout=30)
+        assert answer.status_code == 202, answer.text
+        status_url = answer.headers["Location"]
+        assert answer.headers["Retry-After"]
+    finally:
+        stack.kill("kafka", signal.SIGCONT)
+
+    async def provisioned() -> bool:
+        state = await platform.http.get(status_url)
+        assert state.status_code == 200, state.text
+        return state.json()["status"] == "completed"
+
+    await eventually(provisioned, within=40, every=0.3)
+    await assert_all_audited_once(platform, load, tenant)
+
+
+async def test_database_away_is_503_with_retry_after(
+    stack: Stack, platform: Platform, tenant: Tenant
+) -> None:
+    old = stack.kill("postgres")
+
+    async def unavailable() -> httpx.Response | None:
+        answer = await platform.get(tenant, "/contacts")
+        return answer if answer.status_code == 503 else None
+
+    try:
+        refused = await eventually(unavailable, every=0.001)
+        assert refused.headers["Retry-After"]
+        assert refused.json()["code"] in ("unavailable", "upstream_unavailable")
+    finally:
+        await asyncio.to_thread(stack.wait_ready, "postgres", old)
+
+    async def back() -> bool:
+        return (await platform.get(tenant, "/contacts")).status_code == 200
+
+    await eventually(back, within=30)
