@@ -134,7 +134,13 @@ def test_no_spelling_makes_a_private_path_public(edge: Any, method: str, path: s
 
 @pytest.mark.parametrize(
     "path",
-    ["/api/v1/auth%2flogin", "/api/v1/auth%5Clogin", "/t/..%2fapi/v1/campaigns", "/api/v1/tenants%00", "/t/x#y"],
+    [
+        "/api/v1/auth%2flogin",
+        "/api/v1/auth%5Clogin",
+        "/t/..%2fapi/v1/campaigns",
+        "/api/v1/tenants%00",
+        "/t/x#y",
+    ],
 )
 def test_ambiguous_paths_are_refused(edge: Any, path: str) -> None:
     assert_problem(edge.ask("POST", path), 400, "bad_request")
@@ -142,7 +148,16 @@ def test_ambiguous_paths_are_refused(edge: Any, path: str) -> None:
 
 @pytest.mark.parametrize(
     "path",
-    ["/", "/internal/tokens", "/health", "/health/ready", "/metrics", "/api/v1", "/api/v1/nothing", "/api/v2/users"],
+    [
+        "/",
+        "/internal/tokens",
+        "/health",
+        "/health/ready",
+        "/metrics",
+        "/api/v1",
+        "/api/v1/nothing",
+        "/api/v2/users",
+    ],
 )
 def test_the_rest_is_not_there_even_with_a_token(edge: Any, path: str) -> None:
     for token in (None, edge.token()):
@@ -215,7 +230,14 @@ def test_headers_of_ours_cannot_be_sent_by_clients(edge: Any) -> None:
         "Idempotency-Key": "k",
     }
     got = edge.ask("GET", "/api/v1/users", headers=sent, token=edge.token()).json["headers"]
-    kept = {"x-forwarded-for", "x-forwarded-proto", "traceparent", "tracestate", "x-tenant-id", "idempotency-key"}
+    kept = {
+        "x-forwarded-for",
+        "x-forwarded-proto",
+        "traceparent",
+        "tracestate",
+        "x-tenant-id",
+        "idempotency-key",
+    }
     assert {name.lower() for name in sent} & got.keys() == kept
     assert got["x-forwarded-for"] == "127.0.0.1"
     assert got["x-forwarded-proto"] == "http"
@@ -233,7 +255,10 @@ def test_a_request_id_is_echoed_or_made(edge: Any) -> None:
     echoed = edge.ask("GET", "/api/v1/users", headers={"X-Request-Id": "order-66"}, token=edge.token())
     assert echoed.headers["x-request-id"] == "order-66"
     assert echoed.json["headers"]["x-request-id"] == "order-66"
-    assert edge.ask("GET", "/nothing", headers={"X-Request-Id": "order-67"}).headers["x-request-id"] == "order-67"
+    assert (
+        edge.ask("GET", "/nothing", headers={"X-Request-Id": "order-67"}).headers["x-request-id"]
+        == "order-67"
+    )
 
 
 def test_every_request_is_traced_without_its_query(edge: Any) -> None:
@@ -266,7 +291,9 @@ def test_answers_tell_nothing_of_the_inside(edge: Any) -> None:
 def test_bodies_are_limited_to_a_mebibyte(edge: Any) -> None:
     token, limit = edge.token(), 1 << 20
     assert edge.ask("POST", "/api/v1/contacts", body=b"x" * limit, token=token).json["length"] == limit
-    assert_problem(edge.ask("POST", "/api/v1/contacts", body=b"x" * (limit + 1), token=token), 413, "payload_too_large")
+    assert_problem(
+        edge.ask("POST", "/api/v1/contacts", body=b"x" * (limit + 1), token=token), 413, "payload_too_large"
+    )
     chunks = b"".join(b"10000\r\n" + b"x" * 65536 + b"\r\n" for _ in range(17)) + b"0\r\n\r\n"
     head = f"POST /api/v1/contacts HTTP/1.1\r\nHost: x\r\nAuthorization: Bearer {token}\r\n"
     assert edge.raw(head.encode() + b"Transfer-Encoding: chunked\r\n\r\n" + chunks).status == 413
@@ -286,7 +313,10 @@ def test_imports_are_not_limited_here(edge: Any) -> None:
         (b"GET /t/x HTTP/1.1\r\nHost: x\r\nx_user_id: 1\r\n\r\n", 400),
         (b"POST /t/x HTTP/1.1\r\nHost: x\r\nContent-Length: 1\r\nTransfer-Encoding: chunked\r\n\r\n", 400),
         (b"GET /t/x HTTP/1.1\r\nHost: x\r\nx-long: " + b"y" * 40000 + b"\r\n\r\n", 431),
-        (b"GET /t/x HTTP/1.1\r\nHost: x\r\n" + b"".join(b"a%d: 1\r\n" % n for n in range(101)) + b"\r\n", 431),
+        (
+            b"GET /t/x HTTP/1.1\r\nHost: x\r\n" + b"".join(b"a%d: 1\r\n" % n for n in range(101)) + b"\r\n",
+            431,
+        ),
         (b"NONSENSE\r\n\r\n", 400),
         (b"CONNECT x:443 HTTP/1.1\r\nHost: x:443\r\n\r\n", 401),
         (b"CONNECT /t/x HTTP/1.1\r\nHost: x\r\n\r\n", 400),
@@ -302,7 +332,9 @@ def test_malformed_requests_are_refused(edge: Any, request_head: bytes, status: 
 
 def test_upgrades_are_refused(edge: Any) -> None:
     upgrade = {"Connection": "Upgrade", "Upgrade": "websocket"}
-    assert_problem(edge.ask("GET", "/api/v1/users", headers=upgrade, token=edge.token()), 403, "upgrade_forbidden")
+    assert_problem(
+        edge.ask("GET", "/api/v1/users", headers=upgrade, token=edge.token()), 403, "upgrade_forbidden"
+    )
 
 
 def test_a_slow_service_is_cut_off(edge: Any) -> None:
