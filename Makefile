@@ -48,7 +48,8 @@ help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
 
 $(SYNCED): $(PROJECTS) $(UV_NEEDED)
-	@$(UV) sync --frozen --compile-bytecode
+	@echo "Installing into .venv …"
+	@$(UV) sync --frozen --compile-bytecode --quiet
 	@touch $(SYNCED)
 
 .uv/bin/uv:
@@ -56,6 +57,7 @@ $(SYNCED): $(PROJECTS) $(UV_NEEDED)
 		{ echo "PenguinMails needs Python 3.11 or newer; PYTHON=… names one."; exit 1; }
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || \
 		{ echo "This Python cannot make virtual environments. On Debian or Ubuntu: apt install python3-venv"; exit 1; }
+	@echo "Installing uv into .uv …"
 	@$(PYTHON) -m venv .uv
 	@echo '*' > .uv/.gitignore
 	@.uv/bin/python -m pip install --quiet --disable-pip-version-check uv

@@ -100,7 +100,7 @@ def test_a_pid_file_of_a_dead_server_stays_for_the_server_to_judge(tmp_path: Pat
 
 def test_a_lock_is_held_until_its_process_ends(tmp_path: Path) -> None:
     lock = tmp_path / "lock"
-    code = f"from pathlib import Path; from penguinmails import files; files.try_lock(Path({str(lock)!r})); input()"
+    code = f"import pathlib, penguinmails.files as f; f.try_lock(pathlib.Path({str(lock)!r})); input()"
     with subprocess.Popen([sys.executable, "-c", code], stdin=subprocess.PIPE) as holder:
         while not files.is_locked(lock):
             time.sleep(0.01)
