@@ -200,10 +200,10 @@ class Recorder:
 
     def __init__(self) -> None:
         self.effects: list[tuple[UUID, int]] = []
-        self.failures: dict[int, list[Exception]] = {}
+        self.failures: dict[tuple[UUID, int], list[Exception]] = {}
 
     async def handle(self, session: TenantSession, event: WorkspaceUpdated) -> None:
-        failures = self.failures.get(event.version)
+        failures = self.failures.get((event.workspace_id, event.version))
         if failures:
             raise failures.pop(0)
         self.effects.append((event.workspace_id, event.version))
@@ -286,7 +286,7 @@ async def test_a_transient_failure_is_retried_until_it_passes_and_nothing_overta
 ) -> None:
     await cluster.current_id()
     tenant, workspace = new_id(), new_id()
-    handled.recorder.failures[1] = [Transient("away") for _ in range(7)]
+    handled.recorder.failures[workspace, 1] = [Transient("away") for _ in range(7)]
     await send(settings, *(wrap(update(tenant, workspace, version)) for version in (1, 2)))
 
     async def done() -> bool:
@@ -307,7 +307,7 @@ async def test_what_can_never_be_handled_becomes_a_dead_letter_and_others_go_on(
 ) -> None:
     await cluster.current_id()
     tenant, workspace, healthy = new_id(), new_id(), new_id()
-    handled.recorder.failures[1] = [failure] * 99
+    handled.recorder.failures[workspace, 1] = [failure] * 99
     poison = wrap(update(tenant, workspace, 1))
     await send(settings, poison, wrap(update(new_id(), healthy, 2)))
     made = await service_database("workspaces")
