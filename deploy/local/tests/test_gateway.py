@@ -285,6 +285,7 @@ def _await_span(edge: Any, trace_id: str) -> Any:
 def test_answers_tell_nothing_of_the_inside(edge: Any) -> None:
     headers = edge.ask("GET", "/api/v1/users", token=edge.token()).headers
     assert headers["server"] == "gateway"
+    assert re.fullmatch(r"[0-9a-f]{32}", headers["x-trace-id"])
     assert not [name for name in headers if name.startswith("x-envoy")]
 
 

@@ -1,6 +1,7 @@
 """What the command prints."""
 
 import json
+import sys
 import time
 from typing import Any
 
@@ -14,7 +15,7 @@ from penguinmails.ports import GATEWAY_PORT
 from penguinmails.stack import Stack, StackFailed
 from penguinmails.state import Process, Status
 
-console = Console(highlight=False)
+console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 STAGES = {
     "database files made": "prepare",

@@ -97,9 +97,8 @@ class Stack:
     def erase(self) -> None:
         """Stop and forget everything, keys included."""
         self.down()
-        for path in (self.home.root, self.home.postgres_data):
-            if path.exists():
-                shutil.rmtree(path)
+        if self.home.root.exists():
+            shutil.rmtree(self.home.root)
 
     def kill(self, name: str, number: signal.Signals = signal.SIGKILL) -> int:
         """Signal a process of the stack (`supervisor` too); its pid. After SIGKILL it is gone."""
