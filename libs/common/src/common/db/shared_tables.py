@@ -7,18 +7,27 @@ SHARED_TABLES: dict[str, str] = {
     "tenancy.keys": "the tenancy key; no service role has any grant on it",
     "tenancy.relay_state": "position of the producer; holds no tenant's data; relay role only",
     "tenancy.consumer_offsets": "positions of consumers; holds no tenant's data",
+    "audit.ownership": "which tenant owns which id, for judging accesses; granted to audit_ingest only",
+    "audit.producers": "sequence numbers seen per service; holds no tenant's data; audit_ingest only",
+    "audit.gaps": "numbers missing per service; holds no tenant's data; audit_ingest only",
     "public.alembic_version": "which migrations have run; no service role has any grant on it",
 }
 """Tables without row-level security."""
 
 ROLE_POLICIES: dict[str, str] = {
-    "tenancy.outbox": "the relay publishes every tenant's events; it can read and delete, not insert",
+    "tenancy.outbox": "the relay publishes every tenant's events; it can read and delete, not insert. "
+    "audit_ingest inserts what it decides about any tenant, on penguinmails.security only",
     "tenancy.outbox_history": "the relay publishes history again to a new log; the app role has no grant",
     "tenancy.tenants": "tenancy.enter reads it as the owner, before any tenant is entered",
     "tenancy.members": "tenancy.enter reads it as the owner, before any tenant is entered",
     "tenancy.revocations": "tenancy.enter reads it as the owner, before any tenant is entered",
     "auth.mails": "auth.due_mail_tenants reads, as the owner, whose mails are due",
     "tenants.subscriptions": "tenants.due_billing_tenants reads, as the owner, whose billing is due",
+    "audit.events": "audit_ingest records events of all tenants in one batch; it can insert and read",
+    "audit.action_contexts": "like audit.events",
+    "audit.verdicts": "audit_ingest judges accesses across tenants; it can insert and read",
+    "audit.open_accesses": "audit_ingest keeps accesses to be judged again; the app role has no grant",
+    "audit.quarantine": "audit_ingest keeps records it could not take; the app role has no grant",
 }
 """Tables with a policy that lets one role past the tenant: which, for whom, why."""
 
@@ -28,6 +37,7 @@ DEFINER_FUNCTIONS: dict[str, str] = {
     "tenancy.enter": "verifies the proof, reads the member, seals the context",
     "tenancy.enter_system": "verifies the proof, seals the context",
     "tenancy.maintain_history": "makes and drops partitions of the outbox history",
+    "audit.ensure_days": "makes partitions of the audit log within fixed bounds",
     "auth.due_mail_tenants": "tells the platform's job which tenants have due mail: ids only",
     "tenants.due_billing_tenants": "tells the platform's job which tenants have due billing: ids only",
 }

@@ -1,0 +1,1 @@
+"""Slice: whose resource was it, and what follows."""

@@ -1,0 +1,1 @@
+"""Slice: reading the log."""

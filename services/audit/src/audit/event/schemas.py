@@ -1,0 +1,109 @@
+"""Answers and filters."""
+
+from typing import Annotated, Any, Literal, Self, cast
+
+from fastapi import Query
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+
+from audit.models import ContextRow, EventRow
+from common.ids import AuditEventId, TenantId
+from common.schema import Answer, Text, Timestamp
+
+Outcome = Literal["success", "denied", "error"]
+Severity = Literal["info", "low", "medium", "high", "critical"]
+Flag = Literal["not_found", "cross_tenant_attempt", "isolation_breach"]
+
+
+class Filters(BaseModel):
+    """Which events to list; all given ones must hold."""
+
+    model_config = ConfigDict(extra="ignore", populate_by_name=True)
+
+    actor: Annotated[Text | None, Query(description="Id of who did it", examples=["user_…"])] = None
+    action: Annotated[Text | None, Query(examples=["workspace.member.added"])] = None
+    target: Annotated[Text | None, Query(description="Id of what it was done to")] = None
+    outcome: Outcome | None = None
+    flag: Flag | None = None
+    severity: Severity | None = None
+    since: AwareDatetime | None = Field(default=None, alias="from", description="Not before (RFC 3339)")
+    until: AwareDatetime | None = Field(default=None, alias="to", description="Before (RFC 3339)")
+    q: Annotated[Text | None, Query(description="Part of an id, action, address or route")] = None
+
+
+class Actor(Answer):
+    type: str
+    id: str | None
+    email: str | None
+    ip: str | None
+    user_agent: str | None
+
+
+class Target(Answer):
+    type: str | None
+    id: str
+
+
+class HttpRequest(Answer):
+    method: str | None
+    route: str | None
+    request_id: str | None
+    status: int | None
+
+
+class AuditEvent(Answer):
+    """One line of the log. `request` is null where no HTTP request is behind it or none may be shown."""
+
+    event_id: AuditEventId
+    occurred_at: Timestamp
+    recorded_at: Timestamp
+    tenant_id: TenantId
+    action: str
+    actor: Actor
+    target: Target | None
+    outcome: Outcome
+    severity: Severity
+    flags: list[Flag]
+    request: HttpRequest | None
+    trace_id: str | None
+    source: str
+    changes: dict[str, Any] | None = None
+
+    @classmethod
+    def of(cls, row: EventRow, context: ContextRow | None, flag: Any, severity: Any) -> Self:
+        """The event with what is known of it besides its own row."""
+        return cls(
+            event_id=row.event_id,
+            occurred_at=row.occurred_at,
+            recorded_at=row.recorded_at,
+            tenant_id=row.tenant_id,
+            action=row.action,
+            actor=_actor(row, context),
+            target=Target(type=row.target_type, id=row.target_id) if row.target_id else None,
+            outcome=cast(Outcome, row.outcome),
+            severity=severity or cast(Severity, row.severity),
+            flags=[flag] if flag and flag != "none" else [],
+            request=_request(row, context),
+            trace_id=row.trace_id,
+            source=row.source,
+            changes=row.changes,
+        )
+
+
+def _actor(row: EventRow, context: ContextRow | None) -> Actor:
+    source = context or row
+    return Actor(
+        type=row.actor_type,
+        id=row.actor_id,
+        email=source.email,
+        ip=source.ip,
+        user_agent=source.user_agent,
+    )
+
+
+def _request(row: EventRow, context: ContextRow | None) -> HttpRequest | None:
+    source = context or row
+    if source.request_id is None and source.method is None:
+        return None
+    return HttpRequest(
+        method=source.method, route=source.route, request_id=source.request_id, status=row.status
+    )

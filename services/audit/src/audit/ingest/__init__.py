@@ -1,0 +1,1 @@
+"""Slice: events of every service become rows of the log."""

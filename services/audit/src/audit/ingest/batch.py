@@ -1,0 +1,169 @@
+"""One transaction: events recorded, ownership learned, accesses judged, attempts published."""
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+import asyncpg
+
+from audit.detection.rules import Access, Verdict, correct, judge, kind_of
+from audit.ingest import store
+from audit.ingest.ids import shadow_id
+from audit.ingest.rows import Entry, Rows
+from audit.ingest.store import OutboxEntry, VerdictEntry
+from common.contracts.audit import CrossTenantAttemptFlagged
+from common.contracts.envelope import Envelope, Meta
+from common.ids import Kind, new_id, to_text
+
+log = logging.getLogger(__name__)
+
+SOURCE = "audit"
+_SHADOW_ACTIONS = {"cross_tenant_attempt": "access.attempted", "isolation_breach": "access.breached"}
+
+
+@dataclass(slots=True)
+class Findings:
+    """What judging led to, waiting to be written."""
+
+    verdicts: list[VerdictEntry] = field(default_factory=list[VerdictEntry])
+    shadows: list[Entry] = field(default_factory=list[Entry])
+    outbox: list[OutboxEntry] = field(default_factory=list[OutboxEntry])
+
+
+class Recorder:
+    """Writes batches. `shadow_key` hides which event a victim's row stems from."""
+
+    def __init__(self, shadow_key: bytes) -> None:
+        self._shadow_key = shadow_key
+
+    async def record(self, connection: asyncpg.Connection, work: Sequence[tuple[Envelope, Rows]]) -> bool:
+        """Write everything that `work` leads to; whether events of our own came out of it.
+
+        Runs inside the caller's transaction. What was recorded before changes nothing.
+        """
+        rows = [rows for _, rows in work]
+        births = [life for item in rows for life in item.births]
+        await store.learn_births(connection, births)
+        await store.learn_deaths(connection, [life for item in rows for life in item.deaths])
+        fresh = await store.insert_events(connection, [entry for item in rows for entry in item.entries])
+        await store.insert_contexts(connection, [entry for item in rows for entry in item.contexts])
+        accesses = [
+            access
+            for item in rows
+            for access in item.accesses
+            if (access.tenant_id, access.event_id) in fresh
+        ]
+        findings = Findings()
+        await self._judge(connection, accesses, findings)
+        reopened = await store.take_open(connection, {life.resource for life in births})
+        self._correct(reopened, findings)
+        await self._write(connection, findings)
+        await store.note_seen(connection, _sequences(envelope for envelope, _ in work))
+        return bool(findings.outbox)
+
+    async def rejudge(self, connection: asyncpg.Connection, resources: Sequence[str]) -> bool:
+        """Judge kept accesses to `resources` again; whether events of our own came out of it."""
+        findings = Findings()
+        self._correct(await store.take_open(connection, resources), findings)
+        await self._write(connection, findings)
+        return bool(findings.outbox)
+
+    async def _judge(
+        self, connection: asyncpg.Connection, accesses: Sequence[Access], findings: Findings
+    ) -> None:
+        resources = {access.resource for access in accesses if access.resource is not None}
+        owners = await store.find_owners(connection, resources)
+        undecided: list[Access] = []
+        for access in accesses:
+            owner = owners.get(access.resource) if access.resource else None
+            verdict = judge(access, owner)
+            if verdict is not None:
+                self._note(access, verdict, 1, findings)
+            if owner is None and access.resource is not None and kind_of(access.resource) is not None:
+                undecided.append(access)
+        await store.keep_open(connection, undecided)
+
+    def _correct(self, reopened: Iterable[tuple[Access, UUID]], findings: Findings) -> None:
+        for access, owner in reopened:
+            verdict = correct(access, owner)
+            if verdict is not None:
+                self._note(access, verdict, 2, findings)
+
+    def _note(self, access: Access, verdict: Verdict, revision: int, findings: Findings) -> None:
+        flag, severity = verdict.flag, verdict.severity
+        key = (access.tenant_id, access.event_id, access.occurred_at)
+        findings.verdicts.append(VerdictEntry(*key, revision, flag, severity))
+        if verdict.victim is not None:
+            shadow = _shadow(self._shadow_key, access, verdict, verdict.victim)
+            findings.shadows.append(shadow)
+            findings.verdicts.append(
+                VerdictEntry(verdict.victim, shadow.event_id, shadow.occurred_at, 1, flag, severity)
+            )
+        if flag == "cross_tenant_attempt":
+            findings.outbox.append(_flagged(access, verdict))
+        if flag == "isolation_breach":
+            fields = {"event_id": str(access.event_id), "resource": access.resource}
+            log.critical("isolation breach", extra={"fields": fields})
+
+    async def _write(self, connection: asyncpg.Connection, findings: Findings) -> None:
+        await store.insert_events(connection, findings.shadows)
+        await store.insert_verdicts(connection, findings.verdicts)
+        await store.insert_outbox(connection, findings.outbox)
+
+
+def _shadow(key: bytes, access: Access, verdict: Verdict, victim: UUID) -> Entry:
+    """The victim's row: when, what it aimed at, how bad. Nothing of who, whence or how."""
+    resource = to_text(Kind.TENANT, victim) if access.kind == "explicit" else str(access.resource)
+    kind = kind_of(resource)
+    return Entry(
+        tenant_id=victim,
+        event_id=shadow_id(key, access.event_id, victim, access.occurred_at),
+        occurred_at=access.occurred_at,
+        action=_SHADOW_ACTIONS[verdict.flag],
+        actor_type="external",
+        actor_id=None,
+        email=None,
+        ip=None,
+        user_agent=None,
+        target_type=kind.name.lower() if kind else None,
+        target_id=resource,
+        outcome="success" if verdict.flag == "isolation_breach" else "denied",
+        severity=verdict.severity,
+        method=None,
+        route=None,
+        request_id=None,
+        status=None,
+        trace_id=None,
+        source=SOURCE,
+        changes=None,
+    )
+
+
+def _flagged(access: Access, verdict: Verdict) -> OutboxEntry:
+    """`CrossTenantAttemptFlagged` for the attacker's tenant; the victim is not in it."""
+    cause = to_text(Kind.EVENT, access.event_id)
+    event = CrossTenantAttemptFlagged(
+        tenant_id=access.tenant_id,
+        event_id=access.event_id,
+        kind="explicit" if access.kind == "explicit" else "implicit",
+        severity="high" if verdict.severity == "high" else "medium",
+        meta=Meta(actor=access.actor, request_id=access.request_id, cause_id=cause),
+    )
+    return OutboxEntry(
+        tenant_id=access.tenant_id,
+        event_id=new_id(),
+        topic=event.TOPIC,
+        type=event.ce_type(),
+        subject=event.subject,
+        data=event.model_dump_json(),
+        traceparent=access.traceparent,
+    )
+
+
+def _sequences(envelopes: Iterable[Envelope]) -> dict[str, set[int]]:
+    sequences: defaultdict[str, set[int]] = defaultdict(set)
+    for envelope in envelopes:
+        sequences[envelope.source].add(envelope.sequence)
+    return sequences

@@ -1,0 +1,136 @@
+"""A record from the broker: read, judged fit for the log, or set aside with the reason. Pure."""
+
+import base64
+import hashlib
+import json
+from collections.abc import Iterator
+from dataclasses import dataclass, replace
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from opentelemetry.trace import Span, SpanKind
+
+from audit.ingest.rows import Rows, build, clean
+from audit.ingest.store import QuarantineEntry
+from common import clock, telemetry
+from common.bus.consumer import Delivery
+from common.contracts.envelope import Envelope, InvalidEvent, tenant_key
+from common.ids import PLATFORM_TENANT, created_at
+
+FUTURE = timedelta(days=1)
+"""How far ahead of our clock an event may be."""
+DRIFT = timedelta(days=1)
+"""How far apart an event's time and the time in its id may be; reads by id rely on it."""
+DEAD_LETTERS = ".dlq"
+
+
+@dataclass(slots=True)
+class Intake:
+    """One delivery. `reason` says why it goes into quarantine; then it has no rows."""
+
+    delivery: Delivery
+    envelope: Envelope | None
+    rows: Rows
+    reason: str | None = None
+    span: Span | None = None
+
+    def refuse(self, reason: str) -> None:
+        """Send it to quarantine instead of the log."""
+        self.rows, self.reason = Rows(), reason
+
+    def finish(self) -> None:
+        if self.span is not None:
+            self.span.end()
+
+
+def take_in(delivery: Delivery, retention: timedelta) -> Intake:
+    """Read one record and begin the span that carries on the event's trace."""
+    record = delivery.record
+    try:
+        envelope = Envelope.from_kafka(record.headers, record.key, record.value)
+    except InvalidEvent:
+        return Intake(delivery, None, Rows(), "unreadable")
+    span = _start_span(record.topic, envelope)
+    intake = Intake(delivery, _continued(envelope, span), Rows(), None, span)
+    if not record.topic.endswith(DEAD_LETTERS):  # a dead letter was here before, on its own topic
+        _read(intake, retention)
+    return intake
+
+
+def _read(intake: Intake, retention: timedelta) -> None:
+    envelope = intake.envelope
+    if envelope is None:
+        return
+    try:
+        event = envelope.event()
+    except InvalidEvent:
+        intake.refuse("contract_broken")
+        return
+    if event is None:
+        intake.refuse("unknown_type")
+    elif getattr(event, "tenant_id", None) != envelope.tenant_id:
+        intake.refuse("tenant_mismatch")
+    elif not _in_time(envelope.event_id, envelope.time, retention):
+        intake.refuse("skewed_time")
+    else:
+        intake.rows = build(envelope, event)
+        if not all(_in_time(*pair, retention) for pair in _moments(intake.rows)):
+            intake.refuse("skewed_time")
+
+
+def _moments(rows: Rows) -> Iterator[tuple[UUID, datetime]]:
+    for entry in (*rows.entries, *rows.contexts):
+        yield entry.event_id, entry.occurred_at
+
+
+def _in_time(event_id: UUID, occurred_at: datetime, retention: timedelta) -> bool:
+    born, now = created_at(event_id), clock.now()
+    if born is None or occurred_at.tzinfo is None:
+        return False
+    return abs(born - occurred_at) < DRIFT and now - retention < occurred_at < now + FUTURE
+
+
+def _start_span(topic: str, envelope: Envelope) -> Span:
+    return telemetry.tracer.start_span(
+        f"process {topic}",
+        context=telemetry.remote_context(envelope.traceparent, envelope.tracestate),
+        kind=SpanKind.CONSUMER,
+        attributes={
+            "messaging.system": "kafka",
+            "messaging.operation.name": "process",
+            "messaging.destination.name": topic,
+            "app.event.type": envelope.type,
+            "app.tenant.id": tenant_key(envelope.tenant_id),
+        },
+    )
+
+
+def _continued(envelope: Envelope, span: Span) -> Envelope:
+    """The envelope as what follows from it sees it: caused by `span`."""
+    found = span.get_span_context()
+    if not found.is_valid:
+        return envelope
+    parent = f"00-{found.trace_id:032x}-{found.span_id:016x}-{int(found.trace_flags):02x}"
+    return replace(envelope, traceparent=parent)
+
+
+def quarantined(intake: Intake) -> QuarantineEntry:
+    """The raw record with its reason. The digest is the same wherever the record turns up again."""
+    record = intake.delivery.record
+    headers = [(name, base64.b64encode(value).decode()) for name, value in record.headers]
+    identity = [
+        record.topic,
+        headers,
+        *(None if raw is None else raw.hex() for raw in (record.key, record.value)),
+    ]
+    return QuarantineEntry(
+        tenant_id=intake.envelope.tenant_id if intake.envelope else PLATFORM_TENANT,
+        digest=hashlib.sha256(json.dumps(identity).encode()).digest(),
+        topic=record.topic,
+        partition=record.partition,
+        position=record.offset,
+        key=record.key,
+        value=record.value,
+        headers=json.dumps([(clean(name), value) for name, value in headers]),
+        reason=intake.reason or "",
+    )
