@@ -1,6 +1,6 @@
 # Needs python3 (3.11 or newer) and git; everything else comes from PyPI into .venv.
 .DEFAULT_GOAL := help
-.PHONY: up down reset status logs demo test check help
+.PHONY: up down reset status logs demo test check docs help
 
 # uv: the one on the PATH, else our own in .uv.
 UV := $(shell command -v uv 2>/dev/null)
@@ -38,11 +38,16 @@ demo: up ## Play the story of two tenants and an attempt to cross the border
 test: $(SYNCED) ## Run all tests on a stack of their own; ARGS=… goes to pytest
 	@$(RUN)pytest $(ARGS)
 
-check: $(SYNCED) ## Format, lint, types, import rules
+check: $(SYNCED) ## Format, lint, types, import rules, drift, house rules
 	@$(RUN)ruff format --check .
 	@$(RUN)ruff check .
 	@$(RUN)pyright
 	@$(RUN)lint-imports
+	@$(RUN)python -m common.reference --check docs
+	@$(RUN)pytest -q tests/house
+
+docs: $(SYNCED) ## Make the reference pages from the code
+	@$(RUN)python -m common.reference docs
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
