@@ -36,7 +36,7 @@ def events_page() -> str:
     lines = [_EVENTS_HEAD]
     for topic in TOPICS:
         lines.append(f"\n## `{topic}`\n\n| type | about | audit action | fields |\n|---|---|---|---|\n")
-        events = [event for _, event in sorted(registry().items()) if event.TOPIC == topic]
+        events = [event for _, event in sorted(registry().items()) if topic == event.TOPIC]
         lines += [_event_line(event) for event in events]
     return "".join(lines)
 
