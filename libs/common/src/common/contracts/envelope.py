@@ -190,7 +190,7 @@ class Envelope:
                 traceparent=fields.get("traceparent"),
                 tracestate=fields.get("tracestate"),
             )
-        except (KeyError, ValueError) as error:
+        except (KeyError, ValueError, AttributeError) as error:  # Kafka lets a header's value be null
             raise InvalidEvent("headers break the envelope") from error
 
 
