@@ -94,7 +94,7 @@ CREATE TABLE audit.open_accesses (
 CREATE INDEX open_accesses_by_resource ON audit.open_accesses (resource);
 CREATE INDEX open_accesses_by_age ON audit.open_accesses (noted_at);
 
--- Records that could not become events, kept raw.
+-- Records that could not become events, kept raw; admitted once a newer version of us can read them.
 CREATE TABLE audit.quarantine (
     tenant_id uuid NOT NULL,
     digest bytea NOT NULL,
@@ -106,8 +106,10 @@ CREATE TABLE audit.quarantine (
     headers jsonb NOT NULL,
     reason text NOT NULL,
     quarantined_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    admitted_at timestamptz,
     PRIMARY KEY (tenant_id, digest)
 );
+CREATE INDEX quarantine_waiting ON audit.quarantine (tenant_id, reason) WHERE admitted_at IS NULL;
 
 -- Which tenant a resource belongs to, from when to when. born_at NULL: first heard of by its death.
 CREATE TABLE audit.ownership (
@@ -164,6 +166,7 @@ SELECT audit.ensure_days(ARRAY(
 
 -- Ingestion: rows of all tenants, written once, never changed.
 GRANT SELECT, INSERT ON audit.events, audit.action_contexts, audit.verdicts, audit.quarantine TO audit_ingest;
+GRANT UPDATE (admitted_at) ON audit.quarantine TO audit_ingest;
 GRANT SELECT, INSERT, DELETE ON audit.open_accesses TO audit_ingest;
 GRANT SELECT, INSERT, UPDATE ON audit.ownership, audit.producers, audit.gaps TO audit_ingest;
 DO $$

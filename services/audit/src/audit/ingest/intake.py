@@ -1,13 +1,16 @@
-"""A record from the broker: read, judged fit for the log, or set aside with the reason. Pure."""
+"""A record from the broker: read, judged fit for the log, or set aside with the reason."""
 
 import base64
 import hashlib
 import json
-from collections.abc import Iterator
+import re
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
-from datetime import datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from uuid import UUID
 
+import asyncpg
+from aiokafka import ConsumerRecord
 from opentelemetry.trace import Span, SpanKind
 
 from audit.ingest.rows import Rows, build, clean
@@ -22,6 +25,10 @@ FUTURE = timedelta(days=1)
 DRIFT = timedelta(days=1)
 """How far apart an event's time and the time in its id may be; reads by id rely on it."""
 DEAD_LETTERS = ".dlq"
+UNKNOWN_TYPE = "unknown_type"
+"""Reason of a producer newer than this code; such records are admitted later."""
+_SOURCE = re.compile(r"[a-z][a-z0-9-]{0,63}")
+_MAX_SEQUENCE = 2**62
 
 
 @dataclass(slots=True)
@@ -35,7 +42,9 @@ class Intake:
     span: Span | None = None
 
     def refuse(self, reason: str) -> None:
-        """Send it to quarantine instead of the log."""
+        """Send it to quarantine instead of the log; refused again, it is not even believed its envelope."""
+        if self.reason is not None:
+            self.envelope = None
         self.rows, self.reason = Rows(), reason
 
     def finish(self) -> None:
@@ -49,6 +58,8 @@ def take_in(delivery: Delivery, retention: timedelta) -> Intake:
     try:
         envelope = Envelope.from_kafka(record.headers, record.key, record.value)
     except InvalidEvent:
+        return Intake(delivery, None, Rows(), "unreadable")
+    if not (_SOURCE.fullmatch(envelope.source) and 0 < envelope.sequence < _MAX_SEQUENCE):
         return Intake(delivery, None, Rows(), "unreadable")
     span = _start_span(record.topic, envelope)
     intake = Intake(delivery, _continued(envelope, span), Rows(), None, span)
@@ -67,7 +78,7 @@ def _read(intake: Intake, retention: timedelta) -> None:
         intake.refuse("contract_broken")
         return
     if event is None:
-        intake.refuse("unknown_type")
+        intake.refuse(UNKNOWN_TYPE)
     elif getattr(event, "tenant_id", None) != envelope.tenant_id:
         intake.refuse("tenant_mismatch")
     elif not _in_time(envelope.event_id, envelope.time, retention):
@@ -76,6 +87,15 @@ def _read(intake: Intake, retention: timedelta) -> None:
         intake.rows = build(envelope, event)
         if not all(_in_time(*pair, retention) for pair in _moments(intake.rows)):
             intake.refuse("skewed_time")
+
+
+def days_of(intakes: Iterable[Intake]) -> set[date]:
+    """The days (UTC) whose partitions the rows go to."""
+    return {
+        entry.occurred_at.astimezone(UTC).date()
+        for intake in intakes
+        for entry in (*intake.rows.entries, *intake.rows.contexts)
+    }
 
 
 def _moments(rows: Rows) -> Iterator[tuple[UUID, datetime]]:
@@ -117,20 +137,41 @@ def _continued(envelope: Envelope, span: Span) -> Envelope:
 def quarantined(intake: Intake) -> QuarantineEntry:
     """The raw record with its reason. The digest is the same wherever the record turns up again."""
     record = intake.delivery.record
-    headers = [(name, base64.b64encode(value).decode()) for name, value in record.headers]
-    identity = [
-        record.topic,
-        headers,
-        *(None if raw is None else raw.hex() for raw in (record.key, record.value)),
-    ]
+    headers = [(clean(name), _armoured(value)) for name, value in record.headers]
+    identity = json.dumps([record.topic, headers, _armoured(record.key), _armoured(record.value)])
     return QuarantineEntry(
         tenant_id=intake.envelope.tenant_id if intake.envelope else PLATFORM_TENANT,
-        digest=hashlib.sha256(json.dumps(identity).encode()).digest(),
+        digest=hashlib.sha256(identity.encode()).digest(),
         topic=record.topic,
         partition=record.partition,
         position=record.offset,
         key=record.key,
         value=record.value,
-        headers=json.dumps([(clean(name), value) for name, value in headers]),
-        reason=intake.reason or "",
+        headers=json.dumps(headers),
+        reason=clean(intake.reason) or "",
     )
+
+
+def restored(row: asyncpg.Record) -> Delivery:
+    """The record that a quarantine row keeps, as if it had just been fetched."""
+    headers = [
+        (name, base64.b64decode(value)) for name, value in json.loads(row["headers"]) if value is not None
+    ]
+    record = ConsumerRecord[bytes, bytes](
+        topic=row["topic"],
+        partition=row["partition"],
+        offset=row["position"],
+        timestamp=0,
+        timestamp_type=0,
+        key=row["key"],
+        value=row["value"],
+        checksum=None,
+        serialized_key_size=len(row["key"] or b""),
+        serialized_value_size=len(row["value"] or b""),
+        headers=headers,
+    )
+    return Delivery(record)
+
+
+def _armoured(raw: bytes | None) -> str | None:
+    return None if raw is None else base64.b64encode(raw).decode()

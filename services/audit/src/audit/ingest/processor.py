@@ -3,13 +3,13 @@
 import asyncio
 import logging
 from collections.abc import Callable, Iterator, Sequence
-from datetime import UTC, date, timedelta
+from datetime import date, timedelta
 
 import asyncpg
 
 from audit.ingest import store
 from audit.ingest.batch import Recorder
-from audit.ingest.intake import Intake, quarantined, take_in
+from audit.ingest.intake import Intake, days_of, quarantined, take_in
 from common.bus.consumer import Delivery
 from common.db.errors import is_unavailable
 
@@ -93,12 +93,7 @@ class Ingestion:
                 log.error("record quarantined", extra={"fields": fields})
 
     async def _make_days(self, connection: asyncpg.Connection, batch: Sequence[Intake]) -> None:
-        days = {
-            entry.occurred_at.astimezone(UTC).date()
-            for intake in batch
-            for entry in (*intake.rows.entries, *intake.rows.contexts)
-        }
-        if missing := days - self._days:
+        if missing := days_of(batch) - self._days:
             await store.ensure_days(connection, missing)
             self._days |= missing
 
@@ -128,6 +123,4 @@ def _slices(intakes: Iterator[Intake]) -> Iterator[list[Intake]]:
 
 def _is_transient(error: Exception) -> bool:
     """Whether the same batch may pass later: the database is away, or two writers met."""
-    if isinstance(error, ValueError):  # asyncpg's name for a value it cannot encode is an InterfaceError
-        return False
     return is_unavailable(error) or isinstance(error, asyncpg.TransactionRollbackError)

@@ -1,4 +1,4 @@
-"""What ingestion does besides events: judging again, noticing holes, making days, forgetting."""
+"""What ingestion does besides fetched events: judging again, noticing holes, making days, forgetting."""
 
 import asyncio
 import logging
@@ -9,11 +9,16 @@ import asyncpg
 
 from audit.ingest import store
 from audit.ingest.batch import Recorder
+from audit.ingest.intake import UNKNOWN_TYPE, days_of, restored, take_in
 from common import clock
 
 log = logging.getLogger(__name__)
 
+Suspects = dict[str, str]
+"""Missing numbers (a multirange's text) by producer."""
+
 _PAUSE_SECONDS = 1.0
+_GRACE_SECONDS = 15.0
 _HOURLY_SECONDS = 3600.0
 _KEEP_OPEN = timedelta(days=7)
 _DAYS_AHEAD = 2
@@ -28,6 +33,7 @@ _HOLES = """
 SELECT source, int8multirange(int8range(1, upper(seen))) - seen AS missing
 FROM audit.producers WHERE NOT isempty(seen)
 """
+_SUSPECT = f"SELECT source, missing::text FROM ({_HOLES}) AS h WHERE NOT isempty(missing)"  # noqa: S608
 _SHRINK_GAPS = f"""
 WITH holes AS ({_HOLES})
 UPDATE audit.gaps AS g SET
@@ -38,21 +44,32 @@ WHERE h.source = g.source AND g.filled_at IS NULL AND g.missing * h.missing <> g
 """  # noqa: S608 - no input in it
 _NOTE_GAPS = f"""
 WITH holes AS ({_HOLES}), unknown AS (
-    SELECT h.source, h.missing - coalesce(
+    SELECT h.source, h.missing * s.missing::int8multirange - coalesce(
         (SELECT range_agg(g.missing) FROM audit.gaps AS g WHERE g.source = h.source AND g.filled_at IS NULL),
         '{{}}'::int8multirange) AS missing
-    FROM holes AS h
+    FROM holes AS h JOIN unnest($1::text[], $2::text[]) AS s (source, missing) USING (source)
 )
 INSERT INTO audit.gaps (source, missing) SELECT source, missing FROM unknown WHERE NOT isempty(missing)
 """  # noqa: S608
+_WAITING = """
+SELECT tenant_id, digest, topic, partition, position, key, value, headers FROM audit.quarantine
+WHERE reason = $1 AND admitted_at IS NULL ORDER BY quarantined_at LIMIT 500 FOR UPDATE SKIP LOCKED
+"""
+_ADMIT = """
+UPDATE audit.quarantine SET admitted_at = clock_timestamp()
+WHERE (tenant_id, digest) IN (SELECT * FROM unnest($1::uuid[], $2::bytea[]))
+"""
 
 
 class Upkeep:
     """Runs beside the consumer; every replica may."""
 
-    def __init__(self, database_url: str, recorder: Recorder, wake_relay: Callable[[], None]) -> None:
+    def __init__(
+        self, database_url: str, recorder: Recorder, retention: timedelta, wake_relay: Callable[[], None]
+    ) -> None:
         self._database_url = database_url
         self._recorder = recorder
+        self._retention = retention
         self._wake_relay = wake_relay
 
     async def run(self) -> None:
@@ -68,13 +85,17 @@ class Upkeep:
         connection = await asyncpg.connect(self._database_url, timeout=5)
         try:
             loop = asyncio.get_running_loop()
-            due = loop.time()
+            tidying = noticing = loop.time()
+            suspects: Suspects = {}
             while True:
-                if loop.time() >= due:
+                if loop.time() >= tidying:
                     await self.tidy(connection)
-                    due = loop.time() + _HOURLY_SECONDS
+                    await self.readmit(connection)
+                    tidying = loop.time() + _HOURLY_SECONDS
+                if loop.time() >= noticing:
+                    suspects = await self.notice_gaps(connection, suspects)
+                    noticing = loop.time() + _GRACE_SECONDS
                 await self.rejudge_overlooked(connection)
-                await self.notice_gaps(connection)
                 await asyncio.sleep(_PAUSE_SECONDS)
         finally:
             await connection.close(timeout=2)
@@ -93,9 +114,30 @@ class Upkeep:
         if spoke:
             self._wake_relay()
 
-    async def notice_gaps(self, connection: asyncpg.Connection) -> None:
-        """Note numbers that are missing below ones that arrived, and close what has arrived since."""
+    async def notice_gaps(self, connection: asyncpg.Connection, suspects: Suspects) -> Suspects:
+        """Note numbers that are missing below ones that arrived, and close what has arrived since.
+
+        Topics overtake each other, so only what was missing at the time before (`suspects`) is noted. Returns
+        what is missing now.
+        """
         async with connection.transaction():
             await connection.execute("LOCK TABLE audit.gaps IN SHARE ROW EXCLUSIVE MODE")
             await connection.execute(_SHRINK_GAPS)
-            await connection.execute(_NOTE_GAPS)
+            await connection.execute(_NOTE_GAPS, list(suspects), list(suspects.values()))
+            return {row["source"]: row["missing"] for row in await connection.fetch(_SUSPECT)}
+
+    async def readmit(self, connection: asyncpg.Connection) -> None:
+        """Take events into the log whose type an older version of us did not know."""
+        async with connection.transaction():
+            waiting = await connection.fetch(_WAITING, UNKNOWN_TYPE)
+            intakes = [(row, take_in(restored(row), self._retention)) for row in waiting]
+            known = [(row, intake) for row, intake in intakes if intake.reason is None]
+            await store.ensure_days(connection, days_of([intake for _, intake in known]))
+            work = [(intake.envelope, intake.rows) for _, intake in known if intake.envelope]
+            spoke = await self._recorder.record(connection, work)
+            keys = [(row["tenant_id"], row["digest"]) for row, _ in known]
+            await connection.execute(_ADMIT, [key[0] for key in keys], [key[1] for key in keys])
+        for _, intake in intakes:
+            intake.finish()
+        if spoke:
+            self._wake_relay()

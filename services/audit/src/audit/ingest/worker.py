@@ -22,7 +22,8 @@ async def ingest(kernel: Kernel) -> None:
     url = settings.ingest_database_url
     recorder = Recorder(bytes.fromhex(settings.link_secret.get_secret_value()))
     wake = kernel.database.events_written.set
-    ingestion = Ingestion(url, recorder, timedelta(days=settings.audit_retention_days), wake)
+    retention = timedelta(days=settings.audit_retention_days)
+    ingestion = Ingestion(url, recorder, retention, wake)
     cluster = Cluster(settings)
     # Dead letters take sequence numbers too, so their topics are read to tell a hole from a burial.
     topics = cast(list[Topic], all_topics())
@@ -30,6 +31,6 @@ async def ingest(kernel: Kernel) -> None:
     try:
         async with asyncio.TaskGroup() as group:
             group.create_task(consumer.run())
-            group.create_task(Upkeep(url, recorder, wake).run())
+            group.create_task(Upkeep(url, recorder, retention, wake).run())
     finally:
         await cluster.close()
