@@ -8,6 +8,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import Connection, event
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession  # noqa: TID251 - the one place
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, with_loader_criteria
 
@@ -110,7 +111,7 @@ class Database:
         try:
             await session.connection()
         except Exception as error:
-            if not is_unavailable(error) or isinstance(error, TimeoutError):
+            if not is_unavailable(error) or isinstance(error, TimeoutError | PoolTimeout):
                 raise
             await session.rollback()
             await session.connection()
