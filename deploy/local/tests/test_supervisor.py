@@ -107,3 +107,17 @@ def test_sigterm_lets_processes_finish(home: Home) -> None:
     _await(lambda: identity.started(pid) != start)
     assert "orderly" in home.log("service").read_text()
     assert _process(home, "service").status is Status.STOPPED
+
+
+def test_an_attached_stack_ends_with_its_keeper(tmp_path: Path) -> None:
+    home = Home(tmp_path)
+    home.make()
+    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as keeper:
+        start = identity.started(keeper.pid)
+        assert start
+        with subprocess.Popen([sys.executable, SCRIPT, home.root, str(keeper.pid), start]) as supervisor:
+            _await(lambda: home.state.exists() and _process(home, "service").status is Status.READY)
+            keeper.kill()
+            keeper.wait()
+            assert supervisor.wait(10) == 0
+    assert _process(home, "service").status is Status.STOPPED

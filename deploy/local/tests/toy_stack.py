@@ -1,4 +1,4 @@
-"""A supervisor over a few harmless processes: `python toy_stack.py HOME`."""
+"""A supervisor over a few harmless processes: `python toy_stack.py HOME [PID START]`."""
 
 import asyncio
 import signal
@@ -58,7 +58,8 @@ async def main() -> None:
     lock = files.try_lock(home.supervisor_lock)
     assert lock is not None
     child.adopt_orphans()
-    await Supervisor(home, units(home)).run()
+    keeper = (int(sys.argv[2]), sys.argv[3]) if len(sys.argv) > 2 else None
+    await Supervisor(home, units(home)).run(keeper)
 
 
 asyncio.run(main())

@@ -17,7 +17,7 @@ from penguinmails.stack import Stack
 Json = dict[str, Any]
 
 PATIENCE = 10.0
-COLUMNS = ("occurred_at", "action", "flags", "severity", "actor", "target", "trace_id")
+COLUMNS = ("occurred_at", "action", "severity", "actor", "target")
 
 
 class DemoFailed(Exception):
@@ -155,7 +155,9 @@ def _attack(client: Client, victim: str, campaign: str) -> httpx.Response:
 def _show_findings(attacker: Client, victim: Client) -> None:
     for title, client in (("What Gentoo's own log says", attacker), ("What Adelie learns", victim)):
         events = _await_flagged(client)
-        table = Table(*COLUMNS, title=title, title_justify="left")
+        table = Table(title=f"{title} (flag cross_tenant_attempt)", title_justify="left")
+        for column in COLUMNS:
+            table.add_column(column, overflow="fold")
         for event in events:
             table.add_row(*(_cell(event.get(column)) for column in COLUMNS))
         console.print(table)
@@ -180,14 +182,14 @@ def _cell(value: Any) -> str:
         case list():
             return ", ".join(map(str, cast("list[Any]", value)))
         case dict():
-            return "\n".join(f"{key}: {inner}" for key, inner in cast("Json", value).items() if inner)
+            return "\n".join(escape(str(inner)) for inner in cast("Json", value).values() if inner)
         case _:
             return escape(str(value))
 
 
 def _show_trace(stack: Stack, attempt: httpx.Response) -> None:
     trace_id = attempt.headers["x-trace-id"]
-    spans = trace.find(stack.home.traces, trace_id, patience=5.0)
+    spans = trace.find(stack.home.traces, trace_id, patience=PATIENCE, until_service="audit")
     console.print(f"\n[bold]The attempt from gateway to audit[/] (penguinmails trace {trace_id})")
     if not spans:
         raise DemoFailed(f"no spans of trace {trace_id} were collected")

@@ -35,10 +35,7 @@ def step(name: str, seconds: float) -> None:
 def failure(stack: Stack, failed: StackFailed) -> None:
     console.print(f"[red]The stack did not start: {escape(str(failed))}.[/]")
     for name in failed.processes:
-        log = stack.home.log(name)
-        console.print(f"\n[bold]Last lines of {log}[/]")
-        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
-        console.print("\n".join(lines[-25:]) or "(empty)", markup=False, soft_wrap=True)
+        console.print(f"\n{stack.last_lines(name)}", markup=False, soft_wrap=True)
 
 
 def ports_taken(stack: Stack) -> None:

@@ -44,13 +44,18 @@ def _silent(_step: str, _seconds: float) -> None:
 
 class Stack:
     def __init__(
-        self, home: Path | Home, port: int | None = None, overrides: Mapping[str, str] | None = None
+        self,
+        home: Path | Home,
+        port: int | None = None,
+        overrides: Mapping[str, str] | None = None,
+        attached: bool = False,
     ) -> None:
         """`port` of the gateway is where the search for a free one begins; `overrides` are environment
-        variables for all services."""
+        variables for all services; an attached stack stops when this process is gone."""
         self.home = home if isinstance(home, Home) else Home(home.resolve())
         self.port = port
         self.overrides = dict(overrides or {})
+        self.attached = attached
 
     @property
     def config(self) -> Config:
@@ -79,8 +84,10 @@ class Stack:
             self._start_supervisor()
             try:
                 self._await_ready(progress, time.monotonic() + patience)
-            except StackFailed:
+            except StackFailed as failure:
                 self.down()
+                for name in failure.processes:
+                    failure.add_note(self.last_lines(name))
                 raise
         return True
 
@@ -119,6 +126,12 @@ class Stack:
             time.sleep(0.02)
         raise StackFailed(f"{name} is not ready after {patience:.0f} s", [name])
 
+    def last_lines(self, name: str, most: int = 25) -> str:
+        """The end of a process's log, with a heading."""
+        log = self.home.log(name)
+        lines = log.read_text(errors="replace").splitlines() if log.exists() else []
+        return "\n".join([f"Last lines of {log}:", *(lines[-most:] or ["(empty)"])])
+
     def pids(self) -> dict[str, list[int]]:
         if not self.is_running():
             return {}
@@ -152,8 +165,9 @@ class Stack:
         self.home.state.unlink(missing_ok=True)
         with self.home.log("supervisor").open("ab") as log:
             command = [sys.executable, "-m", "penguinmails.supervisor", str(self.home.root)]
+            me = os.getpid()
             subprocess.run(
-                command,
+                [*command, str(me), identity.started(me) or ""] if self.attached else command,
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,

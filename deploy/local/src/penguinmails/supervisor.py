@@ -1,6 +1,7 @@
 """The background process that starts the stack, restarts what dies, and tells `state.json`.
 
-Run by `penguinmails up` as `python -m penguinmails.supervisor HOME`; ends on SIGTERM.
+Run by `penguinmails up` as `python -m penguinmails.supervisor HOME`; ends on SIGTERM, or with the process
+named by two further arguments, pid and start.
 """
 
 import asyncio
@@ -21,10 +22,19 @@ STEADY_AFTER = 2.0
 LONGEST_DELAY = 10.0
 STOP_PATIENCE = 12.0
 
+Keeper = tuple[int, str]
+"""Pid and start of the process an attached stack belongs to."""
+
 
 def restart_delay(failures: int) -> float:
     """Seconds to wait before the next start, after so many ends in a row: at once, 0.2, 0.4, …"""
     return 0.0 if failures <= 1 else min(0.1 * 2 ** (failures - 1), LONGEST_DELAY)
+
+
+async def _stop_without(keeper: Keeper, stop: asyncio.Event) -> None:
+    while identity.is_alive(*keeper):  # noqa: ASYNC110 - another process decides
+        await asyncio.sleep(0.5)
+    stop.set()
 
 
 def _was_steady(process: Process) -> bool:
@@ -42,8 +52,8 @@ class Supervisor:
         processes = {unit.name: Process() for unit in units}
         self.state = State(me, identity.started(me) or "", time.time(), processes)
 
-    async def run(self) -> None:
-        """Until SIGTERM."""
+    async def run(self, keeper: Keeper | None = None) -> None:
+        """Until SIGTERM, or until the keeper is gone."""
         stop = asyncio.Event()
         loop = asyncio.get_running_loop()
         loop.add_signal_handler(signal.SIGTERM, stop.set)
@@ -52,6 +62,8 @@ class Supervisor:
         async with asyncio.TaskGroup() as group:
             overseers = [group.create_task(self._oversee(unit)) for unit in self.units.values()]
             overseers.append(group.create_task(self._trim_logs()))
+            if keeper:
+                overseers.append(group.create_task(_stop_without(keeper, stop)))
             await stop.wait()
             for overseer in overseers:
                 overseer.cancel()
@@ -167,20 +179,21 @@ class Supervisor:
 
 
 def main() -> None:
-    home = Home(Path(sys.argv[1]))
+    _, root, *keeper = sys.argv
+    home = Home(Path(root))
     if os.fork():
         os._exit(0)
     lock = _take_lock(home)
     child.adopt_orphans()
     units = plan.of(config.load(home))
     try:
-        asyncio.run(_supervise(home, units))
+        asyncio.run(_supervise(home, units, (int(keeper[0]), keeper[1]) if keeper else None))
     finally:
         os.close(lock)
 
 
-async def _supervise(home: Home, units: list[Unit]) -> None:
-    await Supervisor(home, units).run()
+async def _supervise(home: Home, units: list[Unit], keeper: Keeper | None) -> None:
+    await Supervisor(home, units).run(keeper)
 
 
 def _take_lock(home: Home) -> int:

@@ -30,11 +30,14 @@ class Span:
     attributes: dict[str, Any]
 
 
-def find(file: Path, trace_id: str, patience: float) -> list[Span]:
+def find(file: Path, trace_id: str, patience: float, until_service: str = "") -> list[Span]:
     """The spans of the trace, by start; waits up to `patience` seconds for those in flight."""
     deadline = time.monotonic() + patience
     spans, changed = read(file, trace_id), time.monotonic()
-    while (now := time.monotonic()) < deadline and (not spans or now - changed < QUIET):
+    while (now := time.monotonic()) < deadline:
+        reached = any(span.service == until_service for span in spans) if until_service else bool(spans)
+        if reached and now - changed > QUIET:
+            break
         time.sleep(0.1)
         again = read(file, trace_id)
         if len(again) > len(spans):
