@@ -55,7 +55,6 @@ class Config:
             "PLATFORM_AUDIENCE": PLATFORM_AUDIENCE,
             "PUBLIC_URL": self.url("gateway"),
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.url("collector"),
-            "OTEL_BSP_SCHEDULE_DELAY": "200",
             "SMTP_URL": f"smtp://{LOOPBACK}:{self.ports['mail']}",
             "MAIL_FROM": "PenguinMails <no-reply@penguinmails.test>",
             "FILES_URL": self.home.files.as_uri(),

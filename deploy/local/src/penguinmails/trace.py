@@ -11,7 +11,7 @@ from rich.markup import escape
 from rich.text import Text
 from rich.tree import Tree
 
-QUIET = 0.5
+QUIET = 0.8
 """Spans come in batches: a trace is complete when none has arrived for so long."""
 
 NOTABLE = ("http.response.status_code", "http.status_code", "messaging.destination.name", "app.tenant.id")
