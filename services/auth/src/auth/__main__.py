@@ -1,0 +1,22 @@
+"""`python -m auth serve | consume | relay | work | run | migrate`."""
+
+from pathlib import Path
+
+from auth.app import create_app
+from auth.handlers import HANDLERS
+from auth.mail.worker import send_mails
+from auth.settings import AuthSettings
+from common.cli import main
+from common.service import Service
+
+SERVICE = Service(
+    name="auth",
+    settings=AuthSettings,
+    create_app=create_app,
+    migrations=Path(__file__).parents[2] / "migrations",
+    handlers=HANDLERS,
+    workers=(send_mails,),
+)
+
+if __name__ == "__main__":
+    main(SERVICE)

@@ -1,0 +1,19 @@
+"""The service's application."""
+
+from fastapi import FastAPI
+
+from auth.account.endpoints import router as account
+from auth.key.endpoints import router as keys
+from auth.parts import make_parts
+from auth.password.endpoints import router as passwords
+from auth.session.endpoints import router as sessions
+from auth.token.endpoints import router as tokens
+from common.web.app import create_app as create_common_app
+from common.web.kernel import Kernel
+
+
+def create_app(kernel: Kernel) -> FastAPI:
+    """All routes of the service."""
+    app = create_common_app(kernel, [keys, tokens, passwords, account, sessions])
+    app.state.parts = make_parts(kernel)
+    return app

@@ -1,0 +1,1 @@
+"""Slice: the keys that sign access tokens, and their publication."""

@@ -1,0 +1,96 @@
+"""The signing keys as one process knows them, read again every few seconds."""
+
+import asyncio
+import logging
+from dataclasses import dataclass
+from datetime import timedelta
+
+from auth.key import pairs, queries
+from auth.key.pairs import SigningKey
+from auth.models import SigningKeyRow
+from auth.token.rules import ACCESS_TOKEN_SECONDS
+from common import clock
+from common.context import SystemContext
+from common.db.errors import is_unavailable
+from common.db.session import Database, TenantSession
+from common.ids import PLATFORM_TENANT
+
+log = logging.getLogger(__name__)
+
+_LAST_TOKEN = timedelta(seconds=ACCESS_TOKEN_SECONDS + 60)
+_FRESH_SECONDS = 10.0
+"""A key must stand published at least this long (and as long as verifiers cache) before it signs."""
+
+
+@dataclass(frozen=True, slots=True)
+class Keys:
+    active: SigningKey
+    published: tuple[dict[str, str], ...]
+    """Public halves of all keys whose tokens may be in use, the next one included."""
+
+
+class KeyRing:
+    """Keys of this installation; the first process to ask makes the first key."""
+
+    def __init__(self, database: Database, key_encryption_key: str) -> None:
+        self._database = database
+        self._encryption_key = bytes.fromhex(key_encryption_key)
+        if len(self._encryption_key) != 32:
+            raise ValueError("KEY_ENCRYPTION_KEY must be 32 bytes of hex")
+        self._lock = asyncio.Lock()
+        self._keys: Keys | None = None
+        self._read_at = float("-inf")
+
+    async def keys(self) -> Keys:
+        """The keys, at most `_FRESH_SECONDS` old; older while the database is away."""
+        async with self._lock:
+            now = asyncio.get_running_loop().time()
+            if self._keys is None or now - self._read_at > _FRESH_SECONDS:
+                self._keys = await self._refresh(self._keys)
+                self._read_at = now
+            return self._keys
+
+    async def _refresh(self, known: Keys | None) -> Keys:
+        try:
+            return await self._read()
+        except Exception as error:
+            if known is None or not is_unavailable(error):
+                raise
+            log.warning("signing keys not read again", extra={"fields": {"error": type(error).__name__}})
+            return known
+
+    async def _read(self) -> Keys:
+        async with self._database.tenant(SystemContext(PLATFORM_TENANT, "token", "auth")) as session:
+            rows = await queries.list_keys(session)
+            if not any(row.status == "active" for row in rows):
+                await make_first_key(session, self._encryption_key)
+                rows = await queries.list_keys(session)
+                await session.commit()
+        in_use = [row for row in rows if not _is_over(row)]
+        opened = {row.kid: pairs.unseal(row.kid, row.private_key, self._encryption_key) for row in in_use}
+        active = next(row.kid for row in in_use if row.status == "active")
+        return Keys(opened[active], tuple(key.public_jwk for key in opened.values()))
+
+
+def _is_over(row: SigningKeyRow) -> bool:
+    """Whether the last token the key signed has expired."""
+    return row.retired_at is not None and clock.now() - row.retired_at > _LAST_TOKEN
+
+
+async def make_first_key(session: TenantSession, encryption_key: bytes) -> None:
+    """An active key, unless another process has made one meanwhile."""
+    await queries.lock_keys(session)
+    if any(row.status == "active" for row in await queries.list_keys(session)):
+        return
+    key = pairs.generate()
+    session.add(
+        SigningKeyRow(
+            kid=key.kid,
+            status="active",
+            public_jwk=key.public_jwk,
+            private_key=pairs.seal(key, encryption_key),
+            activated_at=clock.now(),
+        )
+    )
+    await session.flush()
+    log.info("signing key made", extra={"fields": {"kid": key.kid}})

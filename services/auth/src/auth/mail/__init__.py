@@ -1,0 +1,1 @@
+"""Slice: mails and their durable queue."""

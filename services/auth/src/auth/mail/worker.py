@@ -1,0 +1,161 @@
+"""Sends queued mails, at least once.
+
+A mail is claimed and the claim committed, then sent outside any transaction, then settled. The claim is
+renewed as long as its process lives, so only the death of the process between the server's 250 and the
+settling commit can make a second copy, which has the same Message-ID.
+"""
+
+import asyncio
+import logging
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager, suppress
+from uuid import UUID
+
+from auth.mail import queries, rendering
+from auth.mail.gateway import MailServer, NotNow, Refused, ServerAway
+from auth.mail.rules import LEASE
+from auth.mail.service import Claimed, claim_mail, settle_mail
+from auth.settings import AuthSettings, settings_of
+from common.context import SystemContext
+from common.db.errors import is_unavailable
+from common.db.session import Database
+from common.ids import PLATFORM_TENANT
+from common.web.kernel import Kernel
+
+log = logging.getLogger(__name__)
+
+_MAILS_AT_A_TIME = 8
+_POLL_SECONDS = 0.2
+_OUTAGE_SECONDS = 1.0
+_SETTLE_RETRY_SECONDS = 0.25
+_FAREWELL_SECONDS = 8.0
+
+
+async def send_mails(kernel: Kernel) -> None:
+    """Worker: send what is due, until cancelled; then finish what is under way."""
+    settings = settings_of(kernel)
+    postman = Postman(kernel.database, settings, MailServer(settings.smtp_url.get_secret_value()))
+    try:
+        while True:
+            await postman.set_out()
+    finally:
+        await postman.come_home()
+
+
+class Postman:
+    """Takes mails of all tenants to one server, a few at a time."""
+
+    def __init__(self, database: Database, settings: AuthSettings, server: MailServer) -> None:
+        self._database = database
+        self._settings = settings
+        self._server = server
+        self._under_way: set[asyncio.Task[None]] = set()
+        self._wait_until = 0.0
+
+    async def set_out(self) -> None:
+        """Start sending for the tenants that have waited longest; returns when it is time to look again."""
+        room = _MAILS_AT_A_TIME - len(self._under_way)
+        tenants: Sequence[UUID] = ()
+        if room > 0 and asyncio.get_running_loop().time() >= self._wait_until:
+            tenants = await self._list_due_tenants(room)
+        for tenant in tenants:
+            task = asyncio.create_task(self._send_one(tenant))
+            self._under_way.add(task)
+            task.add_done_callback(self._under_way.discard)
+        if self._under_way:
+            await asyncio.wait(self._under_way, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
+        else:
+            await asyncio.sleep(_POLL_SECONDS)
+
+    async def come_home(self) -> None:
+        """Finish what is under way, within bounds."""
+        if not self._under_way:
+            return
+        _, late = await asyncio.wait(self._under_way, timeout=_FAREWELL_SECONDS)
+        for task in late:
+            task.cancel()
+        await asyncio.gather(*late, return_exceptions=True)
+
+    async def _list_due_tenants(self, batch: int) -> Sequence[UUID]:
+        try:
+            async with self._database.tenant(SystemContext(PLATFORM_TENANT, "job", "auth")) as session:
+                return await queries.list_due_tenants(session, batch)
+        except Exception as error:
+            if not is_unavailable(error):
+                raise
+            log.warning("mail queue not read", extra={"fields": {"error": type(error).__name__}})
+            return ()
+
+    async def _send_one(self, tenant_id: UUID) -> None:
+        """Send one mail of the tenant. A mail that cannot even be tried comes again when its claim ends."""
+        try:
+            mail = await self._claim(tenant_id)
+            if mail is None:
+                return
+            async with self._kept_claim(mail):
+                failure = await self._deliver(mail)
+                await self._settle(mail, failure)
+        except Exception as error:
+            if not is_unavailable(error):
+                log.exception("mail not sent")
+            return
+        if isinstance(failure, ServerAway):
+            self._wait_until = asyncio.get_running_loop().time() + _OUTAGE_SECONDS
+
+    async def _claim(self, tenant_id: UUID) -> Claimed | None:
+        async with self._database.tenant(SystemContext(tenant_id, "job", "auth")) as session:
+            row = await queries.find_due_mail(session)
+            if row is None:
+                return None
+            mail = await claim_mail(session, row, self._settings)
+            await session.commit()
+            return mail
+
+    async def _deliver(self, mail: Claimed) -> Exception | None:
+        """Send the mail; what the server had against it, or None."""
+        letter = mail.letter
+        message = rendering.welcome(letter, mail.facts["company"], mail.link)
+        sender = rendering.sender_address(letter.sender)
+        try:
+            await self._server.send(message, sender, rendering.recipient_address(letter.recipient))
+        except (ServerAway, NotNow, Refused) as failure:
+            return failure
+        return None
+
+    async def _settle(self, mail: Claimed, failure: Exception | None) -> None:
+        """Store the outcome, however long the database is away: forgetting it would send a second copy."""
+        while True:
+            try:
+                async with self._database.tenant(SystemContext(mail.tenant_id, "job", "auth")) as session:
+                    row = await queries.lock_claimed(session, mail.mail_id, mail.claim)
+                    if row is not None:
+                        await settle_mail(session, row, failure)
+                    await session.commit()
+                return
+            except Exception as error:
+                if not is_unavailable(error):
+                    raise
+                log.warning("outcome of a mail not stored yet", extra={"fields": {"attempts": mail.attempts}})
+            await asyncio.sleep(_SETTLE_RETRY_SECONDS)
+
+    @asynccontextmanager
+    async def _kept_claim(self, mail: Claimed) -> AsyncGenerator[None]:
+        keeper = asyncio.create_task(self._keep_claim(mail))
+        try:
+            yield
+        finally:
+            keeper.cancel()
+            with suppress(asyncio.CancelledError):
+                await keeper
+
+    async def _keep_claim(self, mail: Claimed) -> None:
+        while True:
+            await asyncio.sleep(LEASE.total_seconds() / 4)
+            try:
+                async with self._database.tenant(SystemContext(mail.tenant_id, "job", "auth")) as session:
+                    await queries.renew_claim(session, mail.mail_id, mail.claim, LEASE)
+                    await session.commit()
+            except Exception as error:
+                if not is_unavailable(error):
+                    raise
+                log.warning("claim of a mail not renewed", extra={"fields": {"error": type(error).__name__}})

@@ -1,0 +1,1 @@
+"""Slice: setting a password."""

@@ -1,0 +1,48 @@
+"""Reads for setting passwords."""
+
+from uuid import UUID
+
+from sqlalchemy import select, text, update
+from sqlalchemy.dialects.postgresql import insert
+
+from auth.models import AddressSaltRow, PasswordTokenRow
+from auth.password.hashing import Parameters
+from common import clock
+from common.db.session import TenantSession
+
+_COMPANY = text("SELECT name FROM tenancy.tenants WHERE tenant_id = :tenant")
+
+
+async def find_token(
+    session: TenantSession, token_id: UUID, *, lock: bool = False
+) -> PasswordTokenRow | None:
+    statement = select(PasswordTokenRow).where(PasswordTokenRow.token_id == token_id)
+    return await session.scalar(statement.with_for_update() if lock else statement)
+
+
+async def void_tokens(session: TenantSession, user_id: UUID) -> None:
+    """Use up every password link of the user."""
+    await session.execute(
+        update(PasswordTokenRow)
+        .where(PasswordTokenRow.user_id == user_id, PasswordTokenRow.used_at.is_(None))
+        .values(used_at=clock.now())
+    )
+
+
+async def get_company_name(session: TenantSession) -> str:
+    return str(await session.scalar(_COMPANY, {"tenant": session.tenant_id}) or "")
+
+
+async def get_parameters(session: TenantSession, address_key: bytes, otherwise: Parameters) -> Parameters:
+    """The address's salt and cost, `otherwise` stored for it; in a context of the platform's tenant."""
+    values = {
+        "address_key": address_key,
+        "salt": otherwise.salt,
+        "time_cost": otherwise.time_cost,
+        "memory_kib": otherwise.memory_kib,
+        "parallelism": otherwise.parallelism,
+    }
+    await session.execute(insert(AddressSaltRow).values(values).on_conflict_do_nothing())
+    statement = select(AddressSaltRow).where(AddressSaltRow.address_key == address_key)
+    row = (await session.scalars(statement)).one()
+    return Parameters(row.salt, row.time_cost, row.memory_kib, row.parallelism)

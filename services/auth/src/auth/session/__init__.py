@@ -1,0 +1,1 @@
+"""Slice: sessions of a user, and their end."""

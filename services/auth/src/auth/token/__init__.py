@@ -1,0 +1,1 @@
+"""Slice: issuing tokens to other services on behalf of a user."""
