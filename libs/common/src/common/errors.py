@@ -102,6 +102,15 @@ class Conflict(ApiError):
     title = "Conflict"
 
 
+class IdempotencyInProgress(Conflict):
+    code = "idempotency_in_progress"
+
+    def __init__(self) -> None:
+        super().__init__(
+            "A request with this Idempotency-Key is still running.", headers={"Retry-After": "1"}
+        )
+
+
 class PreconditionFailed(ApiError):
     status = 412
     code = "precondition_failed"
@@ -130,6 +139,13 @@ class Invalid(ApiError):
     def __init__(self, problems: list[tuple[str, str]]) -> None:
         super().__init__("The request is not acceptable; see errors.")
         self.problems = problems
+
+
+class IdempotencyKeyReused(Invalid):
+    code = "idempotency_key_reused"
+
+    def __init__(self) -> None:
+        super().__init__([("/header/Idempotency-Key", "was used for another request")])
 
 
 class InvalidCursor(Invalid):

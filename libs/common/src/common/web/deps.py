@@ -9,6 +9,7 @@ from starlette.requests import Request
 from common.context import TenantRole, UserContext
 from common.db.session import TenantSession
 from common.errors import Forbidden, TenantSuspended
+from common.web.idempotency import replay_or_take
 from common.web.kernel import Kernel, kernel_of
 
 _READS = ("GET", "HEAD")
@@ -19,6 +20,7 @@ async def open_session(request: Request) -> AsyncIterator[TenantSession]:
     caller: UserContext = request.state.caller
     async with kernel_of(request).enter(caller) as session:
         _respect_suspension(session, request.method)
+        await replay_or_take(request, session)
         yield session
         await session.commit()
 

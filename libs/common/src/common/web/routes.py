@@ -17,6 +17,7 @@ from common.contracts.audit import Target
 from common.errors import CrossTenantForbidden, Unauthenticated
 from common.ids import Kind, parse, to_text
 from common.schema import Problem
+from common.web.idempotency import Replayed, keep_answer
 from common.web.kernel import kernel_of
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
@@ -63,7 +64,11 @@ class TenantRoute(APIRoute):
                 }
             )
             refuse_foreign_tenants(request, caller)
-            response = await inner(request)
+            try:
+                response = await inner(request)
+            except Replayed as replayed:
+                return replayed.response
+            await keep_answer(request, response)
             if request.method in ("GET", "HEAD"):
                 kernel_of(request).access_log.read(
                     caller, caller.request, response.status_code, path_targets(request.path_params)

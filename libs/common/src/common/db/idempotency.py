@@ -1,0 +1,85 @@
+"""Idempotency keys: the stored answer stands in the same transaction as the change it answers.
+
+While a request runs it holds an advisory lock of its transaction, so a parallel one with the same key is
+told at once, and a killed one leaves nothing behind: neither lock, nor key, nor change.
+"""
+
+import hashlib
+import json
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import text
+
+from common.db.session import TenantSession
+from common.errors import IdempotencyInProgress, IdempotencyKeyReused
+
+LIFETIME_HOURS = 24
+
+_LOCK = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:scope, 0))")
+_FORGET = text("""
+DELETE FROM tenancy.idempotency_keys
+WHERE tenant_id = :tenant AND created_at < clock_timestamp() - make_interval(hours => :hours)
+""")
+_FIND = text("""
+SELECT request_hash, status, headers, body FROM tenancy.idempotency_keys
+WHERE tenant_id = :tenant AND principal = :principal AND route = :route AND key = :key
+""")
+_STORE = text("""
+INSERT INTO tenancy.idempotency_keys (principal, route, key, request_hash, status, headers, body)
+VALUES (:principal, :route, :key, :request_hash, :status, CAST(:headers AS jsonb), :body)
+""")
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """A stored 2xx answer, byte for byte."""
+
+    status: int
+    headers: dict[str, str]
+    body: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class KeyedRequest:
+    """A request with an idempotency key, within its tenant: whose it is, where, and what it asks."""
+
+    principal: str
+    route: str
+    key: str
+    request_hash: bytes
+
+    @classmethod
+    def of(cls, principal: str, route: str, key: str, *parts: bytes) -> "KeyedRequest":
+        """`parts`: everything that makes two requests the same request."""
+        digest = hashlib.sha256()
+        for part in parts:
+            digest.update(len(part).to_bytes(8, "big") + part)
+        return cls(principal, route, key, digest.digest())
+
+    def _place(self) -> dict[str, Any]:
+        return {"principal": self.principal, "route": self.route, "key": self.key}
+
+    async def find_answer(self, session: TenantSession) -> Answer | None:
+        """The stored answer; None takes the key for this transaction.
+
+        Raises:
+            IdempotencyInProgress: a request with this key is running.
+            IdempotencyKeyReused: the key was used for another request.
+        """
+        tenant = session.tenant_id
+        scope = f"idempotency|{tenant}|{self.principal}|{self.route}|{self.key}"
+        if not await session.scalar(_LOCK, {"scope": scope}):
+            raise IdempotencyInProgress
+        await session.execute(_FORGET, {"tenant": tenant, "hours": LIFETIME_HOURS})
+        row = (await session.execute(_FIND, {"tenant": tenant, **self._place()})).one_or_none()
+        if row is None:
+            return None
+        if row.request_hash != self.request_hash:
+            raise IdempotencyKeyReused
+        return Answer(row.status, row.headers, row.body)
+
+    async def store(self, session: TenantSession, answer: Answer) -> None:
+        """Keep the answer, if the transaction commits."""
+        values = {"status": answer.status, "headers": json.dumps(answer.headers), "body": answer.body}
+        await session.execute(_STORE, {**self._place(), "request_hash": self.request_hash, **values})
