@@ -83,7 +83,11 @@ def test_each_broker_start_is_a_new_cluster(settings: Config) -> None:
 
 
 def test_a_pid_file_of_another_program_is_removed(tmp_path: Path) -> None:
-    with subprocess.Popen([sys.executable, "-c", "input()"], stdin=subprocess.PIPE) as other:
+    code = "print('begun', flush=True); input()"
+    pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE}
+    with subprocess.Popen([sys.executable, "-c", code], **pipes) as other:
+        assert other.stdout
+        other.stdout.readline()
         (tmp_path / "postmaster.pid").write_text(f"{other.pid}\n{tmp_path}\n")
         postgres.clear_stale_pid_file(tmp_path)
         assert not (tmp_path / "postmaster.pid").exists()

@@ -29,7 +29,12 @@ def home(tmp_path: Path) -> Iterator[Home]:
         try:
             yield home
         finally:
-            supervisor.kill()
+            family = (
+                psutil.Process(supervisor.pid).children(recursive=True) if supervisor.poll() is None else []
+            )
+            supervisor.terminate()
+            supervisor.wait(10)
+            assert not [process for process in family if process.is_running()]
 
 
 def _process(home: Home, name: str) -> Process:
@@ -86,8 +91,11 @@ def test_a_hopeless_process_is_named(home: Home) -> None:
 def test_everything_dies_with_the_supervisor(home: Home) -> None:
     names = ("postgres", "service", "parent", "stubborn")
     processes = [_process(home, name) for name in names]
+    _await(lambda: psutil.Process(processes[2].pid).children())
+    grandchild = psutil.Process(processes[2].pid).children()[0]
     os.kill(_supervisor(home), signal.SIGKILL)
     _await(lambda: not any(identity.is_alive(process.pid or 0, process.start) for process in processes))
+    grandchild.kill()  # the kernel tells children only
 
 
 def test_orphans_of_a_dead_process_are_ended(home: Home) -> None:

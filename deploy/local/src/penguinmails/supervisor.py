@@ -148,6 +148,7 @@ class Supervisor:
         """Gateway and services first, so that they can still finish against what they use."""
         await self._stop([name for name in self.units if name not in INFRASTRUCTURE])
         await self._stop(list(INFRASTRUCTURE))
+        child.end_orphans(set(self.exits))
 
     async def _stop(self, names: list[str]) -> None:
         waits = [self.exits[pid] for name in names if (pid := self._signal(name)) in self.exits]
