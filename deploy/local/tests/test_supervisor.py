@@ -34,7 +34,7 @@ def home(tmp_path: Path) -> Iterator[Home]:
             )
             supervisor.terminate()
             supervisor.wait(10)
-            assert not [process for process in family if process.is_running()]
+            assert not [process for process in family if identity.started(process.pid)]
 
 
 def _process(home: Home, name: str) -> Process:
