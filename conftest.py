@@ -25,7 +25,7 @@ def service_of(name: str) -> Service:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
     """The whole platform on free ports of its own, up once for all tests that need it."""
-    running = Stack(tmp_path_factory.mktemp("stack"))
+    running = Stack(tmp_path_factory.mktemp("stack"), attached=True)
     running.up()
     yield running
     running.down()
