@@ -1,6 +1,6 @@
 """Tables of the log as the API sees them: read only."""
 
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +9,9 @@ from sqlalchemy.dialects.postgresql import JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from common.db.base import TenantRow
+
+DRIFT = timedelta(days=1)
+"""An event's time and the time in its id are less than this apart, so that an id tells its partitions."""
 
 
 class EventRow(TenantRow):

@@ -5,8 +5,9 @@ from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
+from common.contracts import registry
 from common.contracts.envelope import Actor
-from common.ids import Kind, parse
+from common.ids import Kind, TypeIdText, parse
 
 AccessKind = Literal["explicit", "denied", "missed", "succeeded"]
 Flag = Literal["none", "not_found", "cross_tenant_attempt", "isolation_breach"]
@@ -80,3 +81,18 @@ def kind_of(resource: str) -> Kind | None:
     except ValueError:
         return None
     return kind
+
+
+def may_be_born(resource: str) -> bool:
+    """Whether an event may yet tell who owns `resource`."""
+    return kind_of(resource) in BORN
+
+
+def _born() -> frozenset[Kind]:
+    """Kinds of resource whose births are told by events."""
+    fields = [cls.model_fields[cls.SUBJECT] for cls in registry().values() if cls.LIFE == "birth"]
+    told = {item.kind for field in fields for item in field.metadata if isinstance(item, TypeIdText)}
+    return frozenset({*told, Kind.TENANT, Kind.USER, Kind.WORKSPACE})
+
+
+BORN = _born()

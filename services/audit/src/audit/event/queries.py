@@ -1,7 +1,7 @@
 """Reads of the log."""
 
 from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -9,7 +9,7 @@ from sqlalchemy import ColumnElement, Row, Select, and_, false, func, or_, selec
 from sqlalchemy.orm import aliased
 
 from audit.event.schemas import Filters
-from audit.models import ContextRow, EventRow, VerdictRow
+from audit.models import DRIFT, ContextRow, EventRow, VerdictRow
 from common.db.paging import Cursors
 from common.db.session import TenantSession
 from common.errors import InvalidCursor, ResourceNotFound
@@ -18,8 +18,6 @@ from common.ids import Kind, created_at, to_text
 LISTING = "audit.events"
 Line = Row[EventRow, ContextRow, Any, Any]
 
-_NEAR = timedelta(days=1)
-"""An id's own time and its event's are at most this far apart (see `ingest.intake`)."""
 _KEY = ("tenant_id", "event_id", "occurred_at")
 _VERDICT = (
     select(VerdictRow.revision, VerdictRow.flag, VerdictRow.severity)
@@ -32,7 +30,7 @@ _VERDICT = (
 _BEHIND = and_(
     ContextRow.tenant_id == EventRow.tenant_id,
     ContextRow.event_id == EventRow.event_id,
-    ContextRow.occurred_at.between(EventRow.occurred_at - _NEAR, EventRow.occurred_at + _NEAR),
+    ContextRow.occurred_at.between(EventRow.occurred_at - DRIFT, EventRow.occurred_at + DRIFT),
 )
 _SEARCHED = (
     EventRow.action,
@@ -130,5 +128,5 @@ def _is(event_id: UUID) -> ColumnElement[bool]:
     born = created_at(event_id)
     if born is None:
         return false()
-    near = EventRow.occurred_at.between(born - _NEAR, born + _NEAR)
+    near = EventRow.occurred_at.between(born - DRIFT, born + DRIFT)
     return and_(EventRow.event_id == event_id, near)

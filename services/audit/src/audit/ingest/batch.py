@@ -8,14 +8,14 @@ from uuid import UUID
 
 import asyncpg
 
-from audit.detection.rules import Access, Verdict, correct, judge, kind_of
+from audit.detection.rules import Access, Verdict, correct, judge, kind_of, may_be_born
 from audit.ingest import store
 from audit.ingest.ids import shadow_id
 from audit.ingest.rows import Entry, Rows
 from audit.ingest.store import OutboxEntry, VerdictEntry
 from common.contracts.audit import CrossTenantAttemptFlagged
 from common.contracts.envelope import Envelope, Meta
-from common.ids import Kind, new_id, to_text
+from common.ids import Kind, new_id, parse, to_text
 
 log = logging.getLogger(__name__)
 
@@ -75,15 +75,28 @@ class Recorder:
     ) -> None:
         resources = {access.resource for access in accesses if access.resource is not None}
         owners = await store.find_owners(connection, resources)
+        owners |= await self._owners_of_events(connection, accesses)
         undecided: list[Access] = []
         for access in accesses:
             owner = owners.get(access.resource) if access.resource else None
             verdict = judge(access, owner)
             if verdict is not None:
                 self._note(access, verdict, 1, findings)
-            if owner is None and access.resource is not None and kind_of(access.resource) is not None:
+            if owner is None and access.resource is not None and may_be_born(access.resource):
                 undecided.append(access)
         await store.keep_open(connection, undecided)
+
+    async def _owners_of_events(
+        self, connection: asyncpg.Connection, accesses: Sequence[Access]
+    ) -> dict[str, UUID]:
+        """Whose log the missed events of the log itself are in: no other service knows of them."""
+        missed = {
+            parse(Kind.AUDIT_EVENT, access.resource): access.resource
+            for access in accesses
+            if access.kind != "succeeded" and access.resource and kind_of(access.resource) is Kind.AUDIT_EVENT
+        }
+        owners = await store.find_event_owners(connection, missed)
+        return {missed[event_id]: owner for event_id, owner in owners.items()}
 
     def _correct(self, reopened: Iterable[tuple[Access, UUID]], findings: Findings) -> None:
         for access, owner in reopened:

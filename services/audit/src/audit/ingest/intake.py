@@ -3,6 +3,7 @@
 import base64
 import hashlib
 import json
+import logging
 import re
 from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
@@ -15,15 +16,16 @@ from opentelemetry.trace import Span, SpanKind
 
 from audit.ingest.rows import Rows, build, clean
 from audit.ingest.store import QuarantineEntry
+from audit.models import DRIFT
 from common import clock, telemetry
 from common.bus.consumer import Delivery
-from common.contracts.envelope import Envelope, InvalidEvent, tenant_key
+from common.contracts.envelope import Envelope, Event, InvalidEvent, tenant_key
 from common.ids import PLATFORM_TENANT, created_at
+
+log = logging.getLogger(__name__)
 
 FUTURE = timedelta(days=1)
 """How far ahead of our clock an event may be."""
-DRIFT = timedelta(days=1)
-"""How far apart an event's time and the time in its id may be; reads by id rely on it."""
 DEAD_LETTERS = ".dlq"
 UNKNOWN_TYPE = "unknown_type"
 """Reason of a producer newer than this code; such records are admitted later."""
@@ -84,9 +86,18 @@ def _read(intake: Intake, retention: timedelta) -> None:
     elif not _in_time(envelope.event_id, envelope.time, retention):
         intake.refuse("skewed_time")
     else:
+        _build(intake, envelope, event, retention)
+
+
+def _build(intake: Intake, envelope: Envelope, event: Event, retention: timedelta) -> None:
+    try:
         intake.rows = build(envelope, event)
-        if not all(_in_time(*pair, retention) for pair in _moments(intake.rows)):
-            intake.refuse("skewed_time")
+    except Exception as error:
+        log.error("event not understood", extra={"fields": {"event": envelope.type}}, exc_info=error)
+        intake.refuse(type(error).__name__)
+        return
+    if not all(_in_time(*pair, retention) for pair in _moments(intake.rows)):
+        intake.refuse("skewed_time")
 
 
 def days_of(intakes: Iterable[Intake]) -> set[date]:

@@ -13,7 +13,9 @@ import asyncpg
 
 from audit.detection.rules import Access
 from audit.ingest.rows import ContextEntry, Entry, Life
+from audit.models import DRIFT
 from common.contracts.envelope import Actor
+from common.ids import created_at
 
 _EVENT_COLUMNS = {
     "tenant_id": "uuid",
@@ -104,6 +106,11 @@ ON CONFLICT (resource) DO UPDATE SET died_at = excluded.died_at
 WHERE o.tenant_id = excluded.tenant_id AND o.died_at IS NULL
 """
 _OWNERS = "SELECT resource, tenant_id FROM audit.ownership WHERE resource = ANY($1)"
+# The key begins with the tenant, which is what is asked for: PostgreSQL skips from tenant to tenant.
+_EVENT_OWNERS = """
+SELECT event_id, tenant_id FROM audit.events
+WHERE event_id = ANY($1) AND occurred_at BETWEEN $2::timestamptz AND $3::timestamptz
+"""
 _TAKE_OPEN = """
 DELETE FROM audit.open_accesses AS a USING audit.ownership AS o
 WHERE o.resource = a.resource AND a.resource = ANY($1)
@@ -238,6 +245,16 @@ async def find_owners(connection: asyncpg.Connection, resources: Collection[str]
         return {}
     rows = await connection.fetch(_OWNERS, list(resources))
     return {row["resource"]: row["tenant_id"] for row in rows}
+
+
+async def find_event_owners(connection: asyncpg.Connection, event_ids: Collection[UUID]) -> dict[UUID, UUID]:
+    """The tenant in whose log each event stands."""
+    times = [born for event_id in event_ids if (born := created_at(event_id)) is not None]
+    if not times:
+        return {}
+    span = (min(times) - DRIFT, max(times) + DRIFT)
+    rows = await connection.fetch(_EVENT_OWNERS, list(event_ids), *span)
+    return {row["event_id"]: row["tenant_id"] for row in rows}
 
 
 async def note_seen(connection: asyncpg.Connection, sequences: Mapping[str, Collection[int]]) -> None:
