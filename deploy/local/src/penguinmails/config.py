@@ -76,8 +76,8 @@ class Config:
 
     def _particular_environment(self, service: str) -> dict[str, str]:
         match service:
-            case "auth":
-                return {"KEY_ENCRYPTION_KEY": self.credentials.key_encryption_key}
+            case "auth" | "campaigns":
+                return {"KEY_ENCRYPTION_KEY": self.credentials.key_encryption_keys[service]}
             case "tenants":
                 return {"STRIPE_SECRET_KEY": "sk_test_local", "STRIPE_API_BASE": self.url("stripe")}
             case "audit":

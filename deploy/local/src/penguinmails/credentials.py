@@ -22,7 +22,8 @@ class Credentials:
     signing_keys: dict[str, str]
     """PEM, EC P-256, one private key per service."""
     public_keys: dict[str, str]
-    key_encryption_key: str
+    key_encryption_keys: dict[str, str]
+    """For the services that keep private keys in their database."""
 
     def roles_of(self, service: str) -> dict[str, str]:
         """The passwords of the service's own database roles."""
@@ -55,7 +56,7 @@ def _make() -> Credentials:
         link_secrets={service: secrets.token_hex(32) for service in SERVICES},
         signing_keys={service: private for service, (private, _) in pairs.items()},
         public_keys={service: public for service, (_, public) in pairs.items()},
-        key_encryption_key=secrets.token_hex(32),
+        key_encryption_keys={service: secrets.token_hex(32) for service in ("auth", "campaigns")},
     )
 
 
