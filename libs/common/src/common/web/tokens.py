@@ -5,7 +5,7 @@ import logging
 from collections import OrderedDict
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any, cast
+from typing import Any
 from uuid import UUID
 
 import httpx
@@ -147,13 +147,19 @@ def _claims(payload: dict[str, Any]) -> Claims:
     if payload["sub"] != payload["user_id"]:
         raise ValueError("sub and user_id differ")
     return Claims(
-        tenant_id=parse(Kind.TENANT, cast(str, payload["tenant_id"])),
-        user_id=parse(Kind.USER, cast(str, payload["user_id"])),
-        session_id=parse(Kind.SESSION, cast(str, payload["sid"])),
+        tenant_id=_identifier(Kind.TENANT, payload["tenant_id"]),
+        user_id=_identifier(Kind.USER, payload["user_id"]),
+        session_id=_identifier(Kind.SESSION, payload["sid"]),
         email=str(payload.get("email", "")),
         issued_at=_instant(payload["iat"]),
         expires_at=_instant(payload["exp"]),
     )
+
+
+def _identifier(kind: Kind, value: object) -> UUID:
+    if not isinstance(value, str):
+        raise TypeError("an identifier is a text")
+    return parse(kind, value)
 
 
 def _instant(seconds: float) -> datetime:
