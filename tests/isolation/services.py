@@ -1,0 +1,56 @@
+"""The services of the installation, and what they need to be built without it."""
+
+import importlib
+from typing import Any
+
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+
+from common.cli import build_kernel
+from common.service import Service
+from common.web.kernel import Kernel
+
+from penguinmails.credentials import SERVICES
+
+__all__ = ["ENVIRONMENT", "SERVICES", "SIGNING_KEY_PEM", "idle_kernel", "service_of"]
+
+_KEY = ec.generate_private_key(ec.SECP256R1())
+SIGNING_KEY_PEM = _KEY.private_bytes(
+    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+).decode()
+"""With which the `tenants` service of the tests proves itself to the others."""
+
+_PUBLIC_PEM = (
+    _KEY.public_key()
+    .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
+    .decode()
+)
+
+ENVIRONMENT: dict[str, dict[str, Any]] = {
+    "auth": {
+        "key_encryption_key": "6b" * 32,
+        "mail_from": "PenguinMails <no-reply@penguinmails.test>",
+        "service_public_keys": {"tenants": _PUBLIC_PEM},
+    },
+    "tenants": {"service_signing_key": SIGNING_KEY_PEM, "stripe_secret_key": "sk_test_isolation"},
+}
+"""Settings that a service needs beyond the common ones."""
+
+
+def service_of(name: str) -> Service:
+    """The declaration of a service."""
+    service: Service = importlib.import_module(f"{name}.__main__").SERVICE
+    return service
+
+
+def idle_kernel(service: Service) -> Kernel:
+    """A kernel without a database behind it: enough to ask an application for its routes."""
+    settings = service.settings(
+        **{
+            "database_url": "postgresql://nobody@127.0.0.1:1/none",
+            "tenancy_key": "00" * 32,
+            "link_secret": "00" * 32,
+            **ENVIRONMENT.get(service.name, {}),
+        }  # type: ignore[arg-type]  # fields differ by service
+    )
+    return build_kernel(service, settings)

@@ -1,0 +1,221 @@
+"""Every database keeps the tenancy rules, the reviewed lists are exact, and breaking a rule is noticed."""
+
+from collections.abc import Awaitable, Callable
+
+import asyncpg
+import pytest
+
+from common.db import shared_tables
+from common.db.catalog import CatalogBroken, check_catalog, find_breaches
+from tests.isolation.installation import World
+from tests.isolation.services import SERVICES
+
+_TABLES = """
+SELECT n.nspname || '.' || c.relname AS name, c.relrowsecurity AND c.relforcerowsecurity AS forced,
+    c.relispartition AS partition,
+    EXISTS (SELECT FROM pg_policy AS p WHERE p.polrelid = c.oid AND NOT p.polpermissive
+            AND p.polroles = ARRAY[$1::regrole::oid] AND p.polcmd = '*'
+            AND pg_get_expr(p.polqual, c.oid) = '(tenant_id = tenancy.current_tenant())'
+            AND pg_get_expr(p.polwithcheck, c.oid) = '(tenant_id = tenancy.current_tenant())') AS walled,
+    has_any_column_privilege($1, c.oid, 'SELECT, INSERT, UPDATE')
+        OR has_table_privilege($1, c.oid, 'DELETE') AS granted
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+WHERE c.relkind IN ('r', 'p') AND n.nspname NOT LIKE 'pg\\_%' AND n.nspname <> 'information_schema'
+"""
+_DEFINERS = """
+SELECT n.nspname || '.' || p.proname FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
+WHERE p.prosecdef AND n.nspname NOT LIKE 'pg\\_%'
+"""
+_OPEN_POLICIES = """
+SELECT DISTINCT schemaname || '.' || tablename FROM pg_policies
+WHERE NOT $1::name = ANY (roles) AND coalesce(qual, with_check) NOT LIKE '%tenancy.%\\_tenant()%'
+"""
+
+
+async def test_database_keeps_every_rule(world: World, superuser: asyncpg.Connection) -> None:
+    assert await find_breaches(superuser, world.service) == []
+
+
+async def test_every_table_is_walled_or_listed(world: World, superuser: asyncpg.Connection) -> None:
+    """Asked of the catalog in other words than `find_breaches` does."""
+    rows = await superuser.fetch(_TABLES, f"{world.service}_app")
+    names = {row["name"] for row in rows}
+    assert "tenancy.members" in names
+    open_tables = {row["name"] for row in rows if not row["forced"]}
+    assert open_tables <= shared_tables.SHARED_TABLES.keys()
+    for row in rows:
+        if row["name"] not in shared_tables.SHARED_TABLES and row["granted"]:
+            assert row["walled"], row["name"]
+            assert not row["partition"], row["name"]
+
+
+async def test_lists_have_no_stale_entries(
+    worlds: Callable[[str], Awaitable[World]],
+) -> None:
+    """Every entry of the reviewed lists is there in at least one database, and has its reason."""
+    tables: set[str] = set()
+    definers: set[str] = set()
+    policies: set[str] = set()
+    for name in SERVICES:
+        world = await worlds(name)
+        connection = await asyncpg.connect(world.database.superuser_url)
+        try:
+            app = f"{name}_app"
+            tables |= {row["name"] for row in await connection.fetch(_TABLES, app) if not row["forced"]}
+            definers |= {row[0] for row in await connection.fetch(_DEFINERS)}
+            policies |= {row[0] for row in await connection.fetch(_OPEN_POLICIES, app)}
+        finally:
+            await connection.close()
+    assert set(shared_tables.SHARED_TABLES) == tables
+    assert set(shared_tables.DEFINER_FUNCTIONS) == definers
+    assert set(shared_tables.ROLE_POLICIES) == {name.rstrip("_0123456789") for name in policies}
+    lists = (shared_tables.SHARED_TABLES, shared_tables.DEFINER_FUNCTIONS, shared_tables.ROLE_POLICIES)
+    assert all(len(reason) > 10 for entries in lists for reason in entries.values())
+
+
+_OWN = "tenant_id = tenancy.current_tenant()"
+BREAKAGES: dict[str, tuple[str, str]] = {
+    "wall dropped": (
+        "DROP POLICY tenant_wall ON campaigns.contacts",
+        "campaigns.contacts has no restrictive tenant policy",
+    ),
+    "wall made permissive": (
+        "DROP POLICY tenant_wall ON campaigns.contacts; "
+        "CREATE POLICY tenant_wall ON campaigns.contacts TO campaigns_app "
+        f"USING ({_OWN}) WITH CHECK ({_OWN})",
+        "campaigns.contacts has no restrictive tenant policy",
+    ),
+    "wall for reading only": (
+        "DROP POLICY tenant_wall ON campaigns.contacts; "
+        "CREATE POLICY tenant_wall ON campaigns.contacts AS RESTRICTIVE FOR SELECT TO campaigns_app "
+        f"USING ({_OWN})",
+        "campaigns.contacts has no restrictive tenant policy",
+    ),
+    "row security not forced": (
+        "ALTER TABLE campaigns.contacts NO FORCE ROW LEVEL SECURITY",
+        "campaigns.contacts has no forced row-level security",
+    ),
+    "row security off": (
+        "ALTER TABLE tenancy.members DISABLE ROW LEVEL SECURITY",
+        "tenancy.members has no forced row-level security",
+    ),
+    "row security off on a partition": (
+        "DO $$ DECLARE name text; BEGIN "
+        "SELECT inhrelid::regclass INTO name FROM pg_inherits "
+        "WHERE inhparent = 'tenancy.outbox_history'::regclass LIMIT 1; "
+        "EXECUTE 'ALTER TABLE ' || name || ' DISABLE ROW LEVEL SECURITY'; END $$",
+        "has no forced row-level security",
+    ),
+    "everything permitted": (
+        "CREATE POLICY door ON campaigns.contacts TO campaigns_app USING (true)",
+        "campaigns.contacts.door lets campaigns_app past its tenant",
+    ),
+    "policy for everybody": (
+        f"CREATE POLICY door ON campaigns.contacts USING ({_OWN})",
+        "campaigns.contacts.door is for PUBLIC",
+    ),
+    "policy for another role": (
+        "CREATE POLICY door ON campaigns.contacts TO campaigns_relay USING (true)",
+        "campaigns.contacts.door lets",
+    ),
+    "policy with a sub-query": (
+        "CREATE POLICY door ON campaigns.contacts TO campaigns_app "
+        "USING (tenant_id = (SELECT tenancy.current_tenant()))",
+        "campaigns.contacts.door has a sub-query",
+    ),
+    "grant of TRUNCATE": (
+        "GRANT TRUNCATE ON campaigns.contacts TO campaigns_app",
+        "campaigns.contacts grants TRUNCATE, REFERENCES or TRIGGER",
+    ),
+    "grant on a partition": (
+        "DO $$ DECLARE name text; BEGIN "
+        "SELECT inhrelid::regclass INTO name FROM pg_inherits "
+        "WHERE inhparent = 'tenancy.outbox_history'::regclass LIMIT 1; "
+        "EXECUTE 'GRANT SELECT ON ' || name || ' TO campaigns_app'; END $$",
+        "is a partition with a grant of its own",
+    ),
+    "app past row security": ("ALTER ROLE campaigns_app BYPASSRLS", "campaigns_app: mighty"),
+    "app a superuser": ("ALTER ROLE campaigns_app SUPERUSER", "campaigns_app: mighty"),
+    "app a member of the owner": (
+        "GRANT campaigns_owner TO campaigns_app",
+        "campaigns_app: member_of_others",
+    ),
+    "app an owner": (
+        "GRANT CREATE ON SCHEMA campaigns TO campaigns_app; "
+        "ALTER TABLE campaigns.contacts OWNER TO campaigns_app",
+        "campaigns_app: owns_tables",
+    ),
+    "temporary tables": ("GRANT TEMP ON DATABASE {database} TO PUBLIC", "campaigns_app: temp"),
+    "creation in a schema": ("GRANT CREATE ON SCHEMA public TO PUBLIC", "campaigns_app: creates"),
+    "table without tenants": (
+        "CREATE TABLE campaigns.loot (id uuid PRIMARY KEY)",
+        "campaigns.loot has no tenant_id",
+    ),
+    "tenant left open": (
+        "ALTER TABLE campaigns.contacts DROP CONSTRAINT contacts_pkey, ALTER tenant_id DROP NOT NULL",
+        "campaigns.contacts has no tenant_id",
+    ),
+    "key without the tenant": (
+        "CREATE UNIQUE INDEX loose ON campaigns.contacts (contact_id)",
+        "campaigns.contacts has keys without tenant_id",
+    ),
+    "reference without the tenant": (
+        "CREATE TABLE campaigns.notes (tenant_id uuid NOT NULL, contact_id uuid NOT NULL); "
+        "CREATE UNIQUE INDEX loose ON campaigns.contacts (contact_id); "
+        "ALTER TABLE campaigns.notes ADD CONSTRAINT loose_reference "
+        "FOREIGN KEY (contact_id) REFERENCES campaigns.contacts (contact_id)",
+        "campaigns.notes has keys without tenant_id: ['loose_reference']",
+    ),
+    "definer function": (
+        "CREATE FUNCTION campaigns.peek() RETURNS bigint LANGUAGE sql SECURITY DEFINER "
+        "SET search_path = pg_catalog RETURN (SELECT count(*) FROM campaigns.contacts)",
+        "campaigns.peek is SECURITY DEFINER but not listed",
+    ),
+    "definer function not pinned": (
+        "ALTER FUNCTION tenancy.current_tenant() RESET search_path",
+        "tenancy.current_tenant is SECURITY DEFINER without a pinned search_path",
+    ),
+    "view": (
+        "CREATE VIEW campaigns.everybody AS SELECT * FROM campaigns.contacts",
+        "campaigns.everybody is a view",
+    ),
+    "materialized view": (
+        "CREATE MATERIALIZED VIEW campaigns.everybody AS SELECT * FROM campaigns.contacts",
+        "campaigns.everybody is a view, materialized view",
+    ),
+}
+
+
+@pytest.fixture
+async def campaigns(worlds: Callable[[str], Awaitable[World]]) -> World:
+    return await worlds("campaigns")
+
+
+@pytest.mark.parametrize("breakage", BREAKAGES)
+async def test_breaking_a_rule_is_noticed(campaigns: World, breakage: str) -> None:
+    """Break it in a transaction that never ends well, and ask."""
+    statements, finding = BREAKAGES[breakage]
+    connection = await asyncpg.connect(campaigns.database.superuser_url)
+    transaction = connection.transaction()
+    await transaction.start()
+    try:
+        await connection.execute(statements.replace("{database}", campaigns.database.name))
+        findings = await find_breaches(connection, "campaigns")
+    finally:
+        await transaction.rollback()
+        await connection.close()
+    assert any(finding in text for text in findings), findings
+
+
+async def test_service_refuses_to_start_on_a_broken_database(
+    campaigns: World, service_database: Callable[[str], Awaitable[object]]
+) -> None:
+    connection = await asyncpg.connect(campaigns.database.superuser_url)
+    try:
+        await connection.execute("CREATE TABLE campaigns.loot (id uuid)")
+        with pytest.raises(CatalogBroken, match=r"campaigns\.loot"):
+            await check_catalog(campaigns.database.app_url, "campaigns")
+    finally:
+        await connection.execute("DROP TABLE IF EXISTS campaigns.loot")
+        await connection.close()
+    await check_catalog(campaigns.database.app_url, "campaigns")
