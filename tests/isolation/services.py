@@ -9,7 +9,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from common.cli import build_kernel
 from common.service import Service
 from common.web.kernel import Kernel
-
 from penguinmails.credentials import SERVICES
 
 __all__ = ["ENVIRONMENT", "SERVICES", "SIGNING_KEY_PEM", "idle_kernel", "service_of"]
