@@ -1,0 +1,22 @@
+"""`python -m tenants serve | consume | relay | work | run | migrate`."""
+
+from pathlib import Path
+
+from common.cli import main
+from common.service import Service
+from tenants.app import create_app
+from tenants.billing.worker import settle_billing
+from tenants.handlers import HANDLERS
+from tenants.settings import TenantsSettings
+
+SERVICE = Service(
+    name="tenants",
+    settings=TenantsSettings,
+    create_app=create_app,
+    migrations=Path(__file__).parents[2] / "migrations",
+    handlers=HANDLERS,
+    workers=(settle_billing,),
+)
+
+if __name__ == "__main__":
+    main(SERVICE)

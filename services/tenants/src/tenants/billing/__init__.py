@@ -1,0 +1,1 @@
+"""Slice: the Stripe customer and subscription."""

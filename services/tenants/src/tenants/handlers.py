@@ -1,0 +1,19 @@
+"""What the service does about events, beyond the kernel's projections."""
+
+from common.bus.projections import Handler
+from common.contracts.auth import UserRegistered, WelcomeMailRefused, WelcomeMailSent
+from common.contracts.envelope import Event
+from common.contracts.workspaces import WorkspaceCreated
+from tenants.provisioning.service import (
+    note_default_workspace,
+    note_owner_account,
+    note_refused_mail,
+    note_welcome_mail,
+)
+
+HANDLERS: dict[type[Event], Handler] = {
+    UserRegistered: note_owner_account,
+    WorkspaceCreated: note_default_workspace,
+    WelcomeMailSent: note_welcome_mail,
+    WelcomeMailRefused: note_refused_mail,
+}

@@ -1,0 +1,99 @@
+"""Tables of the service."""
+
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from sqlalchemy import BigInteger, Integer, LargeBinary, Text, func, text
+from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.orm import Mapped, mapped_column
+
+from common.db.base import TenantRow, Timestamps
+
+_SCHEMA = {"schema": "tenants"}
+
+
+class CompanyRow(Timestamps, TenantRow):
+    """A tenant. `settings` holds what was chosen; `settings_version` is the ETag of settings and limits."""
+
+    __tablename__ = "tenants"
+
+    company_name: Mapped[str] = mapped_column(Text)
+    plan: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(Text, server_default="active")
+    owner_user_id: Mapped[UUID]
+    default_workspace_id: Mapped[UUID]
+    settings: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
+    settings_version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
+    limit_overrides: Mapped[dict[str, int]] = mapped_column(JSONB, server_default="{}")
+    feature_overrides: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")
+    version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
+
+    __table_args__ = (_SCHEMA,)
+    __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - read by SQLAlchemy at class creation
+
+
+class ProvisioningRow(TenantRow):
+    """One sign-up. Ready: its token would work everywhere; finished: every step is done."""
+
+    __tablename__ = "provisionings"
+
+    owner_email: Mapped[str] = mapped_column(Text)
+    owner_name: Mapped[str] = mapped_column(Text)
+    started_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    ready_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+
+    __table_args__ = (_SCHEMA,)
+
+
+class StepRow(TenantRow):
+    """One step of a sign-up."""
+
+    __tablename__ = "provisioning_steps"
+
+    name: Mapped[str] = mapped_column(Text, primary_key=True)
+    place: Mapped[int] = mapped_column(Integer)
+    status: Mapped[str] = mapped_column(Text, server_default="pending")
+    attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    started_at: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    error: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (_SCHEMA,)
+
+
+class SubscriptionRow(Timestamps, TenantRow):
+    """The tenant's customer and subscription at Stripe, and the keys with which they are asked for.
+
+    `claim` names who is talking to Stripe about it until `next_attempt_at`.
+    """
+
+    __tablename__ = "subscriptions"
+
+    plan: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(Text, server_default="pending")
+    customer_key: Mapped[str] = mapped_column(Text)
+    customer_id: Mapped[str | None] = mapped_column(Text)
+    subscription_key: Mapped[str] = mapped_column(Text)
+    subscription_id: Mapped[str | None] = mapped_column(Text)
+    attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    next_attempt_at: Mapped[datetime | None] = mapped_column(server_default=func.clock_timestamp())
+    claim: Mapped[UUID | None]
+
+    __table_args__ = (_SCHEMA,)
+
+
+class SignUpKeyRow(TenantRow):
+    """An Idempotency-Key of the public sign-up, of the platform's tenant; hashes and ids only."""
+
+    __tablename__ = "sign_up_keys"
+
+    key_hash: Mapped[bytes] = mapped_column(LargeBinary, primary_key=True)
+    request_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    new_tenant_id: Mapped[UUID]
+    owner_user_id: Mapped[UUID]
+    default_workspace_id: Mapped[UUID]
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+    __table_args__ = (_SCHEMA,)

@@ -1,0 +1,32 @@
+"""What the routes of this service share beyond the kernel, made by `create_app`."""
+
+from dataclasses import dataclass
+from typing import Annotated
+
+from fastapi import Depends
+from starlette.requests import Request
+
+from common.web.kernel import Kernel
+from tenants.provisioning.gateway import AuthService
+from tenants.provisioning.throttle import Throttle
+from tenants.settings import TenantsSettings, settings_of
+
+
+@dataclass(frozen=True, slots=True)
+class TenantsParts:
+    settings: TenantsSettings
+    auth: AuthService
+    throttle: Throttle
+
+
+def make_parts(kernel: Kernel) -> TenantsParts:
+    settings = settings_of(kernel)
+    return TenantsParts(settings, AuthService(settings), Throttle(settings.signup_rate_per_minute))
+
+
+async def get_parts(request: Request) -> TenantsParts:
+    parts: TenantsParts = request.app.state.parts
+    return parts
+
+
+Parts = Annotated[TenantsParts, Depends(get_parts)]

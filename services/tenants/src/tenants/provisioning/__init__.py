@@ -1,0 +1,1 @@
+"""Slice: sign-up, a saga over events."""

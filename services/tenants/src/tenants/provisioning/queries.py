@@ -1,0 +1,70 @@
+"""Reads of sign-ups."""
+
+from collections.abc import Sequence
+from datetime import datetime
+
+from sqlalchemy import delete, select
+from sqlalchemy.dialects.postgresql import insert
+
+from common import clock
+from common.db.session import TenantSession
+from common.errors import NotFound
+from tenants.models import CompanyRow, ProvisioningRow, SignUpKeyRow, StepRow
+from tenants.provisioning.rules import KEY_LIFE
+
+
+async def put_sign_up_key(session: TenantSession, row: SignUpKeyRow) -> SignUpKeyRow:
+    """The key's row: `row` itself when the key is new, else the one that was there first."""
+    outdated = clock.now() - KEY_LIFE
+    await session.execute(
+        delete(SignUpKeyRow).where(SignUpKeyRow.key_hash == row.key_hash, SignUpKeyRow.created_at < outdated)
+    )
+    values = {
+        "key_hash": row.key_hash,
+        "request_hash": row.request_hash,
+        "new_tenant_id": row.new_tenant_id,
+        "owner_user_id": row.owner_user_id,
+        "default_workspace_id": row.default_workspace_id,
+    }
+    await session.execute(insert(SignUpKeyRow).values(values).on_conflict_do_nothing())
+    statement = select(SignUpKeyRow).where(SignUpKeyRow.key_hash == row.key_hash)
+    return (await session.scalars(statement)).one()
+
+
+async def put_company(session: TenantSession, row: CompanyRow) -> bool:
+    """Store the session's tenant; False when it is stored already."""
+    values = {
+        "company_name": row.company_name,
+        "plan": row.plan,
+        "owner_user_id": row.owner_user_id,
+        "default_workspace_id": row.default_workspace_id,
+    }
+    statement = insert(CompanyRow).values(values).on_conflict_do_nothing().returning(CompanyRow.version)
+    return (await session.execute(statement)).first() is not None
+
+
+async def find_ready_at(session: TenantSession) -> datetime | None:
+    """When the session's tenant could be used first, or None when it cannot yet."""
+    return await session.scalar(select(ProvisioningRow.ready_at))
+
+
+async def get_provisioning(session: TenantSession) -> ProvisioningRow:
+    """The sign-up of the session's tenant.
+
+    Raises:
+        NotFound: there was none.
+    """
+    row = await session.scalar(select(ProvisioningRow))
+    if row is None:
+        raise NotFound
+    return row
+
+
+async def lock_provisioning(session: TenantSession) -> ProvisioningRow | None:
+    """The sign-up of the session's tenant, locked until the transaction ends; or None."""
+    return await session.scalar(select(ProvisioningRow).with_for_update())
+
+
+async def list_steps(session: TenantSession) -> Sequence[StepRow]:
+    """All steps in their order."""
+    return (await session.scalars(select(StepRow).order_by(StepRow.place))).all()

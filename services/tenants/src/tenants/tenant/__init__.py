@@ -1,0 +1,1 @@
+"""Slice: the tenant itself, its settings."""
