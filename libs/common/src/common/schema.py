@@ -53,7 +53,7 @@ Text = Annotated[
 
 
 def _normal_email(text: str) -> str:
-    return validate_email(text, check_deliverability=False).normalized.lower()
+    return validate_email(text, check_deliverability=False, test_environment=True).normalized.lower()
 
 
 def _not_null(value: Any) -> Any:
