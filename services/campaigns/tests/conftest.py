@@ -70,3 +70,20 @@ def workspace_text(workspace_id: UUID) -> str:
 def stable(answer: httpx.Response) -> dict[str, Any]:
     """A problem without what may differ between two askers."""
     return {name: value for name, value in answer.json().items() if name not in ("trace_id", "instance")}
+
+
+async def make(service: Harness, tenant: MadeTenant, path: str, **fields: Any) -> str:
+    """Id of a resource at `/api/v1{path}`, made in the tenant's workspace unless `fields` say otherwise."""
+    body = {"workspace_id": workspace_text(tenant.workspace_id), **fields}
+    made = await service.client.post(f"/api/v1{path}", headers=tenant.headers, json=body)
+    assert made.status_code == 201, made.text
+    return made.headers["Location"].rpartition("/")[2]
+
+
+async def make_contacts(service: Harness, tenant: MadeTenant, count: int, **fields: Any) -> list[str]:
+    """Ids of contacts of the tenant's workspace, oldest first."""
+    domain = f"{new_id().hex}.example.com"
+    return [
+        await make(service, tenant, "/contacts", email=f"{number}@{domain}", **fields)
+        for number in range(count)
+    ]

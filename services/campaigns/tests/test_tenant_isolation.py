@@ -10,6 +10,7 @@ from .conftest import Events, stable, workspace_text
 RESOURCES = [
     pytest.param("/api/v1/campaigns", {"name": "Spring"}, Kind.CAMPAIGN, id="campaigns"),
     pytest.param("/api/v1/contacts", {"email": "ada@example.com"}, Kind.CONTACT, id="contacts"),
+    pytest.param("/api/v1/lists", {"name": "Newsletter"}, Kind.LIST, id="lists"),
 ]
 
 

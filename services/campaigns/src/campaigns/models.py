@@ -1,9 +1,10 @@
 """Tables of the service."""
 
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Text, text
+from sqlalchemy import BigInteger, Text, func, text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -41,3 +42,28 @@ class ContactRow(Timestamps, TenantRow):
 
     __table_args__ = ({"schema": "campaigns"},)
     __mapper_args__ = {"version_id_col": version, "eager_defaults": True}  # noqa: RUF012 - read by SQLAlchemy
+
+
+class ListRow(Timestamps, TenantRow):
+    """The version also counts changes of who is in the list, so that its events are ordered."""
+
+    __tablename__ = "lists"
+
+    list_id: Mapped[UUID] = mapped_column(primary_key=True)
+    workspace_id: Mapped[UUID]
+    name: Mapped[str] = mapped_column(Text)
+    version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
+
+    __table_args__ = ({"schema": "campaigns"},)
+    __mapper_args__ = {"version_id_col": version, "eager_defaults": True}  # noqa: RUF012 - read by SQLAlchemy
+
+
+class ListContactRow(TenantRow):
+    __tablename__ = "list_contacts"
+
+    list_id: Mapped[UUID] = mapped_column(primary_key=True)
+    contact_id: Mapped[UUID] = mapped_column(primary_key=True)
+    workspace_id: Mapped[UUID]
+    added_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+    __table_args__ = ({"schema": "campaigns"},)

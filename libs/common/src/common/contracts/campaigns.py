@@ -1,9 +1,14 @@
 """Events of the `campaigns` service. Contacts' addresses stay in the service: subscribers need ids only."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from common.contracts.envelope import Event, Life, Topic
-from common.ids import CampaignId, ContactId, TenantId, WorkspaceId
+from common.ids import CampaignId, ContactId, ListId, TenantId, WorkspaceId
+
+BULK = 500
+"""Ids that one event carries at most."""
 
 
 class _CampaignEvent(Event):
@@ -64,3 +69,48 @@ class ContactUpdated(_ContactEvent):
 class ContactDeleted(_ContactEvent):
     ACTION: ClassVar[str | None] = "contact.deleted"
     LIFE: ClassVar[Life] = "death"
+
+
+class _ListEvent(Event):
+    TOPIC: ClassVar[Topic] = "penguinmails.campaigns"
+    SUBJECT: ClassVar[str] = "list_id"
+    RESOURCE: ClassVar[str] = "list"
+
+    tenant_id: TenantId
+    workspace_id: WorkspaceId
+    list_id: ListId
+    version: int
+
+
+class ListCreated(_ListEvent):
+    ACTION: ClassVar[str | None] = "list.created"
+    LIFE: ClassVar[Life] = "birth"
+
+    name: str
+
+
+class ListUpdated(_ListEvent):
+    """`fields` names what changed, never the values."""
+
+    ACTION: ClassVar[str | None] = "list.updated"
+
+    fields: tuple[str, ...]
+
+
+class ListDeleted(_ListEvent):
+    ACTION: ClassVar[str | None] = "list.deleted"
+    LIFE: ClassVar[Life] = "death"
+
+
+class ListContactsAdded(_ListEvent):
+    """Those that were not in the list before. A contact's own end takes it out without an event."""
+
+    ACTION: ClassVar[str | None] = "list.contacts_added"
+
+    contact_ids: Annotated[tuple[ContactId, ...], Field(max_length=BULK)]
+
+
+class ListContactRemoved(_ListEvent):
+    ACTION: ClassVar[str | None] = "list.contact_removed"
+
+    contact_id: ContactId

@@ -2,6 +2,7 @@
 
 from fastapi import Response
 
+from campaigns.access import readable_workspaces
 from campaigns.campaign import queries, service
 from campaigns.campaign.schemas import Campaign, CampaignCreate, CampaignStatus, CampaignUpdate
 from campaigns.models import CampaignRow
@@ -12,7 +13,7 @@ from common.schema import Page
 from common.web.deps import Cursor, Limit, Session, Shared
 from common.web.etags import IfMatch, check_version, set_etag
 from common.web.routes import tenant_router
-from common.web.workspace_access import assigned_workspaces, require_workspace
+from common.web.workspace_access import require_workspace
 
 router = tenant_router("/campaigns", "campaigns")
 
@@ -36,11 +37,7 @@ async def list_campaigns(
     cursor: Cursor = None,
 ) -> Page[Campaign]:
     """The campaigns of one workspace, or of all that the caller may see, newest first."""
-    if workspace_id is None:
-        workspaces = await assigned_workspaces(session)
-    else:
-        await require_workspace(session, workspace_id)
-        workspaces = {workspace_id}
+    workspaces = await readable_workspaces(session, workspace_id)
     rows, next_cursor = await page(
         session,
         shared.cursors,

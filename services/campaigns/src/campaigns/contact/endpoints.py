@@ -2,6 +2,7 @@
 
 from fastapi import Response
 
+from campaigns.access import readable_workspaces
 from campaigns.contact import queries, service
 from campaigns.contact.schemas import Contact, ContactCreate, ContactStatus, ContactUpdate
 from campaigns.models import ContactRow
@@ -12,7 +13,7 @@ from common.schema import Page
 from common.web.deps import Cursor, Limit, Session, Shared
 from common.web.etags import IfMatch, check_version, set_etag
 from common.web.routes import tenant_router
-from common.web.workspace_access import assigned_workspaces, require_workspace
+from common.web.workspace_access import require_workspace
 
 router = tenant_router("/contacts", "contacts")
 
@@ -46,11 +47,7 @@ async def list_contacts(
     cursor: Cursor = None,
 ) -> Page[Contact]:
     """The contacts of one workspace, or of all that the caller may see, newest first."""
-    if workspace_id is None:
-        workspaces = await assigned_workspaces(session)
-    else:
-        await require_workspace(session, workspace_id)
-        workspaces = {workspace_id}
+    workspaces = await readable_workspaces(session, workspace_id)
     rows, next_cursor = await page(
         session,
         shared.cursors,

@@ -53,6 +53,19 @@ async def lock_contact(session: TenantSession, contact_id: UUID) -> ContactRow:
     return row
 
 
+async def hold_contacts(
+    session: TenantSession, workspace_id: UUID, contact_ids: Collection[UUID]
+) -> set[UUID]:
+    """Those of the contacts that are in the workspace, none of them deletable until the transaction ends."""
+    statement = (
+        select(ContactRow.contact_id)
+        .where(ContactRow.workspace_id == workspace_id, ContactRow.contact_id.in_(contact_ids))
+        .order_by(ContactRow.contact_id)
+        .with_for_update(read=True, key_share=True)
+    )
+    return set(await session.scalars(statement))
+
+
 async def insert_or_lock_contact(session: TenantSession, values: dict[str, Any]) -> ContactRow:
     """Insert a contact, or lock the one with the same e-mail, unchanged; the ids tell which.
 

@@ -1,0 +1,1 @@
+"""Slice: named lists of contacts."""

@@ -1,0 +1,10 @@
+"""Facts that refuse a request."""
+
+from common.errors import Conflict
+
+
+class ListExists(Conflict):
+    code = "list_exists"
+
+    def __init__(self) -> None:
+        super().__init__("The workspace has a list with this name.")
