@@ -5,10 +5,11 @@ from fastapi import FastAPI
 from campaigns.campaign.endpoints import router as campaigns
 from campaigns.contact.endpoints import router as contacts
 from campaigns.contact_list.endpoints import router as lists
+from campaigns.template.endpoints import router as templates
 from common.web.app import create_app as create_common_app
 from common.web.kernel import Kernel
 
 
 def create_app(kernel: Kernel) -> FastAPI:
     """All routes of the service."""
-    return create_common_app(kernel, [campaigns, contacts, lists])
+    return create_common_app(kernel, [campaigns, contacts, lists, templates])

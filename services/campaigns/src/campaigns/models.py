@@ -4,7 +4,8 @@ from datetime import datetime
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import BigInteger, Text, func, text
+from sqlalchemy import BigInteger, Text, func
+from sqlalchemy import text as sql_text
 from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
@@ -22,7 +23,7 @@ class CampaignRow(Timestamps, TenantRow):
     from_email: Mapped[str | None] = mapped_column(Text)
     reply_to: Mapped[str | None] = mapped_column(Text)
     status: Mapped[str] = mapped_column(Text, server_default="draft")
-    version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
+    version: Mapped[int] = mapped_column(BigInteger, server_default=sql_text("1"))
 
     __table_args__ = ({"schema": "campaigns"},)
     __mapper_args__ = {"version_id_col": version, "eager_defaults": True}  # noqa: RUF012 - read by SQLAlchemy
@@ -35,10 +36,10 @@ class ContactRow(Timestamps, TenantRow):
     workspace_id: Mapped[UUID]
     email: Mapped[str] = mapped_column(Text)
     name: Mapped[str | None] = mapped_column(Text)
-    attributes: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=text("'{}'"))
-    tags: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=text("'{}'"))
+    attributes: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default=sql_text("'{}'"))
+    tags: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default=sql_text("'{}'"))
     status: Mapped[str] = mapped_column(Text, server_default="subscribed")
-    version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
+    version: Mapped[int] = mapped_column(BigInteger, server_default=sql_text("1"))
 
     __table_args__ = ({"schema": "campaigns"},)
     __mapper_args__ = {"version_id_col": version, "eager_defaults": True}  # noqa: RUF012 - read by SQLAlchemy
@@ -52,7 +53,7 @@ class ListRow(Timestamps, TenantRow):
     list_id: Mapped[UUID] = mapped_column(primary_key=True)
     workspace_id: Mapped[UUID]
     name: Mapped[str] = mapped_column(Text)
-    version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
+    version: Mapped[int] = mapped_column(BigInteger, server_default=sql_text("1"))
 
     __table_args__ = ({"schema": "campaigns"},)
     __mapper_args__ = {"version_id_col": version, "eager_defaults": True}  # noqa: RUF012 - read by SQLAlchemy
@@ -67,3 +68,18 @@ class ListContactRow(TenantRow):
     added_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
     __table_args__ = ({"schema": "campaigns"},)
+
+
+class TemplateRow(Timestamps, TenantRow):
+    __tablename__ = "templates"
+
+    template_id: Mapped[UUID] = mapped_column(primary_key=True)
+    workspace_id: Mapped[UUID]
+    name: Mapped[str] = mapped_column(Text)
+    subject: Mapped[str] = mapped_column(Text)
+    html: Mapped[str] = mapped_column(Text)
+    text: Mapped[str | None] = mapped_column(Text)
+    version: Mapped[int] = mapped_column(BigInteger, server_default=sql_text("1"))
+
+    __table_args__ = ({"schema": "campaigns"},)
+    __mapper_args__ = {"version_id_col": version, "eager_defaults": True}  # noqa: RUF012 - read by SQLAlchemy

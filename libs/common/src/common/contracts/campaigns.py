@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from common.contracts.envelope import Event, Life, Topic
-from common.ids import CampaignId, ContactId, ListId, TenantId, WorkspaceId
+from common.ids import CampaignId, ContactId, ListId, TemplateId, TenantId, WorkspaceId
 
 BULK = 500
 """Ids that one event carries at most."""
@@ -114,3 +114,34 @@ class ListContactRemoved(_ListEvent):
     ACTION: ClassVar[str | None] = "list.contact_removed"
 
     contact_id: ContactId
+
+
+class _TemplateEvent(Event):
+    TOPIC: ClassVar[Topic] = "penguinmails.campaigns"
+    SUBJECT: ClassVar[str] = "template_id"
+    RESOURCE: ClassVar[str] = "template"
+
+    tenant_id: TenantId
+    workspace_id: WorkspaceId
+    template_id: TemplateId
+    version: int
+
+
+class TemplateCreated(_TemplateEvent):
+    ACTION: ClassVar[str | None] = "template.created"
+    LIFE: ClassVar[Life] = "birth"
+
+    name: str
+
+
+class TemplateUpdated(_TemplateEvent):
+    """`fields` names what changed, never the values."""
+
+    ACTION: ClassVar[str | None] = "template.updated"
+
+    fields: tuple[str, ...]
+
+
+class TemplateDeleted(_TemplateEvent):
+    ACTION: ClassVar[str | None] = "template.deleted"
+    LIFE: ClassVar[Life] = "death"

@@ -1,0 +1,1 @@
+"""Slice: what campaigns say, as templates."""

@@ -1,0 +1,66 @@
+"""Reads of templates."""
+
+from collections.abc import Collection
+from uuid import UUID
+
+from sqlalchemy import Select, select
+from sqlalchemy.orm import defer
+
+from campaigns.models import TemplateRow
+from common.db.session import TenantSession
+from common.errors import ResourceNotFound
+from common.ids import Kind, to_text
+
+
+async def get_workspace_of(session: TenantSession, template_id: UUID) -> UUID:
+    """The workspace that a template is in; asked before anything else, to judge the caller's access.
+
+    Raises:
+        ResourceNotFound: not in this tenant.
+    """
+    workspace_id = await session.scalar(
+        select(TemplateRow.workspace_id).where(TemplateRow.template_id == template_id)
+    )
+    if workspace_id is None:
+        raise missing_template(template_id)
+    return workspace_id
+
+
+async def get_template(session: TenantSession, template_id: UUID) -> TemplateRow:
+    """The template.
+
+    Raises:
+        ResourceNotFound: not in this tenant.
+    """
+    row = await session.scalar(select(TemplateRow).where(TemplateRow.template_id == template_id))
+    if row is None:
+        raise missing_template(template_id)
+    return row
+
+
+async def lock_template(session: TenantSession, template_id: UUID) -> TemplateRow:
+    """The template, locked until the transaction ends.
+
+    Raises:
+        ResourceNotFound: not in this tenant.
+    """
+    row = await session.scalar(
+        select(TemplateRow).where(TemplateRow.template_id == template_id).with_for_update()
+    )
+    if row is None:
+        raise missing_template(template_id)
+    return row
+
+
+def select_templates(workspaces: Collection[UUID] | None) -> Select[TemplateRow]:
+    """Templates of some workspaces (None: of all), without their contents."""
+    statement = select(TemplateRow).options(
+        defer(TemplateRow.html, raiseload=True), defer(TemplateRow.text, raiseload=True)
+    )
+    if workspaces is not None:
+        statement = statement.where(TemplateRow.workspace_id.in_(workspaces))
+    return statement
+
+
+def missing_template(template_id: UUID) -> ResourceNotFound:
+    return ResourceNotFound("template", template_id, to_text(Kind.TEMPLATE, template_id))

@@ -1,0 +1,84 @@
+"""What can be done with a template."""
+
+from sqlalchemy.exc import IntegrityError
+
+from campaigns.models import TemplateRow
+from campaigns.template.errors import TemplateExists
+from campaigns.template.schemas import TemplateCreate, TemplateUpdate
+from common.bus import outbox
+from common.contracts.campaigns import TemplateCreated, TemplateDeleted, TemplateUpdated
+from common.db.errors import violated_constraint
+from common.db.session import TenantSession
+from common.ids import new_id
+
+
+async def create_template(session: TenantSession, body: TemplateCreate) -> TemplateRow:
+    """Add a template.
+
+    Raises:
+        TemplateExists: the workspace has one with this name.
+    """
+    row = TemplateRow(template_id=new_id(), **dict(body))
+    session.add(row)
+    await _flush(session)
+    await outbox.emit(
+        session,
+        TemplateCreated(
+            tenant_id=session.tenant_id,
+            workspace_id=row.workspace_id,
+            template_id=row.template_id,
+            version=row.version,
+            name=row.name,
+        ),
+    )
+    return row
+
+
+async def update_template(session: TenantSession, row: TemplateRow, body: TemplateUpdate) -> TemplateRow:
+    """Change what the body names; values that are there already change nothing.
+
+    Raises:
+        TemplateExists: the workspace has another template with the new name.
+    """
+    given = body.model_dump(exclude_unset=True)
+    changes = {name: value for name, value in given.items() if getattr(row, name) != value}
+    if not changes:
+        return row
+    for name, value in changes.items():
+        setattr(row, name, value)
+    await _flush(session)
+    await outbox.emit(
+        session,
+        TemplateUpdated(
+            tenant_id=session.tenant_id,
+            workspace_id=row.workspace_id,
+            template_id=row.template_id,
+            version=row.version,
+            fields=tuple(sorted(changes)),
+        ),
+    )
+    return row
+
+
+async def delete_template(session: TenantSession, row: TemplateRow) -> None:
+    """Delete a template."""
+    await session.delete(row)
+    await _flush(session)
+    await outbox.emit(
+        session,
+        TemplateDeleted(
+            tenant_id=session.tenant_id,
+            workspace_id=row.workspace_id,
+            template_id=row.template_id,
+            version=row.version + 1,
+        ),
+    )
+
+
+async def _flush(session: TenantSession) -> None:
+    try:
+        await session.flush()
+    except IntegrityError as error:
+        if violated_constraint(error) == "templates_name_key":
+            raise TemplateExists from error
+        raise
