@@ -104,11 +104,11 @@ async def test_an_explicit_attempt_is_refused_and_flagged(
         assert answer.json()["code"] == "cross_tenant_forbidden"
         assert tenant.company_name not in answer.text
 
-    async def all_three() -> list[dict[str, Any]] | None:
+    async def all_three() -> bool:
         events = await platform.audit(other, flag="cross_tenant_attempt")
-        return events if len(events) == 3 else None
+        return [event["severity"] for event in events] == ["high"] * 3
 
-    assert {event["severity"] for event in await eventually(all_three)} == {"high"}
+    await eventually(all_three)
     assert_anonymous(await platform.audited(tenant, flag="cross_tenant_attempt"), other)
 
 
@@ -123,7 +123,7 @@ def assert_anonymous(event: dict[str, Any], attacker: Tenant) -> None:
     """Nothing in the victim's event leads to the attacker."""
     assert all(not event["actor"].get(key) for key in ANONYMOUS_KEYS), event
     assert not event["trace_id"]
-    assert not event["request"]["request_id"]
+    assert not event["request"]
     text = str(event)
     for secret in (attacker.tenant_id, attacker.owner_user_id, attacker.owner_email, attacker.company_name):
         assert secret not in text

@@ -141,7 +141,14 @@ async def run_roles(service: Service, settings: ServiceSettings, roles: tuple[st
 
 
 async def _forever(work: Callable[[], Awaitable[None]]) -> None:
-    await work()
+    """Run a loop that may end only because we ended it; otherwise the process must not go on without it."""
+    try:
+        await work()
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and task.cancelling():
+            raise
+    raise RuntimeError(f"{getattr(work, '__qualname__', work)} ended by itself")
 
 
 def _background(

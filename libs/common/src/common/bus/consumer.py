@@ -10,6 +10,7 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
+from common.bus.interruptions import INTERRUPTIONS, own_cancellation_only
 from common.bus.kafka import Cluster
 from common.bus.offsets import Offsets, Progress
 from common.bus.ownership import Ownership
@@ -78,15 +79,10 @@ class Consumer:
         delay = 0.1
         while True:
             try:
-                await self._serve_term()
-            except (
-                OSError,
-                TimeoutError,
-                KafkaError,
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-            ) as error:
-                fields = {"consumer": self._name, "error": type(error).__name__, "retry_in": delay}
+                async with own_cancellation_only():
+                    await self._serve_term()
+            except INTERRUPTIONS as error:
+                fields = {"consumer": self._name, "error": type(error).__name__}
                 log.warning("consumer interrupted", extra={"fields": fields})
             delay = 0.1 if self.working else min(delay * 2, 2.0)
             self.working = False

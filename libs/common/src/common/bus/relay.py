@@ -23,6 +23,7 @@ from aiokafka.producer.message_accumulator import BatchBuilder
 from opentelemetry.trace import Span, SpanKind
 
 from common import telemetry
+from common.bus.interruptions import INTERRUPTIONS, own_cancellation_only
 from common.bus.kafka import Cluster, make_producer
 from common.contracts.envelope import PARTITIONS, Envelope, tenant_key
 from common.settings import ServiceSettings
@@ -84,22 +85,14 @@ class Relay:
         delay = 0.1
         while True:
             try:
-                await self._serve_term()
-                delay = 0.1
-            except (
-                OSError,
-                TimeoutError,
-                KafkaError,
-                asyncpg.PostgresError,
-                asyncpg.InterfaceError,
-            ) as error:
-                log.warning(
-                    "relay interrupted", extra={"fields": {"error": type(error).__name__, "retry_in": delay}}
-                )
-                await asyncio.sleep(delay)
-                delay = min(delay * 2, 5.0)
+                async with own_cancellation_only():
+                    await self._serve_term()
+            except INTERRUPTIONS as error:
+                log.warning("relay interrupted", extra={"fields": {"error": type(error).__name__}})
             finally:
+                delay = 0.1 if self.active else min(delay * 2, 5.0)
                 self.active = False
+            await asyncio.sleep(delay)
 
     async def _serve_term(self) -> None:
         """Win the office, publish until the database or the broker fails."""

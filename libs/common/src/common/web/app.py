@@ -42,6 +42,7 @@ def create_app(kernel: Kernel, routers: Sequence[APIRouter]) -> FastAPI:
         TypeError: a route is neither a tenant's, public nor internal.
     """
     app = FastAPI(
+        telemetry={"tracing": False, "metrics": False, "logs": False},  # docs/adr/0006-own-spans.md
         title=f"PenguinMails {kernel.service}",
         version="1.0.0",
         docs_url=None,

@@ -1,0 +1,28 @@
+"""A cancellation from inside a client library is a broken connection, not an order to stop."""
+
+import asyncio
+
+import pytest
+from aiokafka.errors import KafkaError
+
+from common.bus.interruptions import own_cancellation_only
+
+
+async def test_a_future_cancelled_by_somebody_else_is_an_interruption() -> None:
+    future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+    asyncio.get_running_loop().call_soon(future.cancel)
+    with pytest.raises(KafkaError):
+        async with own_cancellation_only():
+            await future
+
+
+async def test_our_own_cancellation_stays_one() -> None:
+    async def work() -> None:
+        async with own_cancellation_only():
+            await asyncio.sleep(60)
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task
