@@ -131,7 +131,7 @@ async def test_broker_away_requests_go_on_and_are_audited_afterwards(
     async def provisioned() -> bool:
         state = await platform.http.get(status_url)
         assert state.status_code == 200, state.text
-        return state.json()["status"] == "completed"
+        return state.json()["status"] == "done"
 
     await eventually(provisioned, within=40, every=0.3)
     await assert_all_audited_once(platform, load, tenant)
