@@ -7,6 +7,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from common.web.kernel import Kernel
+from tenants.provisioning.desk import WaitingRoom
 from tenants.provisioning.gateway import AuthService
 from tenants.provisioning.throttle import Throttle
 from tenants.settings import TenantsSettings, settings_of
@@ -17,11 +18,13 @@ class TenantsParts:
     settings: TenantsSettings
     auth: AuthService
     throttle: Throttle
+    waiting: WaitingRoom
 
 
 def make_parts(kernel: Kernel) -> TenantsParts:
     settings = settings_of(kernel)
-    return TenantsParts(settings, AuthService(settings), Throttle(settings.signup_rate_per_minute))
+    throttle = Throttle(settings.signup_rate_per_minute)
+    return TenantsParts(settings, AuthService(settings), throttle, WaitingRoom())
 
 
 async def get_parts(request: Request) -> TenantsParts:

@@ -28,7 +28,7 @@ _MAILS_AT_A_TIME = 8
 _POLL_SECONDS = 0.2
 _OUTAGE_SECONDS = 1.0
 _SETTLE_RETRY_SECONDS = 0.25
-_FAREWELL_SECONDS = 8.0
+_FAREWELL_SECONDS = 6.0
 
 
 async def send_mails(kernel: Kernel) -> None:

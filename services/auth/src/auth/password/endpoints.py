@@ -1,5 +1,7 @@
 """Routes `/api/v1/auth/password/…`."""
 
+from typing import Any
+
 from starlette.requests import Request
 
 from auth.opaque import read_token
@@ -12,12 +14,17 @@ from common.context import SystemContext
 from common.contracts.envelope import Actor
 from common.ids import PLATFORM_TENANT, Kind, to_text
 from common.web.deps import Shared
-from common.web.routes import public_router, request_info
+from common.web.routes import PUBLIC_PROBLEMS, public_router, request_info
 
 router = public_router("/auth/password", "passwords")
 
 
-@router.post("/reset", status_code=204, operation_id="resetPassword")
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    410: {**PUBLIC_PROBLEMS[422], "description": "The link was used or has expired"}
+}
+
+
+@router.post("/reset", status_code=204, operation_id="resetPassword", responses=_ANSWERS)
 async def reset_password(body: PasswordReset, request: Request, shared: Shared, parts: Parts) -> None:
     """Set the password with the secret of a mailed link; it works once.
 

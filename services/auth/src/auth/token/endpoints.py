@@ -8,7 +8,7 @@ from starlette.requests import Request
 from auth.account.queries import get_user
 from auth.parts import Parts
 from auth.token import service
-from auth.token.errors import PasswordAlreadySet
+from auth.token.errors import SignUpOver
 from auth.token.schemas import SignUpTokenRequest, Tokens
 from common.context import SystemContext
 from common.contracts.envelope import Actor
@@ -37,8 +37,8 @@ async def issue_sign_up_tokens(
     keys = await parts.keys.keys()
     async with shared.database.tenant(context) as session:
         user = await get_user(session, body.user_id)
-        if user.password_hash is not None:
-            raise PasswordAlreadySet
+        if user.password_hash is not None or (user.role, user.status) != ("owner", "active"):
+            raise SignUpOver
         pair = await service.start_session(session, user, info, keys.active, parts.settings)
         await session.commit()
     response.headers["Cache-Control"] = "no-store"

@@ -3,10 +3,10 @@
 from common.errors import Conflict
 
 
-class PasswordAlreadySet(Conflict):
-    """Tokens of a sign-up are issued only until the owner can log in."""
+class SignUpOver(Conflict):
+    """Tokens of a sign-up are for active owners who cannot log in yet."""
 
-    code = "password_already_set"
+    code = "sign_up_over"
 
     def __init__(self) -> None:
-        super().__init__("The owner has set a password and logs in with it.")
+        super().__init__("The user logs in with a password.")

@@ -25,7 +25,7 @@ log = logging.getLogger(__name__)
 
 _AT_A_TIME = 4
 _POLL_SECONDS = 0.25
-_FAREWELL_SECONDS = 8.0
+_FAREWELL_SECONDS = 3.0
 
 
 async def settle_billing(kernel: Kernel) -> None:

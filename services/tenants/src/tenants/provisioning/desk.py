@@ -23,6 +23,8 @@ from tenants.provisioning.service import Allocation
 
 PATIENCE_SECONDS = 5.0
 _POLL_SECONDS = (0.02, 0.05)
+_POLLS_PER_SECOND = 150
+"""Of all waiting requests together: many of them must not slow down what they wait for."""
 _AUTH_SECONDS = 2.0
 
 
@@ -36,12 +38,26 @@ class Outcome:
     tokens: Tokens | None = None
 
 
+@dataclass(slots=True)
+class WaitingRoom:
+    """The requests of this process that wait for their tenant to be ready."""
+
+    count: int = 0
+
+    def pause(self, wanted: float) -> float:
+        """Seconds until the next look, which grow with the number of those who wait."""
+        return max(wanted, self.count / _POLLS_PER_SECOND)
+
+
 class Desk:
     """Serves one request within `PATIENCE_SECONDS`."""
 
-    def __init__(self, database: Database, auth: AuthService, secret: str, request: RequestInfo) -> None:
+    def __init__(
+        self, database: Database, auth: AuthService, room: WaitingRoom, secret: str, request: RequestInfo
+    ) -> None:
         self._database = database
         self._auth = auth
+        self._room = room
         self._secret = secret
         self._request = request
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
@@ -83,14 +99,22 @@ class Desk:
 
     async def _wait_until_ready(self, tenant_id: UUID) -> datetime | None:
         """When the tenant became usable; None when that takes too long. Holds no connection meanwhile."""
-        pause, longest = _POLL_SECONDS
+        self._room.count += 1
+        try:
+            return await self._poll(SystemContext(tenant_id, "public", "tenants"))
+        finally:
+            self._room.count -= 1
+
+    async def _poll(self, context: SystemContext) -> datetime | None:
+        wanted, longest = _POLL_SECONDS
         while True:
-            async with self._database.tenant(SystemContext(tenant_id, "public", "tenants")) as session:
+            async with self._database.tenant(context) as session:
                 ready_at = await queries.find_ready_at(session)
+            pause = self._room.pause(wanted)
             if ready_at is not None or self._clock() + pause > self._deadline:
                 return ready_at
             await asyncio.sleep(pause)
-            pause = min(pause * 1.25, longest)
+            wanted = min(wanted * 1.25, longest)
 
     async def _issue_tokens(self, allocation: Allocation) -> Tokens | None:
         """Tokens of the owner, or None when auth does not answer in time."""

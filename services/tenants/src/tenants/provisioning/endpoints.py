@@ -11,7 +11,7 @@ from common.db.session import TenantSession
 from common.errors import NotFound
 from common.ids import Kind, TenantId, to_text
 from common.web.deps import Session, Shared, owner_or_admin
-from common.web.routes import public_router, request_info, tenant_router
+from common.web.routes import PUBLIC_PROBLEMS, public_router, request_info, tenant_router
 from tenants.parts import Parts
 from tenants.provisioning import queries
 from tenants.provisioning.desk import Desk, Outcome
@@ -29,8 +29,9 @@ router: APIRouter = public_router("/tenants", "sign-up")
 tenant_routes: APIRouter = tenant_router("/tenants/{tenant_id}/provisioning", "tenants")
 
 _RETRY_SECONDS = 2
-_STILL_RUNNING: dict[int | str, dict[str, Any]] = {
-    202: {"model": PublicProvisioning, "description": "Not ready yet; `Location` says how it goes on"}
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    202: {"model": PublicProvisioning, "description": "Not ready yet; `Location` says how it goes on"},
+    429: {**PUBLIC_PROBLEMS[422], "description": "Too many sign-ups from this address"},
 }
 
 IdempotencyKey = Annotated[
@@ -49,7 +50,7 @@ async def throttle(request: Request, parts: Parts) -> None:
     operation_id="createTenant",
     response_model=TenantCreated | PublicProvisioning,
     response_model_exclude_none=True,
-    responses=_STILL_RUNNING,
+    responses=_ANSWERS,
     dependencies=[Depends(throttle)],
 )
 async def create_tenant(
@@ -62,7 +63,7 @@ async def create_tenant(
 ) -> TenantCreated | PublicProvisioning:
     """Sign up: a tenant, its owner, its first workspace, and the owner's first tokens."""
     secret = parts.settings.link_secret.get_secret_value()
-    desk = Desk(shared.database, parts.auth, secret, request_info(request))
+    desk = Desk(shared.database, parts.auth, parts.waiting, secret, request_info(request))
     outcome = await desk.sign_up(body, idempotency_key)
     response.headers["Cache-Control"] = "no-store"
     if not outcome.ready:

@@ -1,0 +1,101 @@
+"""Signing keys: one for all processes, sealed at rest, published for everybody's verification."""
+
+import asyncio
+import base64
+import json
+import time
+from typing import Any
+
+import asyncpg
+import pytest
+from cryptography.hazmat.primitives.asymmetric import ec
+from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
+from cryptography.hazmat.primitives.hashes import SHA256
+from services.auth.tests.conftest import SignIn
+
+from auth.__main__ import SERVICE
+from auth.key import pairs
+from auth.key.ring import KeyRing
+from common.db.session import Database
+from common.ids import PLATFORM_TENANT, Kind, to_text
+from common.testing.databases import DatabaseServer, make_database
+from common.testing.harness import Harness
+
+KEY = bytes.fromhex("6b" * 32)
+
+
+def test_a_sealed_key_opens_with_its_own_name_and_secret_only() -> None:
+    key, other = pairs.generate(), pairs.generate()
+    sealed = pairs.seal(key, KEY)
+    assert pairs.unseal(key.kid, sealed, KEY).public_jwk == key.public_jwk
+    for kid, blob, secret in (
+        (key.kid, sealed, bytes(32)),
+        (other.kid, sealed, KEY),
+        (key.kid, sealed[:-1] + bytes([sealed[-1] ^ 1]), KEY),
+    ):
+        with pytest.raises(pairs.KeyUnreadable):
+            pairs.unseal(kid, blob, secret)
+
+
+async def test_processes_that_start_together_make_one_key(postgres: DatabaseServer) -> None:
+    fresh = await make_database(postgres, "auth", SERVICE.migrations)
+    database = Database(fresh.app_url, fresh.tenancy_key)
+    try:
+        keys = await asyncio.gather(*(KeyRing(database, KEY.hex()).keys() for _ in range(8)))
+        connection = await asyncpg.connect(fresh.superuser_url)
+        rows = await connection.fetch("SELECT tenant_id, kid, status FROM auth.signing_keys")
+        await connection.close()
+        with pytest.raises(pairs.KeyUnreadable):
+            await KeyRing(database, "00" * 32).keys()
+    finally:
+        await database.close()
+        await fresh.drop()
+    assert {found.active.kid for found in keys} == {row["kid"] for row in rows}
+    assert [(row["tenant_id"], row["status"]) for row in rows] == [(PLATFORM_TENANT, "active")]
+
+
+async def test_published_keys_are_public_and_cacheable(service: Harness) -> None:
+    answer = await service.client.get("/.well-known/jwks.json")
+    assert answer.headers["Cache-Control"] == "public, max-age=60"
+    for key in answer.json()["keys"]:
+        assert key.keys() == {"kty", "crv", "x", "y", "kid", "alg", "use"}
+    metadata = (await service.client.get("/.well-known/openid-configuration")).json()
+    assert metadata["issuer"] == service.kernel.settings.token_issuer
+    assert metadata["jwks_uri"].endswith("/.well-known/jwks.json")
+
+
+async def test_tokens_verify_with_nothing_but_the_standard_and_the_published_key(
+    service: Harness, sign_in: SignIn
+) -> None:
+    """Read as RFC 7515 and RFC 7518 say, without the library that signed."""
+    tenant = await service.make_tenant()
+    token = (await sign_in(tenant))["access_token"]
+    header, claims = _verify(token, (await service.client.get("/.well-known/jwks.json")).json())
+    assert (header["alg"], header["typ"]) == ("ES256", "at+jwt")
+    assert claims["sub"] == claims["user_id"] == to_text(Kind.USER, tenant.owner_id)
+    assert claims["tenant_id"] == to_text(Kind.TENANT, tenant.tenant_id)
+    assert claims["workspaces"] == [to_text(Kind.WORKSPACE, tenant.workspace_id)]
+    assert claims["role"] == "owner"
+    assert claims["aud"] == service.kernel.settings.token_audience
+    assert claims["exp"] - int(claims["iat"]) == 900
+    assert round(claims["iat"] * 1000) == pytest.approx(claims["iat"] * 1000, abs=1e-3)
+    assert claims["nbf"] <= claims["iat"] <= time.time()
+    assert {"iss", "jti", "sid", "email"} <= claims.keys()
+
+
+def _verify(token: str, jwks: dict[str, Any]) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Header and claims; raises InvalidSignature."""
+    head, body, signature = token.split(".")
+    header = json.loads(_decode(head))
+    (jwk,) = (key for key in jwks["keys"] if key["kid"] == header["kid"])
+    x, y = (int.from_bytes(_decode(jwk[name])) for name in ("x", "y"))
+    public = ec.EllipticCurvePublicNumbers(x, y, ec.SECP256R1()).public_key()
+    raw = _decode(signature)
+    assert len(raw) == 64
+    der = encode_dss_signature(int.from_bytes(raw[:32]), int.from_bytes(raw[32:]))
+    public.verify(der, f"{head}.{body}".encode(), ec.ECDSA(SHA256()))
+    return header, json.loads(_decode(body))
+
+
+def _decode(text: str) -> bytes:
+    return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))

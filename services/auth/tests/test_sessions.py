@@ -1,0 +1,85 @@
+"""Sessions, and what their end makes of tokens."""
+
+from typing import Any
+
+from services.auth.tests.conftest import SignIn
+from services.auth.tests.office import Office
+
+from common.contracts.auth import SessionEnded, SessionsRevoked
+from common.ids import Kind, new_id, to_text
+from common.testing.harness import Harness, MadeTenant, bearer
+
+SESSIONS = "/api/v1/auth/sessions"
+
+
+async def listed(service: Harness, headers: dict[str, str]) -> list[dict[str, Any]]:
+    answer = await service.client.get(SESSIONS, headers=headers)
+    assert answer.status_code == 200, answer.text
+    rows: list[dict[str, Any]] = answer.json()["data"]
+    return rows
+
+
+async def hear_of_ends(service: Harness, office: Office, tenant: MadeTenant) -> None:
+    """Let the service hear of its own events, as the broker would bring them."""
+    kinds = {"SessionEnded": SessionEnded, "SessionsRevoked": SessionsRevoked}
+    for payload in await office.emitted(tenant.tenant_id, *kinds):
+        name = payload.pop("type")
+        await service.handle(tenant.tenant_id, kinds[name].model_validate(payload))
+
+
+async def test_logging_out_ends_this_session_and_leaves_the_others_alone(
+    service: Harness, office: Office, sign_in: SignIn
+) -> None:
+    tenant = await service.make_tenant()
+    first, second = [bearer((await sign_in(tenant))["access_token"]) for _ in range(2)]
+    assert len(await listed(service, first)) == 2
+    for _ in range(2):
+        assert (await service.client.post("/api/v1/auth/logout", headers=first)).status_code == 204
+    assert len(await office.emitted(tenant.tenant_id, "SessionEnded")) == 1
+    await hear_of_ends(service, office, tenant)
+    assert (await service.client.get(SESSIONS, headers=first)).status_code == 401
+    (left,) = await listed(service, second)
+    assert left["current"] is True
+
+
+async def test_logging_out_everywhere_ends_all_and_new_tokens_work_at_once(
+    service: Harness, office: Office, sign_in: SignIn
+) -> None:
+    tenant = await service.make_tenant()
+    tokens = [bearer((await sign_in(tenant))["access_token"]) for _ in range(3)]
+    for _ in range(2):
+        assert (await service.client.post("/api/v1/auth/logout-all", headers=tokens[0])).status_code == 204
+    later = bearer((await sign_in(tenant))["access_token"])
+    (event,) = await office.emitted(tenant.tenant_id, "SessionsRevoked")
+    assert event["reason"] == "logout_all"
+    await hear_of_ends(service, office, tenant)
+    codes = [(await service.client.get(SESSIONS, headers=headers)).status_code for headers in tokens]
+    assert codes == [401, 401, 401]
+    assert len(await listed(service, later)) == 1
+
+
+async def test_a_session_can_be_ended_by_its_user_only(
+    service: Harness, office: Office, sign_in: SignIn
+) -> None:
+    tenant, other = await service.make_tenant(), await service.make_tenant()
+    mine, theirs = [bearer((await sign_in(one))["access_token"]) for one in (tenant, other)]
+    (their_session,) = await listed(service, theirs)
+    never = to_text(Kind.SESSION, new_id())
+    foreign = await service.client.delete(f"{SESSIONS}/{their_session['session_id']}", headers=mine)
+    unknown = await service.client.delete(f"{SESSIONS}/{never}", headers=mine)
+    assert foreign.status_code == unknown.status_code == 404
+    same = [answer.json() | {"instance": "", "trace_id": ""} for answer in (foreign, unknown)]
+    assert same[0] == same[1]
+    assert len(await listed(service, theirs)) == 1
+    (my_session,) = await listed(service, mine)
+    path = f"{SESSIONS}/{my_session['session_id']}"
+    codes = [(await service.client.delete(path, headers=mine)).status_code for _ in range(2)]
+    assert codes == [204, 204]
+    assert len(await office.emitted(tenant.tenant_id, "SessionEnded")) == 1
+
+
+async def test_a_session_that_is_not_stored_is_revoked_all_the_same(service: Harness, office: Office) -> None:
+    tenant = await service.make_tenant()
+    assert (await service.client.post("/api/v1/auth/logout", headers=tenant.headers)).status_code == 204
+    await hear_of_ends(service, office, tenant)
+    assert (await service.client.get(SESSIONS, headers=tenant.headers)).status_code == 401
