@@ -1,0 +1,64 @@
+"""The service under test, an auth service that answers as told, and what is behind the API."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+from typing import Any
+
+import asyncpg
+import pytest
+from cryptography.hazmat.primitives import serialization
+from cryptography.hazmat.primitives.asymmetric import ec
+from services.tenants.tests.world import Office, ScriptedAuth, ScriptedStripe
+
+from common.testing.databases import ServiceDatabase
+from common.testing.harness import Harness, harness
+from tenants.__main__ import SERVICE
+from tenants.billing.worker import Clerk
+from tenants.parts import TenantsParts
+
+
+@pytest.fixture(scope="session")
+async def database(service_database: Callable[[str], Awaitable[ServiceDatabase]]) -> ServiceDatabase:
+    return await service_database("tenants")
+
+
+@pytest.fixture(scope="session")
+async def service(database: ServiceDatabase) -> AsyncIterator[Harness]:
+    key = ec.generate_private_key(ec.SECP256R1()).private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    environment: dict[str, Any] = {
+        "service_signing_key": key.decode(),
+        "stripe_secret_key": "sk_test_none",
+        "signup_rate_per_minute": 1_000_000,
+    }
+    async with harness(SERVICE, database, environment) as made:
+        yield made
+
+
+@pytest.fixture
+async def office(database: ServiceDatabase, service: Harness) -> AsyncIterator[Office]:
+    """What no API shows, and the other services' part of a sign-up."""
+    connection = await asyncpg.connect(database.superuser_url)
+    yield Office(service, connection)
+    await connection.close()
+
+
+@pytest.fixture
+def auth(service: Harness, monkeypatch: pytest.MonkeyPatch) -> ScriptedAuth:
+    """The gateway to auth, replaced."""
+    scripted = ScriptedAuth()
+    parts: TenantsParts = service.client._transport.app._app.state.parts  # type: ignore[attr-defined]
+    monkeypatch.setattr(parts.auth, "issue_tokens", scripted.issue_tokens)
+    return scripted
+
+
+@pytest.fixture
+def stripe() -> ScriptedStripe:
+    return ScriptedStripe()
+
+
+@pytest.fixture
+async def clerk(service: Harness, stripe: ScriptedStripe, office: Office) -> Clerk:
+    """A clerk with nothing to do but what its test gives it."""
+    await office.close_all_cases()
+    return Clerk(service.kernel.database, stripe)  # type: ignore[arg-type]
