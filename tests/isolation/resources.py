@@ -1,13 +1,15 @@
-"""How a party comes by a resource of its own, for each kind that a path or a body can name."""
+"""How a party comes by resources of its own, and what a route needs before it can succeed.
+
+Most resources are made by POSTing to the collection that their route's path names; the others stand here.
+"""
 
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
 from uuid import UUID, uuid4
 
 from common import clock
 from common.ids import Kind, to_text
-from tests.isolation.routes import PREFIX, Route
+from tests.isolation.routes import PREFIX
 from tests.isolation.targets import Party, Target
 
 Maker = Callable[[Target, str, Party], Awaitable[str]]
@@ -23,35 +25,11 @@ def never(kind: Kind) -> str:
     return to_text(kind, UUID(int=value))
 
 
-async def _make(target: Target, service: str, party: Party, path: str, field: str, **body: Any) -> str:
-    answer = await target.client(service).post(f"{PREFIX}{path}", headers=party.headers, json=body)
-    assert answer.status_code == 201, answer.text
-    return str(answer.json()[field])
+async def _tenant(target: Target, service: str, party: Party) -> str:
+    return party.tenant_id
 
 
-async def _workspace(target: Target, service: str, party: Party) -> str:
-    if service != "workspaces":
-        return party.workspace_id
-    made = await _make(target, service, party, "/workspaces", "workspace_id", name=uuid4().hex)
-    await target.settle(service)
-    return made
-
-
-async def _campaign(target: Target, service: str, party: Party) -> str:
-    body = {"workspace_id": party.workspace_id, "name": "Spring"}
-    return await _make(target, "campaigns", party, "/campaigns", "campaign_id", **body)
-
-
-async def _contact(target: Target, service: str, party: Party) -> str:
-    body = {"workspace_id": party.workspace_id, "email": f"{uuid4().hex}@example.com"}
-    return await _make(target, "campaigns", party, "/contacts", "contact_id", **body)
-
-
-async def _audit_event(target: Target, service: str, party: Party) -> str:
-    return await target.audit_event(party)
-
-
-async def _own(target: Target, service: str, party: Party) -> str:
+async def _owner(target: Target, service: str, party: Party) -> str:
     return party.user_id
 
 
@@ -59,17 +37,26 @@ async def _session(target: Target, service: str, party: Party) -> str:
     return party.session_id
 
 
-async def _tenant(target: Target, service: str, party: Party) -> str:
-    return party.tenant_id
+async def _workspace(target: Target, service: str, party: Party) -> str:
+    """The default workspace; a new one where workspaces are at stake themselves."""
+    if service != "workspaces":
+        return party.workspace_id
+    path, body = f"{PREFIX}/workspaces", {"name": uuid4().hex}
+    answer = await target.client(service).post(path, headers=party.headers, json=body)
+    assert answer.status_code == 201, answer.text
+    await target.settle(service)
+    return str(answer.json()["workspace_id"])
+
+
+async def _audit_event(target: Target, service: str, party: Party) -> str:
+    return await target.audit_event(party)
 
 
 MAKERS: dict[Kind, Maker] = {
     Kind.TENANT: _tenant,
-    Kind.USER: _own,
+    Kind.USER: _owner,
     Kind.SESSION: _session,
     Kind.WORKSPACE: _workspace,
-    Kind.CAMPAIGN: _campaign,
-    Kind.CONTACT: _contact,
     Kind.AUDIT_EVENT: _audit_event,
 }
 
@@ -80,17 +67,17 @@ async def _leave_workspace(target: Target, party: Party, ids: dict[str, str]) ->
     assert answer.status_code == 204, answer.text
 
 
+async def _join_list(target: Target, party: Party, ids: dict[str, str]) -> None:
+    path, body = f"{PREFIX}/lists/{ids['list_id']}/contacts", {"contact_ids": [ids["contact_id"]]}
+    answer = await target.client("campaigns").post(path, headers=party.headers, json=body)
+    assert answer.is_success, answer.text
+
+
 PREPARATIONS: dict[str, Preparation] = {
+    "DELETE /lists/{list_id}/contacts/{contact_id}": _join_list,
     "POST /workspaces/{workspace_id}/members": _leave_workspace,
 }
 """What must happen before a route can succeed for its owner."""
 
 SPENDING = {"POST /auth/logout", "POST /auth/logout-all", "DELETE /auth/sessions/{session_id}"}
 """Routes after whose success the caller's token is worth nothing."""
-
-
-async def prepare(target: Target, route: Route, party: Party, ids: dict[str, str]) -> None:
-    """Make the route succeed for its owner."""
-    preparation = PREPARATIONS.get(str(route))
-    if preparation is not None:
-        await preparation(target, party, ids)

@@ -18,26 +18,20 @@ IdOf = Callable[[Kind], str]
 _KINDS = {kind.value: kind for kind in Kind}
 _ID_PATTERN = re.compile(r"\^([a-z]+)_")
 PREFIX = "/api/v1"
-ID_KINDS = {
-    "tenant_id": Kind.TENANT,
-    "user_id": Kind.USER,
-    "workspace_id": Kind.WORKSPACE,
-    "campaign_id": Kind.CAMPAIGN,
-    "contact_id": Kind.CONTACT,
-    "session_id": Kind.SESSION,
-    "event_id": Kind.AUDIT_EVENT,
-}
-"""What the parameters of paths name."""
 
 
 @dataclass(frozen=True)
 class Route:
-    """One operation for tenants' users. `body` is the resolved schema of its JSON body, or None."""
+    """One operation for tenants' users.
+
+    `path_ids`: what each parameter of the path names (None: no identifier). `body`: the resolved schema of
+    the JSON body, or None.
+    """
 
     service: str
     method: str
     path: str
-    path_ids: tuple[str, ...]
+    path_ids: dict[str, Kind | None]
     query_ids: dict[str, Kind]
     body: Json | None
 
@@ -100,19 +94,15 @@ def _walk(routes: Iterable[Any]) -> Iterator[APIRoute]:
 
 def _read(service: str, method: str, route: TenantRoute, operation: Json, document: Json) -> Route:
     parameters = operation.get("parameters", [])
-    queried = {
-        parameter["name"]: kind
-        for parameter in parameters
-        if parameter["in"] == "query" and (kind := _kind_of(parameter["schema"])) is not None
-    }
+    kinds = {(item["in"], item["name"]): _kind_of(item["schema"]) for item in parameters}
     content = operation.get("requestBody", {}).get("content", {})
     schema = content.get("application/json", {}).get("schema")
     return Route(
         service=service,
         method=method,
         path=route.path_format,
-        path_ids=tuple(re.findall(r"{(\w+)}", route.path_format)),
-        query_ids=queried,
+        path_ids={name: kind for (place, name), kind in kinds.items() if place == "path"},
+        query_ids={name: kind for (place, name), kind in kinds.items() if place == "query" and kind},
         body=_resolve(schema, document) if schema is not None else None,
     )
 

@@ -24,6 +24,8 @@ from common.db.dead_letters import bury
 from common.ids import Kind, new_id, parse, to_text
 from common.testing.harness import Harness, MadeTenant, bearer
 from common.web.service_tokens import make_service_token
+from tenants.provisioning.schemas import TenantCreate
+from tenants.provisioning.service import Allocation, begin, claim_key
 from tests.isolation.services import SIGNING_KEY_PEM
 
 _IDEMPOTENCY_KEY = text("""
@@ -115,6 +117,26 @@ async def sign_in(harness: Harness, tenant: MadeTenant) -> UUID:
     return parse(Kind.SESSION, claims["sid"])
 
 
+async def _seed_tenants(harness: Harness, tenant: MadeTenant) -> None:
+    await sign_up(harness, tenant)
+    context = SystemContext(tenant.tenant_id, "provisioning", "tenants")
+    async with harness.kernel.database.tenant(context) as session:
+        await claim_key(session, tenant.tenant_id.bytes * 2, tenant.tenant_id.bytes * 2)
+        await session.commit()
+
+
+async def sign_up(harness: Harness, tenant: MadeTenant) -> None:
+    """The tenant as the service that owns tenants stores it."""
+    body = TenantCreate(
+        company_name="Seeded Ltd", owner_email="owner@example.com", owner_name="Olga Owner", plan="starter"
+    )
+    allocation = Allocation(tenant.tenant_id, tenant.owner_id, tenant.workspace_id)
+    context = SystemContext(tenant.tenant_id, "provisioning", "tenants")
+    async with harness.kernel.database.tenant(context) as session:
+        await begin(session, allocation, body)
+        await session.commit()
+
+
 async def _seed_workspaces(harness: Harness, tenant: MadeTenant) -> None:
     await _post(harness, tenant, "/workspaces", name="Second")
 
@@ -149,6 +171,7 @@ async def record_event(harness: Harness, tenant: MadeTenant) -> UUID:
 
 RECIPES: dict[str, Recipe] = {
     "auth": _seed_auth,
+    "tenants": _seed_tenants,
     "workspaces": _seed_workspaces,
     "campaigns": _seed_campaigns,
     "audit": _seed_audit,

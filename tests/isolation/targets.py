@@ -17,7 +17,7 @@ from common.contracts.tenants import Limits
 from common.ids import Kind, new_id, to_text
 from common.testing.harness import Harness, MadeTenant, bearer
 from common.testing.issuer import TokenIssuer
-from tests.isolation.seeds import record_event, sign_in
+from tests.isolation.seeds import record_event, sign_in, sign_up
 
 Json = dict[str, Any]
 ROOM = Limits(max_workspaces=1000, max_users=1000, email_sends_per_month=10_000)
@@ -84,6 +84,8 @@ class InProcess:
     async def join(self, service: str) -> Party:
         self._services[service] = harness = await self._make(service)
         tenant = await harness.make_tenant(limits=ROOM)
+        if service == "tenants":
+            await sign_up(harness, tenant)
         session_id = await sign_in(harness, tenant) if service == "auth" else new_id()
         party = Party(
             to_text(Kind.TENANT, tenant.tenant_id),
@@ -158,13 +160,18 @@ class Installation:
         return None
 
     async def audit_event(self, party: Party) -> str:
+        """That of the sign-up, once all that is known of it has arrived."""
         deadline = time.monotonic() + 15
+        params = {"action": "tenant.provisioned"}
         while time.monotonic() < deadline:
-            answer = await self.client("audit").get("/api/v1/audit/events", headers=party.headers)
-            if answer.status_code == 200 and answer.json()["data"]:
-                return str(answer.json()["data"][0]["event_id"])
+            answer = await self.client("audit").get(
+                "/api/v1/audit/events", headers=party.headers, params=params
+            )
+            for event in answer.json()["data"] if answer.is_success else ():
+                if event["actor"]["ip"] is not None:
+                    return str(event["event_id"])
             await asyncio.sleep(0.1)
-        raise AssertionError("no event in the audit log after 15 s")
+        raise AssertionError("the sign-up is not in the audit log after 15 s")
 
     async def settle(self, service: str) -> None:
         """Nothing to do: services wait for what is on its way."""

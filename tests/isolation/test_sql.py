@@ -180,6 +180,17 @@ async def test_outside_a_tenant_nothing_is_visible(world: World, attacker: Attac
     assert await attacker.visible(world.readable) == {}
 
 
+@pytest.mark.parametrize("ending", ["COMMIT", "ROLLBACK"])
+async def test_nothing_of_the_context_is_left_after_a_transaction(
+    world: World, attacker: Attacker, ending: str
+) -> None:
+    await attacker.sql.execute("BEGIN")
+    await attacker.enter(world.mine)
+    assert all(await attacker.settings())
+    await attacker.sql.execute(ending)
+    assert await attacker.settings() == ("", "")
+
+
 async def test_an_aborted_transaction_shows_nothing(world: World, attacker: Attacker) -> None:
     await attacker.sql.execute("BEGIN")
     await attacker.enter(world.mine)
