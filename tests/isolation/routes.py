@@ -138,8 +138,8 @@ def _example(schema: Json, id_of: IdOf) -> Any:
     choice = _choices(schema)[0]
     if kind is not None:
         return [id_of(kind)] if choice.get("type") == "array" else id_of(kind)
-    if choice.get("format") == "email":
-        return f"{uuid4().hex}@example.com"
+    if choice.get("format") in ("email", "hostname"):
+        return f"{uuid4().hex}{'@' if choice['format'] == 'email' else '.'}example.com"
     if "enum" in choice or "const" in choice:
         return choice.get("const", choice.get("enum", [None])[0])
     examples = schema.get("examples", choice.get("examples"))

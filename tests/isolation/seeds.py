@@ -147,6 +147,7 @@ async def _seed_campaigns(harness: Harness, tenant: MadeTenant) -> None:
     contact = await _post(harness, tenant, "/contacts", workspace_id=workspace, email="ada@example.com")
     page = {"subject": "Hello", "html": "<p>Hello</p>"}
     await _post(harness, tenant, "/templates", workspace_id=workspace, name="Welcome", **page)
+    await _post(harness, tenant, "/domains", workspace_id=workspace, domain="acme.example")
     listed = await _post(harness, tenant, "/lists", workspace_id=workspace, name="Newsletter")
     await _post(harness, tenant, f"/lists/{listed['list_id']}/contacts", contact_ids=[contact["contact_id"]])
 

@@ -31,6 +31,7 @@ ENVIRONMENT: dict[str, dict[str, Any]] = {
         "mail_from": "PenguinMails <no-reply@penguinmails.test>",
         "service_public_keys": {"tenants": _PUBLIC_PEM},
     },
+    "campaigns": {"key_encryption_key": "6b" * 32},
     "tenants": {"service_signing_key": SIGNING_KEY_PEM, "stripe_secret_key": "sk_test_isolation"},
 }
 """Settings that a service needs beyond the common ones."""

@@ -14,13 +14,15 @@ from common.ids import Kind, new_id, to_text
 from common.testing.databases import ServiceDatabase
 from common.testing.harness import Harness, MadeTenant
 
-Api = Callable[[str], Awaitable[Harness]]
+Api = Callable[..., Awaitable[Harness]]
+KEY_ENCRYPTION_KEY = "6b" * 32
+
 Events = Callable[[UUID, str], Awaitable[list[dict[str, Any]]]]
 
 
 @pytest.fixture
 async def service(api: Api) -> Harness:
-    return await api("campaigns")
+    return await api("campaigns", key_encryption_key=KEY_ENCRYPTION_KEY)
 
 
 @pytest.fixture

@@ -3,13 +3,13 @@
 from pathlib import Path
 
 from campaigns.app import create_app
+from campaigns.settings import CampaignsSettings
 from common.cli import main
 from common.service import Service
-from common.settings import ServiceSettings
 
 SERVICE = Service(
     name="campaigns",
-    settings=ServiceSettings,
+    settings=CampaignsSettings,
     create_app=create_app,
     migrations=Path(__file__).parents[2] / "migrations",
 )

@@ -83,3 +83,31 @@ class TemplateRow(Timestamps, TenantRow):
 
     __table_args__ = ({"schema": "campaigns"},)
     __mapper_args__ = {"version_id_col": version, "eager_defaults": True}  # noqa: RUF012 - read by SQLAlchemy
+
+
+class DomainRow(Timestamps, TenantRow):
+    __tablename__ = "domains"
+
+    domain_id: Mapped[UUID] = mapped_column(primary_key=True)
+    workspace_id: Mapped[UUID]
+    domain: Mapped[str] = mapped_column(Text)
+    status: Mapped[str] = mapped_column(Text, server_default="pending")
+    ownership_token: Mapped[str] = mapped_column(Text)
+    version: Mapped[int] = mapped_column(BigInteger, server_default=sql_text("1"))
+
+    __table_args__ = ({"schema": "campaigns"},)
+    __mapper_args__ = {"version_id_col": version, "eager_defaults": True}  # noqa: RUF012 - read by SQLAlchemy
+
+
+class DkimKeyRow(TenantRow):
+    """The key of a domain. The private half is encrypted, and read only where it is asked for by name."""
+
+    __tablename__ = "dkim_keys"
+
+    domain_id: Mapped[UUID] = mapped_column(primary_key=True)
+    selector: Mapped[str] = mapped_column(Text)
+    public_key: Mapped[str] = mapped_column(Text)
+    private_key: Mapped[bytes] = mapped_column(deferred=True, deferred_raiseload=True)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+    __table_args__ = ({"schema": "campaigns"},)

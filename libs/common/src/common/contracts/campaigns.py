@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from common.contracts.envelope import Event, Life, Topic
-from common.ids import CampaignId, ContactId, ListId, TemplateId, TenantId, WorkspaceId
+from common.ids import CampaignId, ContactId, DomainId, ListId, TemplateId, TenantId, WorkspaceId
 
 BULK = 500
 """Ids that one event carries at most."""
@@ -144,4 +144,28 @@ class TemplateUpdated(_TemplateEvent):
 
 class TemplateDeleted(_TemplateEvent):
     ACTION: ClassVar[str | None] = "template.deleted"
+    LIFE: ClassVar[Life] = "death"
+
+
+class _DomainEvent(Event):
+    TOPIC: ClassVar[Topic] = "penguinmails.campaigns"
+    SUBJECT: ClassVar[str] = "domain_id"
+    RESOURCE: ClassVar[str] = "domain"
+
+    tenant_id: TenantId
+    workspace_id: WorkspaceId
+    domain_id: DomainId
+    version: int
+    domain: str
+
+
+class DomainAdded(_DomainEvent):
+    """A tenant means to send from the domain; nothing is verified yet."""
+
+    ACTION: ClassVar[str | None] = "domain.added"
+    LIFE: ClassVar[Life] = "birth"
+
+
+class DomainRemoved(_DomainEvent):
+    ACTION: ClassVar[str | None] = "domain.removed"
     LIFE: ClassVar[Life] = "death"

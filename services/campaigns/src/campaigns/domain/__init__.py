@@ -1,0 +1,1 @@
+"""Slice: the domains that a tenant sends from."""
