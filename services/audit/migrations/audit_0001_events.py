@@ -47,6 +47,8 @@ CREATE INDEX events_by_actor ON audit.events (tenant_id, actor_id, occurred_at, 
     WHERE actor_id IS NOT NULL;
 CREATE INDEX events_by_target ON audit.events (tenant_id, target_id, occurred_at, event_id)
     WHERE target_id IS NOT NULL;
+CREATE INDEX events_by_failure ON audit.events (tenant_id, outcome, occurred_at, event_id)
+    WHERE outcome <> 'success';
 
 -- The HTTP request behind a domain event; joined to it on read.
 CREATE TABLE audit.action_contexts (
@@ -62,8 +64,8 @@ CREATE TABLE audit.action_contexts (
     PRIMARY KEY (tenant_id, event_id, occurred_at)
 ) PARTITION BY RANGE (occurred_at);
 
--- What was decided about an event: revision 1 at once, revision 2 when its target's owner became known.
--- The highest revision counts. flag 'none' takes an earlier one back.
+-- How grave an event is (no row: 'info') and what is to be said of it: revision 1 at once, revision 2 when
+-- its target's owner became known. The highest revision counts; flag 'none' takes an earlier one back.
 CREATE TABLE audit.verdicts (
     tenant_id uuid NOT NULL,
     event_id uuid NOT NULL,

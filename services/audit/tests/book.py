@@ -41,7 +41,8 @@ REQUEST = HttpRequest(
 EMAIL = "mallory@example.com"
 
 _LINES = """
-SELECT e.*, c.ip AS context_ip, v.flag, v.revision, coalesce(v.severity, e.severity) AS severity
+SELECT e.*, c.ip AS context_ip, nullif(v.flag, 'none') AS flag, v.revision,
+    coalesce(v.severity, e.severity) AS severity
 FROM audit.events AS e
 LEFT JOIN audit.action_contexts AS c USING (tenant_id, event_id)
 LEFT JOIN LATERAL (

@@ -72,7 +72,7 @@ async def test_a_late_birth_corrects_the_verdict(
     await book.take(*deliveries)
     await book.take(*deliveries)
     line = await book.line(ours, early.event_id)
-    expected = (ATTEMPT, "medium", 2) if owner_is_other else ("none", "low", 2)
+    expected = (ATTEMPT, "medium", 2) if owner_is_other else (None, "low", 2)
     assert (line["flag"], line["severity"], line["revision"]) == expected
     shadows = [line for line in await book.lines(theirs) if line["flag"]]
     assert len(shadows) == len(await book.outbox(ours)) == int(owner_is_other)

@@ -19,6 +19,7 @@ from services.audit.tests.book import (
     read,
 )
 
+from audit.event import queries
 from common import clock
 from common.contracts.audit import ActionRecorded
 from common.contracts.envelope import Meta
@@ -124,6 +125,22 @@ async def test_filters(service: Harness, tenant: MadeTenant, book: Book) -> None
     middle = envelopes[2].time.isoformat()
     assert await found(**{"from": middle}) == {2, 3}
     assert await found(to=middle) == {0, 1}
+
+
+async def test_a_search_looks_at_a_window_at_a_time(
+    service: Harness, tenant: MadeTenant, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(queries, "EVENTS_WINDOW", 4)
+    old = created(tenant.tenant_id)
+    await book.tell(old)
+    await book.tell(*(read(tenant.tenant_id) for _ in range(10)))
+    query = {"q": old.subject, "limit": "2"}
+    sizes: list[int] = []
+    while query.get("cursor") != "":
+        page = (await service.client.get(URL, params=query, headers=tenant.headers)).json()
+        sizes.append(len(page["data"]))
+        query["cursor"] = page["next_cursor"] or ""
+    assert sizes == [0, 0, 1]
 
 
 async def test_a_verdict_that_was_taken_back_is_no_flag(

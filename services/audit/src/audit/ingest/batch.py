@@ -57,6 +57,7 @@ class Recorder:
         ]
         findings = Findings()
         await self._judge(connection, accesses, findings)
+        _grade((entry for item in rows for entry in item.entries), fresh, findings)
         reopened = await store.take_open(connection, {life.resource for life in births})
         self._correct(reopened, findings)
         await self._write(connection, findings)
@@ -124,6 +125,15 @@ class Recorder:
         await store.insert_events(connection, findings.shadows)
         await store.insert_verdicts(connection, findings.verdicts)
         await store.insert_outbox(connection, findings.outbox)
+
+
+def _grade(entries: Iterable[Entry], fresh: set[tuple[UUID, UUID]], findings: Findings) -> None:
+    """Give grave events that no judgement spoke of their verdict, so that all can be found by severity."""
+    judged = {(verdict.tenant_id, verdict.event_id) for verdict in findings.verdicts}
+    for entry in entries:
+        key = (entry.tenant_id, entry.event_id)
+        if entry.severity != "info" and key in fresh and key not in judged:
+            findings.verdicts.append(VerdictEntry(*key, entry.occurred_at, 1, "none", entry.severity))
 
 
 def _shadow(key: bytes, access: Access, verdict: Verdict, victim: UUID) -> Entry:

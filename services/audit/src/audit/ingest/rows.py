@@ -280,7 +280,9 @@ def _storable(value: Any) -> Any:
 
 def clean(text: str | None) -> str | None:
     """`text` as PostgreSQL can store it, at most `MAX_TEXT` characters."""
-    return None if text is None else _UNSTORABLE.sub("\ufffd", text)[:MAX_TEXT]
+    if text is None or (text.isprintable() and len(text) <= MAX_TEXT):
+        return text
+    return _UNSTORABLE.sub("\ufffd", text)[:MAX_TEXT]
 
 
 def trace_of(traceparent: str | None) -> str | None:
