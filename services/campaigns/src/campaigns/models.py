@@ -22,6 +22,8 @@ class CampaignRow(Timestamps, TenantRow):
     from_name: Mapped[str | None] = mapped_column(Text)
     from_email: Mapped[str | None] = mapped_column(Text)
     reply_to: Mapped[str | None] = mapped_column(Text)
+    template_id: Mapped[UUID | None]
+    list_id: Mapped[UUID | None]
     status: Mapped[str] = mapped_column(Text, server_default="draft")
     version: Mapped[int] = mapped_column(BigInteger, server_default=sql_text("1"))
 

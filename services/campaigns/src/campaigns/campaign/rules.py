@@ -4,7 +4,7 @@ from campaigns.campaign.errors import CampaignNotDraft
 
 
 def assert_draft(status: str) -> None:
-    """Only drafts can be deleted.
+    """Only drafts can be changed or deleted.
 
     Raises:
         CampaignNotDraft: the campaign has left its draft.

@@ -4,10 +4,10 @@ from typing import Annotated, Literal
 
 from pydantic import Field
 
-from common.ids import CampaignId, WorkspaceId
+from common.ids import CampaignId, ListId, TemplateId, WorkspaceId
 from common.schema import Answer, Body, Email, NotNull, Text, Timestamp
 
-CampaignStatus = Literal["draft"]
+CampaignStatus = Literal["draft", "scheduled", "sending", "sent", "paused", "cancelled", "failed"]
 
 
 class CampaignCreate(Body):
@@ -17,6 +17,8 @@ class CampaignCreate(Body):
     from_name: Text | None = Field(default=None, examples=["Acme News"])
     from_email: Email | None = Field(default=None, examples=["news@acme.example"])
     reply_to: Email | None = Field(default=None, examples=["hello@acme.example"])
+    template_id: TemplateId | None = None
+    list_id: ListId | None = None
 
 
 class CampaignUpdate(Body):
@@ -27,6 +29,8 @@ class CampaignUpdate(Body):
     from_name: Text | None = None
     from_email: Email | None = None
     reply_to: Email | None = None
+    template_id: TemplateId | None = None
+    list_id: ListId | None = None
 
 
 class Campaign(Answer):
@@ -37,6 +41,8 @@ class Campaign(Answer):
     from_name: str | None
     from_email: str | None
     reply_to: str | None
+    template_id: TemplateId | None
+    list_id: ListId | None
     status: CampaignStatus
     created_at: Timestamp
     updated_at: Timestamp

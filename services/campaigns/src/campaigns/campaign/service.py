@@ -1,8 +1,12 @@
 """What can be done with a campaign."""
 
+from uuid import UUID
+
 from campaigns.campaign.rules import assert_draft
 from campaigns.campaign.schemas import CampaignCreate, CampaignUpdate
+from campaigns.contact_list.queries import hold_list
 from campaigns.models import CampaignRow
+from campaigns.template.queries import hold_template
 from common.bus import outbox
 from common.contracts.campaigns import CampaignCreated, CampaignDeleted, CampaignUpdated
 from common.db.session import TenantSession
@@ -10,7 +14,12 @@ from common.ids import new_id
 
 
 async def create_campaign(session: TenantSession, body: CampaignCreate) -> CampaignRow:
-    """Begin a campaign as a draft."""
+    """Begin a campaign as a draft.
+
+    Raises:
+        ResourceNotFound: its template or list is not in its workspace.
+    """
+    await _hold_contents(session, body.workspace_id, body.template_id, body.list_id)
     row = CampaignRow(campaign_id=new_id(), **dict(body))
     session.add(row)
     await session.flush()
@@ -28,8 +37,15 @@ async def create_campaign(session: TenantSession, body: CampaignCreate) -> Campa
 
 
 async def update_campaign(session: TenantSession, row: CampaignRow, body: CampaignUpdate) -> CampaignRow:
-    """Change what the body names; values that are there already change nothing."""
-    given = body.model_dump(exclude_unset=True)
+    """Change what the body names; values that are there already change nothing.
+
+    Raises:
+        CampaignNotDraft: the campaign has left its draft.
+        ResourceNotFound: the new template or list is not in the campaign's workspace.
+    """
+    assert_draft(row.status)
+    await _hold_contents(session, row.workspace_id, body.template_id, body.list_id)
+    given = {name: value for name, value in body if name in body.model_fields_set}
     changes = {name: value for name, value in given.items() if getattr(row, name) != value}
     if not changes:
         return row
@@ -67,3 +83,12 @@ async def delete_campaign(session: TenantSession, row: CampaignRow) -> None:
             version=row.version + 1,
         ),
     )
+
+
+async def _hold_contents(
+    session: TenantSession, workspace_id: UUID, template_id: UUID | None, list_id: UUID | None
+) -> None:
+    if template_id is not None:
+        await hold_template(session, workspace_id, template_id)
+    if list_id is not None:
+        await hold_list(session, workspace_id, list_id)

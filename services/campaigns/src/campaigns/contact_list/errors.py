@@ -8,3 +8,10 @@ class ListExists(Conflict):
 
     def __init__(self) -> None:
         super().__init__("The workspace has a list with this name.")
+
+
+class ListInUse(Conflict):
+    code = "list_in_use"
+
+    def __init__(self) -> None:
+        super().__init__("A campaign uses the list.")

@@ -48,6 +48,21 @@ async def lock_list(session: TenantSession, list_id: UUID) -> ListRow:
     return row
 
 
+async def hold_list(session: TenantSession, workspace_id: UUID, list_id: UUID) -> None:
+    """Keep the list of this workspace from being deleted until the transaction ends.
+
+    Raises:
+        ResourceNotFound: not in this workspace.
+    """
+    statement = (
+        select(ListRow.list_id)
+        .where(ListRow.workspace_id == workspace_id, ListRow.list_id == list_id)
+        .with_for_update(read=True, key_share=True)
+    )
+    if await session.scalar(statement) is None:
+        raise missing_list(list_id)
+
+
 async def add_contacts(session: TenantSession, row: ListRow, contact_ids: Collection[UUID]) -> Sequence[UUID]:
     """Put contacts into the list; those that were not there before, in the order of their ids."""
     statement = insert(ListContactRow).on_conflict_do_nothing().returning(ListContactRow.contact_id)

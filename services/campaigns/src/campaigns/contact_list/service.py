@@ -8,7 +8,7 @@ from sqlalchemy.orm.attributes import flag_modified
 
 from campaigns.contact.queries import hold_contacts, missing_contact
 from campaigns.contact_list import queries
-from campaigns.contact_list.errors import ListExists
+from campaigns.contact_list.errors import ListExists, ListInUse
 from campaigns.contact_list.schemas import ContactListCreate, ContactListUpdate
 from campaigns.models import ListRow
 from common.bus import outbox
@@ -22,6 +22,8 @@ from common.contracts.campaigns import (
 from common.db.errors import violated_constraint
 from common.db.session import TenantSession
 from common.ids import new_id
+
+_REFUSALS = {"lists_name_key": ListExists, "campaigns_list_fkey": ListInUse}
 
 
 async def create_list(session: TenantSession, body: ContactListCreate) -> ListRow:
@@ -73,9 +75,13 @@ async def update_list(session: TenantSession, row: ListRow, body: ContactListUpd
 
 
 async def delete_list(session: TenantSession, row: ListRow) -> None:
-    """Delete a list; its contacts stay contacts of the workspace."""
+    """Delete a list; its contacts stay contacts of the workspace.
+
+    Raises:
+        ListInUse: a campaign uses it.
+    """
     await session.delete(row)
-    await session.flush()
+    await _flush(session)
     await outbox.emit(
         session,
         ListDeleted(
@@ -144,6 +150,7 @@ async def _flush(session: TenantSession) -> None:
     try:
         await session.flush()
     except IntegrityError as error:
-        if violated_constraint(error) == "lists_name_key":
-            raise ListExists from error
-        raise
+        refusal = _REFUSALS.get(violated_constraint(error))
+        if refusal is None:
+            raise
+        raise refusal from error

@@ -8,3 +8,10 @@ class TemplateExists(Conflict):
 
     def __init__(self) -> None:
         super().__init__("The workspace has a template with this name.")
+
+
+class TemplateInUse(Conflict):
+    code = "template_in_use"
+
+    def __init__(self) -> None:
+        super().__init__("A campaign uses the template.")

@@ -52,6 +52,21 @@ async def lock_template(session: TenantSession, template_id: UUID) -> TemplateRo
     return row
 
 
+async def hold_template(session: TenantSession, workspace_id: UUID, template_id: UUID) -> None:
+    """Keep the template of this workspace from being deleted until the transaction ends.
+
+    Raises:
+        ResourceNotFound: not in this workspace.
+    """
+    statement = (
+        select(TemplateRow.template_id)
+        .where(TemplateRow.workspace_id == workspace_id, TemplateRow.template_id == template_id)
+        .with_for_update(read=True, key_share=True)
+    )
+    if await session.scalar(statement) is None:
+        raise missing_template(template_id)
+
+
 def select_templates(workspaces: Collection[UUID] | None) -> Select[TemplateRow]:
     """Templates of some workspaces (None: of all), without their contents."""
     statement = select(TemplateRow).options(

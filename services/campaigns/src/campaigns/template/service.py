@@ -3,13 +3,15 @@
 from sqlalchemy.exc import IntegrityError
 
 from campaigns.models import TemplateRow
-from campaigns.template.errors import TemplateExists
+from campaigns.template.errors import TemplateExists, TemplateInUse
 from campaigns.template.schemas import TemplateCreate, TemplateUpdate
 from common.bus import outbox
 from common.contracts.campaigns import TemplateCreated, TemplateDeleted, TemplateUpdated
 from common.db.errors import violated_constraint
 from common.db.session import TenantSession
 from common.ids import new_id
+
+_REFUSALS = {"templates_name_key": TemplateExists, "campaigns_template_fkey": TemplateInUse}
 
 
 async def create_template(session: TenantSession, body: TemplateCreate) -> TemplateRow:
@@ -61,7 +63,11 @@ async def update_template(session: TenantSession, row: TemplateRow, body: Templa
 
 
 async def delete_template(session: TenantSession, row: TemplateRow) -> None:
-    """Delete a template."""
+    """Delete a template.
+
+    Raises:
+        TemplateInUse: a campaign uses it.
+    """
     await session.delete(row)
     await _flush(session)
     await outbox.emit(
@@ -79,6 +85,7 @@ async def _flush(session: TenantSession) -> None:
     try:
         await session.flush()
     except IntegrityError as error:
-        if violated_constraint(error) == "templates_name_key":
-            raise TemplateExists from error
-        raise
+        refusal = _REFUSALS.get(violated_constraint(error))
+        if refusal is None:
+            raise
+        raise refusal from error
