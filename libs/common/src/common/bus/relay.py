@@ -133,8 +133,9 @@ class Relay:
             sent = await self._publish_batch(connection, producer)
             idle = _POLL_SECONDS[0] if sent else min(idle * 2, _POLL_SECONDS[1])
             if not sent:
-                with suppress(TimeoutError):
-                    await asyncio.wait_for(self._written.wait(), idle)
+                with suppress(TimeoutError):  # not wait_for, which may swallow a cancellation
+                    async with asyncio.timeout(idle):
+                        await self._written.wait()
 
     async def _replay_into(
         self, connection: asyncpg.Connection, producer: AIOKafkaProducer, cluster: str
