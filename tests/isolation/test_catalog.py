@@ -85,6 +85,10 @@ BREAKAGES: dict[str, tuple[str, str]] = {
         f"USING ({_OWN}) WITH CHECK ({_OWN})",
         "campaigns.contacts has no restrictive tenant policy",
     ),
+    "wall weakened by an alternative": (
+        f"ALTER POLICY tenant_wall ON campaigns.contacts USING ({_OWN} OR true)",
+        "campaigns.contacts has no restrictive tenant policy",
+    ),
     "wall for reading only": (
         "DROP POLICY tenant_wall ON campaigns.contacts; "
         "CREATE POLICY tenant_wall ON campaigns.contacts AS RESTRICTIVE FOR SELECT TO campaigns_app "
@@ -110,6 +114,10 @@ BREAKAGES: dict[str, tuple[str, str]] = {
         "CREATE POLICY door ON campaigns.contacts TO campaigns_app USING (true)",
         "campaigns.contacts.door lets campaigns_app past its tenant",
     ),
+    "an alternative permitted": (
+        f"CREATE POLICY door ON campaigns.contacts TO campaigns_app USING ({_OWN} OR true)",
+        "campaigns.contacts.door lets campaigns_app past its tenant",
+    ),
     "policy for everybody": (
         f"CREATE POLICY door ON campaigns.contacts USING ({_OWN})",
         "campaigns.contacts.door is for PUBLIC",
@@ -123,6 +131,14 @@ BREAKAGES: dict[str, tuple[str, str]] = {
         "USING (tenant_id = (SELECT tenancy.current_tenant()))",
         "campaigns.contacts.door has a sub-query",
     ),
+    "grant to everybody": (
+        "GRANT SELECT ON campaigns.contacts TO PUBLIC",
+        "campaigns.contacts",
+    ),
+    "grant to everybody on one column": (
+        "GRANT SELECT (email) ON campaigns.contacts TO PUBLIC",
+        "campaigns.contacts",
+    ),
     "grant of TRUNCATE": (
         "GRANT TRUNCATE ON campaigns.contacts TO campaigns_app",
         "campaigns.contacts grants TRUNCATE, REFERENCES or TRIGGER",
@@ -133,6 +149,13 @@ BREAKAGES: dict[str, tuple[str, str]] = {
         "WHERE inhparent = 'tenancy.outbox_history'::regclass LIMIT 1; "
         "EXECUTE 'GRANT SELECT ON ' || name || ' TO campaigns_app'; END $$",
         "is a partition with a grant of its own",
+    ),
+    "key readable": ("GRANT SELECT ON tenancy.keys TO campaigns_app", "tenancy.keys"),
+    "seals for sale": ("GRANT EXECUTE ON FUNCTION tenancy.seal TO campaigns_app", "tenancy.seal"),
+    "proofs for everybody": ("GRANT EXECUTE ON FUNCTION tenancy.mac TO PUBLIC", "tenancy.mac"),
+    "contexts for everybody": (
+        "GRANT EXECUTE ON FUNCTION tenancy.put_context TO PUBLIC",
+        "tenancy.put_context",
     ),
     "app past row security": ("ALTER ROLE campaigns_app BYPASSRLS", "campaigns_app: mighty"),
     "app a superuser": ("ALTER ROLE campaigns_app SUPERUSER", "campaigns_app: mighty"),

@@ -28,9 +28,20 @@ FROM pg_policies
 """
 _FUNCTIONS = """
 SELECT n.nspname || '.' || p.proname AS name, p.prosecdef AS definer,
-    coalesce(array_to_string(p.proconfig, ','), '') LIKE '%search_path=%' AS pinned
+    coalesce(array_to_string(p.proconfig, ','), '') LIKE '%search_path=%' AS pinned,
+    n.nspname = 'tenancy' AND EXISTS (SELECT FROM unnest($1::name[]) AS r (name)
+        WHERE has_function_privilege(r.name, p.oid, 'EXECUTE')) AS callable
 FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
 WHERE n.nspname NOT IN ('pg_catalog', 'information_schema')
+"""
+_GRANTS = """
+SELECT DISTINCT n.nspname || '.' || c.relname AS name, coalesce(r.rolname, 'PUBLIC') AS grantee
+FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
+CROSS JOIN LATERAL (
+    SELECT x.grantee FROM aclexplode(c.relacl) AS x
+    UNION ALL SELECT x.grantee FROM pg_attribute AS a, aclexplode(a.attacl) AS x WHERE a.attrelid = c.oid
+) AS g LEFT JOIN pg_roles AS r ON r.oid = g.grantee
+WHERE g.grantee <> c.relowner AND n.nspname NOT IN ('pg_catalog', 'information_schema')
 """
 _ROLES = """
 SELECT rolname, rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolreplication AS mighty,
@@ -41,7 +52,9 @@ SELECT rolname, rolsuper OR rolbypassrls OR rolcreaterole OR rolcreatedb OR rolr
             AND has_schema_privilege(r.oid, n.oid, 'CREATE')) AS creates
 FROM pg_roles AS r WHERE rolname = ANY ($1)
 """
-_WALL = "tenancy.current_tenant()"
+_OWN = "(tenant_id = tenancy.current_tenant())"
+_OWN_OF_PLATFORM = "(tenant_id = tenancy.system_tenant())"
+_NARROWED = (f"({_OWN} AND ", f"({_OWN_OF_PLATFORM} AND ")
 
 
 class CatalogBroken(RuntimeError):
@@ -70,12 +83,17 @@ async def find_breaches(connection: asyncpg.Connection, service: str) -> list[st
     policies = await connection.fetch(_POLICIES)
     findings = [finding for table in tables for finding in _judge_table(table, policies, app)]
     findings += [finding for policy in policies for finding in _judge_policy(policy, app)]
-    for function in await connection.fetch(_FUNCTIONS):
+    roles = [app, f"{service}_relay", *(["audit_ingest"] if service == "audit" else [])]
+    for grant in await connection.fetch(_GRANTS):
+        if grant["grantee"] not in roles or grant["name"] in shared_tables.UNGRANTED_TABLES:
+            findings.append(f"{grant['name']} is granted to {grant['grantee']}")
+    for function in await connection.fetch(_FUNCTIONS, roles):
+        if function["callable"] and not function["definer"]:
+            findings.append(f"{function['name']} is the kernel's own but others may call it")
         if function["definer"] and function["name"] not in shared_tables.DEFINER_FUNCTIONS:
             findings.append(f"{function['name']} is SECURITY DEFINER but not listed")
         if function["definer"] and not function["pinned"]:
             findings.append(f"{function['name']} is SECURITY DEFINER without a pinned search_path")
-    roles = [app, f"{service}_relay", *(["audit_ingest"] if service == "audit" else [])]
     for role in await connection.fetch(_ROLES, roles):
         findings += [
             f"{role['rolname']}: {flag}"
@@ -113,7 +131,12 @@ def _judge_table(table: asyncpg.Record, policies: list[asyncpg.Record], app: str
 
 
 def _walls(policy: asyncpg.Record) -> bool:
-    return _WALL in (policy["qual"] or "") and _WALL in (policy["with_check"] or "")
+    return policy["qual"] == policy["with_check"] == _OWN
+
+
+def _keeps_tenant(expression: str) -> bool:
+    """Whether it admits a tenant's own rows only: that very comparison, or it and something more."""
+    return expression in (_OWN, _OWN_OF_PLATFORM) or expression.startswith(_NARROWED)
 
 
 def _judge_policy(policy: asyncpg.Record, app: str) -> list[str]:
@@ -124,7 +147,7 @@ def _judge_policy(policy: asyncpg.Record, app: str) -> list[str]:
     expressions = [text for text in (policy["qual"], policy["with_check"]) if text is not None]
     if any("SELECT" in text.upper() for text in expressions):
         findings.append(f"{name}.{policy['policyname']} has a sub-query")
-    compares = all("_tenant()" in text and "tenant_id =" in text for text in expressions)
+    compares = all(_keeps_tenant(text) for text in expressions)
     if app in roles and not compares:
         findings.append(f"{name}.{policy['policyname']} lets {app} past its tenant")
     if app not in roles and not compares and name.rstrip("_0123456789") not in shared_tables.ROLE_POLICIES:

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import text
+from sqlalchemy.exc import IntegrityError
 
 from common.db.session import TenantSession
 from common.errors import IdempotencyInProgress, IdempotencyKeyReused
@@ -80,6 +81,13 @@ class KeyedRequest:
         return Answer(row.status, row.headers, row.body)
 
     async def store(self, session: TenantSession, answer: Answer) -> None:
-        """Keep the answer, if the transaction commits."""
+        """Keep the answer, if the transaction commits.
+
+        Raises:
+            IdempotencyInProgress: another request took the key after this one had to let its transaction go.
+        """
         values = {"status": answer.status, "headers": json.dumps(answer.headers), "body": answer.body}
-        await session.execute(_STORE, {**self._place(), "request_hash": self.request_hash, **values})
+        try:
+            await session.execute(_STORE, {**self._place(), "request_hash": self.request_hash, **values})
+        except IntegrityError as error:
+            raise IdempotencyInProgress from error

@@ -14,6 +14,9 @@ SHARED_TABLES: dict[str, str] = {
 }
 """Tables without row-level security."""
 
+UNGRANTED_TABLES = frozenset({"tenancy.keys", "public.alembic_version"})
+"""Tables on which nobody but their owner has any grant."""
+
 ROLE_POLICIES: dict[str, str] = {
     "tenancy.outbox": "the relay publishes every tenant's events; it can read and delete, not insert. "
     "audit_ingest inserts what it decides about any tenant, on penguinmails.security only",
