@@ -130,7 +130,7 @@ async def test_filters(service: Harness, tenant: MadeTenant, book: Book) -> None
 async def test_a_search_looks_at_a_window_at_a_time(
     service: Harness, tenant: MadeTenant, book: Book, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(queries, "EVENTS_WINDOW", 4)
+    monkeypatch.setattr(queries, "WINDOW", 4)
     old = created(tenant.tenant_id)
     await book.tell(old)
     await book.tell(*(read(tenant.tenant_id) for _ in range(10)))

@@ -5,6 +5,7 @@ from typing import Annotated
 from fastapi import Query
 
 from audit.event import queries
+from audit.event.presentation import show
 from audit.event.schemas import AuditEvent, Filters
 from common.ids import AuditEventId
 from common.schema import Page
@@ -24,10 +25,10 @@ async def list_audit_events(
 ) -> Page[AuditEvent]:
     """What happened in the tenant, newest first."""
     lines, next_cursor = await queries.list_events(session, shared.cursors, filters, limit, cursor)
-    return Page(data=[AuditEvent.of(*line) for line in lines], next_cursor=next_cursor)
+    return Page(data=[show(line) for line in lines], next_cursor=next_cursor)
 
 
 @router.get("/{event_id}", operation_id="getAuditEvent", dependencies=[owner_or_admin])
 async def get_audit_event(event_id: AuditEventId, session: Session) -> AuditEvent:
     """One event."""
-    return AuditEvent.of(*await queries.get_event(session, event_id))
+    return show(await queries.get_event(session, event_id))

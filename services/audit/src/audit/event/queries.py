@@ -1,17 +1,30 @@
 """Reads of the log.
 
-A page is read in two steps: where it lies in the index that is followed, then what lies there. The second
-names its days, so that the planner looks at no other partition. While searching for what no index finds, a
-page looks at no more than a window of the index, so that no combination of filters can make it slow.
+A page is found in steps: where it lies in the index that is followed, which of that it takes, and then what
+belongs to it. Each step names its days, so that the planner looks at few partitions, and joins nothing,
+because below the tenant wall a join pays for the wall at every row. While searching for what no index finds,
+a page looks at no more than a window, so that no combination of filters can make it slow.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, Row, Select, and_, bindparam, func, or_, select, true, tuple_
+from sqlalchemy import (
+    ARRAY,
+    ColumnElement,
+    Select,
+    Uuid,
+    any_,
+    bindparam,
+    func,
+    literal,
+    or_,
+    select,
+    tuple_,
+)
 from sqlalchemy.orm import aliased
 
 from audit.event.schemas import Filters
@@ -22,49 +35,59 @@ from common.errors import InvalidCursor, ResourceNotFound
 from common.ids import Kind, created_at, to_text
 
 LISTING = "audit.events"
-EVENTS_WINDOW = 3_000
-VERDICTS_WINDOW = 500
+WINDOW = 2_000
 """Entries that one page looks at while it searches."""
-Line = Row[EventRow, ContextRow, Any, Any]
-Lines = Select[EventRow, ContextRow, Any, Any]
 Condition = ColumnElement[bool]
 
-_KEY = ("tenant_id", "event_id", "occurred_at")
+_NO_DRIFT = timedelta()
+
 _OF_EVENTS = ("action", "actor_id", "target_id", "route", "request_id", "trace_id", "email", "ip")
 _OF_CONTEXTS = ("route", "email", "ip")
 
 
 @dataclass(frozen=True, slots=True)
-class Span:
-    """The part of the log that a page comes from: times, both included."""
+class Line:
+    """An event, the request behind it and the verdict that counts."""
 
-    first: datetime
-    last: datetime
+    event: EventRow
+    context: ContextRow | None
+    verdict: VerdictRow | None
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an event stands in the order of the log."""
+
+    occurred_at: datetime
+    event_id: UUID
+
+    def __iter__(self) -> Any:
+        return iter((self.occurred_at, self.event_id))
 
 
 async def list_events(
     session: TenantSession, cursors: Cursors, filters: Filters, limit: int, cursor: str | None
-) -> tuple[Sequence[Line], str | None]:
+) -> tuple[list[Line], str | None]:
     """One page, newest first, and the next cursor.
 
     When a search leaves its window, the page is short (or empty) though it is not the last.
     """
     index = _followed(filters)
     if cursor is not None:
-        after = cursors.decode(session.tenant_id, LISTING, cursor)
-        index = index.where(_place(index) < tuple_(await _time_of(session, after), after))
-    window = _window(filters) or limit
-    found = await _positions(session, index, window)
-    if not found:
-        return [], None
-    last = found[:window][-1]
-    index = index.order_by(None).where(_place(index) >= tuple_(last.occurred_at, last.event_id))
-    lines = _lines(filters, index, Span(last.occurred_at, found[0].occurred_at))
-    rows = (await session.execute(lines.limit(limit + 1))).all()
-    end = last.event_id if len(found) > window else None
-    if len(rows) > limit:
-        rows, end = rows[:limit], rows[limit - 1][0].event_id
-    return rows, cursors.encode(session.tenant_id, LISTING, end) if end else None
+        after = await _place_of(session, cursors.decode(session.tenant_id, LISTING, cursor))
+        index = index.where(_at(index) < tuple_(*after))
+    end: Place | None = None
+    if _must_search(filters):
+        window = await _places(session, index, WINDOW + 1)
+        end = window[WINDOW - 1] if len(window) > WINDOW else None
+        found = await _sift(session, filters, window[:WINDOW])
+    else:
+        found = await _places(session, index, limit + 1)
+    if len(found) > limit:
+        found = found[:limit]
+        end = found[-1]
+    lines = await _read(session, found)
+    return lines, cursors.encode(session.tenant_id, LISTING, end.event_id) if end else None
 
 
 async def get_event(session: TenantSession, event_id: UUID) -> Line:
@@ -73,14 +96,10 @@ async def get_event(session: TenantSession, event_id: UUID) -> Line:
     Raises:
         ResourceNotFound: not in this tenant's log.
     """
-    born = created_at(event_id)
-    if born is not None:
-        found = select(EventRow).where(EventRow.event_id == event_id)
-        lines = _lines(Filters(), found, Span(born - DRIFT, born + DRIFT))
-        line = (await session.execute(lines)).one_or_none()
-        if line is not None:
-            return line
-    raise ResourceNotFound("audit_event", event_id, to_text(Kind.AUDIT_EVENT, event_id))
+    time = await _time_of(session, event_id)
+    if time is None:
+        raise ResourceNotFound("audit_event", event_id, to_text(Kind.AUDIT_EVENT, event_id))
+    return (await _read(session, [Place(time, event_id)]))[0]
 
 
 def _follows_verdicts(filters: Filters) -> bool:
@@ -93,131 +112,131 @@ def _asks_for_verdicts(filters: Filters) -> bool:
     return filters.flag is not None or filters.severity not in (None, "info")
 
 
-def _window(filters: Filters) -> int | None:
-    """How far to look when the index followed does not answer some filter; None when it answers all."""
+def _must_search(filters: Filters) -> bool:
+    """Whether the index followed leaves some filter unanswered."""
     if _follows_verdicts(filters):
-        searching = any((filters.q, filters.action, filters.outcome))
-        return VERDICTS_WINDOW if searching else None
-    searching = any((filters.q, filters.flag, filters.severity))
-    return EVENTS_WINDOW if searching else None
+        return any((filters.q, filters.action, filters.outcome))
+    return any((filters.q, filters.flag, filters.severity))
 
 
 def _followed(filters: Filters) -> Select[Any]:
     """The index to follow, newest first."""
     row = VerdictRow if _follows_verdicts(filters) else EventRow
-    conditions = _on_verdicts(filters) if row is VerdictRow else _on_events(filters, EventRow)
+    conditions = _on_verdicts(filters) if row is VerdictRow else _on_events(filters)
     if filters.since is not None:
         conditions.append(row.occurred_at >= filters.since)
     if filters.until is not None:
         conditions.append(row.occurred_at < filters.until)
-    return select(row).where(*conditions).order_by(row.occurred_at.desc(), row.event_id.desc())
+    return _newest_first(row).where(*conditions)
 
 
-def _place(index: Select[Any]) -> Any:
-    row: Any = index.column_descriptions[0]["entity"]
-    return tuple_(row.occurred_at, row.event_id)
-
-
-async def _positions(session: TenantSession, index: Select[Any], window: int) -> Sequence[Any]:
-    """The places in the window, and one more when it does not reach the end."""
-    places = index.with_only_columns(*_place(index).clauses)
-    return (await session.execute(places.limit(window + 1))).all()
+def _newest_first(row: Any) -> Select[Any]:
+    return select(row).order_by(row.occurred_at.desc(), row.event_id.desc())
 
 
 def _on_verdicts(filters: Filters) -> list[Condition]:
     revised = aliased(VerdictRow)
-    newest = select(func.max(revised.revision)).where(_same_event(revised, VerdictRow)).scalar_subquery()
+    key = ("tenant_id", "event_id", "occurred_at")
+    same = (getattr(revised, name) == getattr(VerdictRow, name) for name in key)
+    newest = select(func.max(revised.revision)).where(*same).scalar_subquery()
     wanted = {VerdictRow.flag: filters.flag, VerdictRow.severity: filters.severity}
-    matches = [column == value for column, value in wanted.items() if value is not None]
-    return [*matches, VerdictRow.revision == newest]
+    said = [column == value for column, value in wanted.items() if value is not None]
+    return [*said, VerdictRow.revision == newest]
 
 
-def _on_events(filters: Filters, row: Any) -> list[Condition]:
-    wanted = {row.actor_id: filters.actor, row.action: filters.action, row.target_id: filters.target}
+def _on_events(filters: Filters) -> list[Condition]:
+    wanted = {
+        EventRow.actor_id: filters.actor,
+        EventRow.action: filters.action,
+        EventRow.target_id: filters.target,
+    }
     conditions: list[Condition] = [column == value for column, value in wanted.items() if value is not None]
     if filters.outcome is not None:  # written out, so that the partial index serves it
-        conditions.append(row.outcome == bindparam("outcome", filters.outcome, literal_execute=True))
+        conditions.append(EventRow.outcome == bindparam("outcome", filters.outcome, literal_execute=True))
     return conditions
 
 
-def _lines(filters: Filters, index: Select[Any], span: Span) -> Lines:
-    """The events of `span` that `index` leads to, with their requests and the verdicts that count."""
+async def _sift(session: TenantSession, filters: Filters, window: Sequence[Place]) -> list[Place]:
+    """What of the window answers the filters that the index does not."""
+    kept = {place.event_id: place for place in window}
+    if kept and _follows_verdicts(filters):
+        wanted = select(EventRow.event_id).where(*_in(EventRow, kept), *_on_events(filters))
+        kept = {key: kept[key] for key in await session.scalars(wanted)}
+    elif kept and (filters.flag or filters.severity):
+        verdict_of = await _verdicts(session, kept)
+        kept = {key: place for key, place in kept.items() if _says(filters, verdict_of.get(key))}
+    if kept and filters.q is not None:
+        mentioned = await _mentioning(session, filters.q, kept)
+        kept = {key: place for key, place in kept.items() if key in mentioned}
+    return [place for place in window if place.event_id in kept]
+
+
+def _says(filters: Filters, verdict: VerdictRow | None) -> bool:
+    flag, severity = (verdict.flag, verdict.severity) if verdict else (None, "info")
+    return filters.flag in (None, flag) and filters.severity in (None, severity)
+
+
+async def _mentioning(session: TenantSession, text: str, places: Mapping[UUID, Place]) -> set[UUID]:
+    """Which events, or requests behind them, have `text` somewhere."""
+    found: set[UUID] = set()
+    for row, names, drift in ((EventRow, _OF_EVENTS, _NO_DRIFT), (ContextRow, _OF_CONTEXTS, DRIFT)):
+        matches = or_(*(getattr(row, name).icontains(text, autoescape=True) for name in names))
+        found.update(await session.scalars(select(row.event_id).where(*_in(row, places, drift), matches)))
+    return found
+
+
+async def _verdicts(session: TenantSession, places: Mapping[UUID, Place]) -> dict[UUID, VerdictRow]:
+    """The verdict that counts of each event that has one."""
+    verdicts = select(VerdictRow).where(*_in(VerdictRow, places)).order_by(VerdictRow.revision)
+    return {row.event_id: row for row in await session.scalars(verdicts)}
+
+
+def _in(row: Any, places: Mapping[UUID, Place], drift: timedelta = _NO_DRIFT) -> tuple[Condition, Condition]:
+    """Rows of the events at `places`; their days are for the planner."""
+    times = [place.occurred_at for place in places.values()]
+    days = row.occurred_at.between(min(times) - drift, max(times) + drift)
+    return days, row.event_id == any_(literal(list(places), ARRAY(Uuid())))
+
+
+def _at(index: Select[Any]) -> Any:
     row: Any = index.column_descriptions[0]["entity"]
-    index = index.where(row.occurred_at.between(span.first, span.last))
-    return _from_verdicts(filters, index, span) if row is VerdictRow else _from_events(filters, index, span)
+    return tuple_(row.occurred_at, row.event_id)
 
 
-def _from_verdicts(filters: Filters, index: Select[Any], span: Span) -> Lines:
-    verdict = aliased(VerdictRow, index.subquery())
-    within = EventRow.occurred_at.between(span.first, span.last)
-    found = select(EventRow).where(_same_event(EventRow, verdict), within).limit(1)
-    event = aliased(EventRow, found.lateral())
-    return (
-        select(event, ContextRow, verdict.flag, verdict.severity)
-        .select_from(verdict)
-        .join(event, true())
-        .outerjoin(ContextRow, _behind(event, span))
-        .where(*_on_events(filters, event), *_mentions(filters.q, event))
-        .order_by(verdict.occurred_at.desc(), verdict.event_id.desc())
-    )
+async def _places(session: TenantSession, index: Select[Any], count: int) -> list[Place]:
+    rows = await session.execute(index.with_only_columns(*_at(index).clauses).limit(count))
+    return [Place(*row) for row in rows]
 
 
-def _from_events(filters: Filters, index: Select[Any], span: Span) -> Lines:
-    event = aliased(EventRow, index.subquery())
-    verdict = (
-        select(VerdictRow.flag, VerdictRow.severity)
-        .where(_same_event(VerdictRow, event), VerdictRow.occurred_at.between(span.first, span.last))
-        .order_by(VerdictRow.revision.desc())
-        .limit(1)
-        .lateral("verdict")
-    )
-    said = {verdict.c.flag: filters.flag, verdict.c.severity: filters.severity}
-    conditions: list[Condition] = [column == value for column, value in said.items() if value is not None]
-    if filters.severity == "info":
-        conditions = [verdict.c.severity.is_(None)]
-    return (
-        select(event, ContextRow, verdict.c.flag, verdict.c.severity)
-        .select_from(event)
-        .outerjoin(verdict, true())
-        .outerjoin(ContextRow, _behind(event, span))
-        .where(*conditions, *_mentions(filters.q, event))
-        .order_by(event.occurred_at.desc(), event.event_id.desc())
-    )
-
-
-def _same_event(one: Any, other: Any) -> Condition:
-    return and_(*(getattr(one, name) == getattr(other, name) for name in _KEY))
-
-
-def _behind(event: Any, span: Span) -> Condition:
-    """The request behind the event."""
-    return and_(
-        ContextRow.tenant_id == event.tenant_id,
-        ContextRow.event_id == event.event_id,
-        ContextRow.occurred_at.between(event.occurred_at - DRIFT, event.occurred_at + DRIFT),
-        ContextRow.occurred_at.between(span.first - DRIFT, span.last + DRIFT),
-    )
-
-
-def _mentions(text: str | None, event: Any) -> list[Condition]:
-    if text is None:
+async def _read(session: TenantSession, places: Sequence[Place]) -> list[Line]:
+    """What stands at `places`, in their order."""
+    if not places:
         return []
-    columns = [getattr(event, name) for name in _OF_EVENTS]
-    columns += [getattr(ContextRow, name) for name in _OF_CONTEXTS]
-    return [or_(*(column.icontains(text, autoescape=True) for column in columns))]
+    at = {place.event_id: place for place in places}
+    events = await session.scalars(select(EventRow).where(*_in(EventRow, at)))
+    contexts = await session.scalars(select(ContextRow).where(*_in(ContextRow, at, DRIFT)))
+    event_of = {row.event_id: row for row in events}
+    context_of = {row.event_id: row for row in contexts}
+    verdict_of = await _verdicts(session, at)
+    return [Line(event_of[key], context_of.get(key), verdict_of.get(key)) for key in at]
 
 
-async def _time_of(session: TenantSession, event_id: UUID) -> datetime:
-    """When the event happened; its id tells the days to look at.
+async def _place_of(session: TenantSession, event_id: UUID) -> Place:
+    """Where the event of a cursor stands.
 
     Raises:
-        InvalidCursor: it stands in the log no longer.
+        InvalidCursor: nowhere any more.
     """
-    born = created_at(event_id)
-    if born is None:
-        raise InvalidCursor
-    near = EventRow.occurred_at.between(born - DRIFT, born + DRIFT)
-    time = await session.scalar(select(EventRow.occurred_at).where(EventRow.event_id == event_id, near))
+    time = await _time_of(session, event_id)
     if time is None:
         raise InvalidCursor
-    return time
+    return Place(time, event_id)
+
+
+async def _time_of(session: TenantSession, event_id: UUID) -> datetime | None:
+    """When the event happened, or None; its id tells the days to look at."""
+    born = created_at(event_id)
+    if born is None:
+        return None
+    near = EventRow.occurred_at.between(born - DRIFT, born + DRIFT)
+    return await session.scalar(select(EventRow.occurred_at).where(EventRow.event_id == event_id, near))

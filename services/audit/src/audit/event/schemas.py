@@ -1,11 +1,10 @@
 """Answers and filters."""
 
-from typing import Annotated, Any, Literal, Self, cast
+from typing import Annotated, Any, Literal
 
 from fastapi import Query
 from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
-from audit.models import ContextRow, EventRow
 from common.ids import AuditEventId, TenantId
 from common.schema import Answer, Text, Timestamp
 
@@ -67,43 +66,3 @@ class AuditEvent(Answer):
     trace_id: str | None
     source: str
     changes: dict[str, Any] | None = None
-
-    @classmethod
-    def of(cls, row: EventRow, context: ContextRow | None, flag: Any, severity: Any) -> Self:
-        """The event with what is known of it besides its own row."""
-        return cls(
-            event_id=row.event_id,
-            occurred_at=row.occurred_at,
-            recorded_at=row.recorded_at,
-            tenant_id=row.tenant_id,
-            action=row.action,
-            actor=_actor(row, context),
-            target=Target(type=row.target_type, id=row.target_id) if row.target_id else None,
-            outcome=cast(Outcome, row.outcome),
-            severity=severity or cast(Severity, row.severity),
-            flags=[flag] if flag and flag != "none" else [],
-            request=_request(row, context),
-            trace_id=row.trace_id,
-            source=row.source,
-            changes=row.changes,
-        )
-
-
-def _actor(row: EventRow, context: ContextRow | None) -> Actor:
-    source = context or row
-    return Actor(
-        type=row.actor_type,
-        id=row.actor_id,
-        email=source.email,
-        ip=source.ip,
-        user_agent=source.user_agent,
-    )
-
-
-def _request(row: EventRow, context: ContextRow | None) -> HttpRequest | None:
-    source = context or row
-    if source.request_id is None and source.method is None:
-        return None
-    return HttpRequest(
-        method=source.method, route=source.route, request_id=source.request_id, status=row.status
-    )
