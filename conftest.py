@@ -4,6 +4,7 @@ import importlib
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
+from typing import Any
 
 import pytest
 
@@ -70,16 +71,17 @@ async def service_database(
 
 @pytest.fixture(scope="session")
 async def api(
-    service_database: Callable[[str], Awaitable[ServiceDatabase]], tmp_path_factory: pytest.TempPathFactory
+    service_database: Callable[[str], Awaitable[ServiceDatabase]],
 ) -> AsyncIterator[Callable[..., Awaitable[Harness]]]:
     """Call it with a service's name (and settings): its application inside this process."""
     async with AsyncExitStack() as exits:
         made: dict[str, Harness] = {}
 
-        async def make(name: str, **environment: str) -> Harness:
-            if name not in made:
+        async def make(name: str, **environment: Any) -> Harness:
+            key = f"{name} {sorted(environment.items())}"
+            if key not in made:
                 database = await service_database(name)
-                made[name] = await exits.enter_async_context(harness(service_of(name), database, environment))
-            return made[name]
+                made[key] = await exits.enter_async_context(harness(service_of(name), database, environment))
+            return made[key]
 
         yield make

@@ -112,7 +112,7 @@ def bearer(token: str) -> dict[str, str]:
 
 @asynccontextmanager
 async def harness(
-    service: Service, database: ServiceDatabase, environment: Mapping[str, str] | None = None
+    service: Service, database: ServiceDatabase, environment: Mapping[str, Any] | None = None
 ) -> AsyncGenerator[Harness]:
     """The service's application over `database`, with its own token issuer and without a broker."""
     names = {name.lower(): value for name, value in (environment or {}).items()}
@@ -122,6 +122,7 @@ async def harness(
             "relay_database_url": database.relay_url,
             "tenancy_key": database.tenancy_key,
             "link_secret": TEST_LINK_SECRET,
+            "database_pool_timeout": 30,  # tests share the machine; how long one waits is not what they test
             **names,
         }  # type: ignore[arg-type]  # a subclass has fields of its own
     )
