@@ -87,6 +87,7 @@ CREATE TABLE auth.mails (
     next_attempt_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     claim uuid,
     error text,
+    traceparent text,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     sent_at timestamptz,
     PRIMARY KEY (tenant_id, mail_id),

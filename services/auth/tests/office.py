@@ -63,8 +63,8 @@ class Office:
 
 
 async def deliver_until(postman: Postman, done: Callable[[], bool]) -> None:
-    """Let the postman go until `done`, five seconds at most."""
-    async with asyncio.timeout(5):
+    """Let the postman go until `done`, a minute at most."""
+    async with asyncio.timeout(60):
         while not done():
             await postman.set_out()
     await postman.come_home()

@@ -1,6 +1,7 @@
 """`/internal/tokens` takes the tenants service and nobody else."""
 
 import time
+from collections.abc import Callable
 from typing import Any
 
 import jwt
@@ -36,24 +37,25 @@ async def test_the_owner_gets_a_session_with_the_address_of_the_sign_up(
     assert answer["refresh_token"] not in str(stored)
 
 
-@pytest.mark.parametrize(
-    ("token", "status"),
-    [
-        ("nonsense", 401),
-        (make_service_token(CAMPAIGNS_KEY[0], "tenants", "auth"), 401),
-        (make_service_token(CAMPAIGNS_KEY[0], "campaigns", "auth"), 403),
-        (make_service_token(TENANTS_KEY[0], "tenants", "workspaces"), 401),
-        (make_service_token(TENANTS_KEY[0], "unknown", "auth"), 401),
-        (forged(exp=int(time.time()) + 120), 401),
-        (forged(exp=int(time.time()) - 60, iat=int(time.time()) - 90), 401),
-        (forged(jti=None), 401),
-        (forged(aud=["auth"]), 401),
-    ],
-)
-async def test_other_callers_are_refused(service: Harness, token: str, status: int) -> None:
+OTHERS: dict[str, tuple[Callable[[], str], int]] = {
+    "no token": (lambda: "nonsense", 401),
+    "another's key": (lambda: make_service_token(CAMPAIGNS_KEY[0], "tenants", "auth"), 401),
+    "another service": (lambda: make_service_token(CAMPAIGNS_KEY[0], "campaigns", "auth"), 403),
+    "for another service": (lambda: make_service_token(TENANTS_KEY[0], "tenants", "workspaces"), 401),
+    "unknown service": (lambda: make_service_token(TENANTS_KEY[0], "unknown", "auth"), 401),
+    "valid too long": (lambda: forged(exp=int(time.time()) + 120), 401),
+    "expired": (lambda: forged(exp=int(time.time()) - 60, iat=int(time.time()) - 90), 401),
+    "without an id": (lambda: forged(jti=None), 401),
+    "for several": (lambda: forged(aud=["auth"]), 401),
+}
+
+
+@pytest.mark.parametrize("name", OTHERS)
+async def test_other_callers_are_refused(service: Harness, name: str) -> None:
+    make, status = OTHERS[name]
     tenant = await service.make_tenant()
     answer = await service.client.post(
-        "/internal/tokens", headers=bearer(token), json=token_request(tenant.tenant_id, tenant.owner_id)
+        "/internal/tokens", headers=bearer(make()), json=token_request(tenant.tenant_id, tenant.owner_id)
     )
     assert answer.status_code == status
 

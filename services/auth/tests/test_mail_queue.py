@@ -81,7 +81,7 @@ async def test_a_mail_under_way_is_nobody_elses(
     mail_server.hold.clear()
     tenant = await service.make_tenant()
     first = asyncio.create_task(deliver_until(postman, lambda: bool(mail_server.taken)))
-    async with asyncio.timeout(5):
+    async with asyncio.timeout(60):
         await mail_server.reached.wait()
     rival_server = ScriptedServer()
     rival = Postman(service.kernel.database, settings_of(service.kernel), rival_server)  # type: ignore[arg-type]

@@ -14,6 +14,7 @@ from common.testing.harness import Harness, harness
 from tenants.__main__ import SERVICE
 from tenants.billing.worker import Clerk
 from tenants.parts import TenantsParts
+from tenants.provisioning import desk
 
 
 @pytest.fixture(scope="session")
@@ -62,3 +63,14 @@ async def clerk(service: Harness, stripe: ScriptedStripe, office: Office) -> Cle
     """A clerk with nothing to do but what its test gives it."""
     await office.close_all_cases()
     return Clerk(service.kernel.database, stripe)  # type: ignore[arg-type]
+
+
+@pytest.fixture(autouse=True)
+def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
+    """Sets how long requests wait; a minute until then, for machines that are busy."""
+
+    def set_patience(seconds: float) -> None:
+        monkeypatch.setattr(desk, "PATIENCE_SECONDS", seconds)
+
+    set_patience(60)
+    return set_patience

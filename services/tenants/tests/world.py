@@ -71,7 +71,7 @@ class Office:
         """The tenant that signed up with this address, once it is stored."""
         statement = "SELECT tenant_id FROM tenants.provisionings WHERE owner_email = $1"
         rows: list[asyncpg.Record] = []
-        async with asyncio.timeout(5):
+        async with asyncio.timeout(60):
             while not rows:
                 await asyncio.sleep(0.01)
                 rows = await self.fetch(statement, owner_email)

@@ -101,6 +101,7 @@ class MailRow(TenantRow):
     next_attempt_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     claim: Mapped[UUID | None]
     error: Mapped[str | None] = mapped_column(Text)
+    traceparent: Mapped[str | None] = mapped_column(Text)
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     sent_at: Mapped[datetime | None]
 

@@ -80,6 +80,7 @@ class SubscriptionRow(Timestamps, TenantRow):
     attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     next_attempt_at: Mapped[datetime | None] = mapped_column(server_default=func.clock_timestamp())
     claim: Mapped[UUID | None]
+    traceparent: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (_SCHEMA,)
 

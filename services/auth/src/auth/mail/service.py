@@ -10,7 +10,7 @@ from auth.mail.rules import LEASE, RESET_LINK_LIFE, WELCOME_LINK_LIFE, retry_del
 from auth.models import MailRow, PasswordTokenRow, UserRow
 from auth.opaque import derived_token
 from auth.settings import AuthSettings
-from common import clock
+from common import clock, telemetry
 from common.bus import outbox
 from common.contracts.auth import WelcomeMailRefused, WelcomeMailSent
 from common.db.session import TenantSession
@@ -31,6 +31,7 @@ class Claimed:
     letter: Letter
     facts: dict[str, str]
     link: str
+    traceparent: str | None
 
 
 async def queue_welcome(session: TenantSession, owner: UserRow, company: str) -> None:
@@ -44,6 +45,7 @@ async def queue_welcome(session: TenantSession, owner: UserRow, company: str) ->
             recipient=owner.email,
             recipient_name=owner.name,
             facts={"company": company},
+            traceparent=telemetry.carrier().get("traceparent"),
         )
     )
     await session.flush()
@@ -58,7 +60,17 @@ async def claim_mail(session: TenantSession, row: MailRow, settings: AuthSetting
     await queries.renew_claim(session, row.mail_id, claim, LEASE)
     letter = Letter(row.mail_id, row.created_at, settings.mail_from, row.recipient, row.recipient_name)
     link = await _make_link(session, row, settings)
-    return Claimed(row.tenant_id, row.mail_id, claim, row.attempts, row.kind, letter, dict(row.facts), link)
+    return Claimed(
+        tenant_id=row.tenant_id,
+        mail_id=row.mail_id,
+        claim=claim,
+        attempts=row.attempts,
+        kind=row.kind,
+        letter=letter,
+        facts=dict(row.facts),
+        link=link,
+        traceparent=row.traceparent,
+    )
 
 
 async def _make_link(session: TenantSession, row: MailRow, settings: AuthSettings) -> str:

@@ -8,18 +8,21 @@ settling commit can make a second copy, which has the same Message-ID.
 import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
-from contextlib import asynccontextmanager, suppress
+from contextlib import asynccontextmanager
 from uuid import UUID
+
+from opentelemetry.trace import SpanKind
 
 from auth.mail import queries, rendering
 from auth.mail.gateway import MailServer, NotNow, Refused, ServerAway
 from auth.mail.rules import LEASE
 from auth.mail.service import Claimed, claim_mail, settle_mail
 from auth.settings import AuthSettings, settings_of
+from common import telemetry
 from common.context import SystemContext
 from common.db.errors import is_unavailable
 from common.db.session import Database
-from common.ids import PLATFORM_TENANT
+from common.ids import PLATFORM_TENANT, Kind, to_text
 from common.web.kernel import Kernel
 
 log = logging.getLogger(__name__)
@@ -88,13 +91,16 @@ class Postman:
 
     async def _send_one(self, tenant_id: UUID) -> None:
         """Send one mail of the tenant. A mail that cannot even be tried comes again when its claim ends."""
+        telemetry.log_fields.set({"tenant_id": to_text(Kind.TENANT, tenant_id)})
         try:
             mail = await self._claim(tenant_id)
             if mail is None:
                 return
-            async with self._kept_claim(mail):
-                failure = await self._deliver(mail)
-                await self._settle(mail, failure)
+            parent = telemetry.remote_context(mail.traceparent)
+            with telemetry.span("send mail", SpanKind.CLIENT, parent, app__mail__kind=mail.kind):
+                async with self._kept_claim(mail):
+                    failure = await self._deliver(mail)
+                    await self._settle(mail, failure)
         except Exception as error:
             if not is_unavailable(error):
                 log.exception("mail not sent")
@@ -145,8 +151,7 @@ class Postman:
             yield
         finally:
             keeper.cancel()
-            with suppress(asyncio.CancelledError):
-                await keeper
+            await asyncio.gather(keeper, return_exceptions=True)
 
     async def _keep_claim(self, mail: Claimed) -> None:
         while True:

@@ -30,6 +30,7 @@ class Case:
     customer_key: str
     customer_id: str | None
     subscription_key: str
+    traceparent: str | None
 
     @property
     def tenant(self) -> str:
@@ -50,6 +51,7 @@ async def claim(session: TenantSession) -> Case | None:
         customer_key=row.customer_key,
         customer_id=row.customer_id,
         subscription_key=row.subscription_key,
+        traceparent=row.traceparent,
     )
     row.claim, row.attempts = case.claim, row.attempts + 1
     await session.flush()

@@ -10,10 +10,11 @@ import logging
 from collections.abc import Sequence
 from uuid import UUID
 
+from common import telemetry
 from common.context import SystemContext
 from common.db.errors import is_unavailable
 from common.db.session import Database
-from common.ids import PLATFORM_TENANT
+from common.ids import PLATFORM_TENANT, Kind, to_text
 from common.web.kernel import Kernel
 from tenants.billing import queries, service
 from tenants.billing.gateway import BillingFailed, Stripe
@@ -72,12 +73,14 @@ class Clerk:
     async def work_on(self, tenant_id: UUID) -> None:
         """One attempt at a tenant's billing; what fails comes again."""
         context = SystemContext(tenant_id, "job", "tenants")
+        telemetry.log_fields.set({"tenant_id": to_text(Kind.TENANT, tenant_id)})
         try:
             async with self._database.tenant(context) as session:
                 case = await service.claim(session)
                 await session.commit()
             if case is not None:
-                await self._attempt(context, case)
+                with telemetry.span("settle billing", parent=telemetry.remote_context(case.traceparent)):
+                    await self._attempt(context, case)
         except Exception as error:
             if not is_unavailable(error):
                 log.exception("billing not settled")
@@ -90,7 +93,7 @@ class Clerk:
                 made = await service.ensure_subscription(self._stripe, case, customer_id)
         except (BillingFailed, TimeoutError) as error:
             code = error.code if isinstance(error, BillingFailed) else "stripe_timeout"
-            log.warning("billing put off", extra={"fields": {"tenant_id": case.tenant, "reason": code}})
+            log.warning("billing put off", extra={"fields": {"reason": code}})
             async with self._database.tenant(context) as session:
                 await service.put_off(session, case, code)
                 await session.commit()

@@ -6,7 +6,7 @@ Its steps end in any order and more than once (events come again); each change l
 from dataclasses import dataclass
 from uuid import UUID
 
-from common import clock
+from common import clock, telemetry
 from common.bus import outbox
 from common.contracts.auth import UserRegistered, WelcomeMailRefused, WelcomeMailSent
 from common.contracts.tenants import DefaultWorkspace, Owner, TenantProvisioned
@@ -77,7 +77,10 @@ async def begin(session: TenantSession, allocation: Allocation, body: TenantCrea
     tenant = to_text(Kind.TENANT, session.tenant_id)
     session.add(
         SubscriptionRow(
-            plan=body.plan, customer_key=f"{tenant}/customer", subscription_key=f"{tenant}/subscription"
+            plan=body.plan,
+            customer_key=f"{tenant}/customer",
+            subscription_key=f"{tenant}/subscription",
+            traceparent=telemetry.carrier().get("traceparent"),
         )
     )
     await outbox.emit(session, _provisioned(session.tenant_id, allocation, body))
