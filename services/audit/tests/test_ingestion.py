@@ -7,9 +7,13 @@ from uuid import UUID
 
 import asyncpg
 import pytest
+from opentelemetry.sdk.trace import TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind
 from services.audit.tests.book import REQUEST, Book, created, denied, missed, read
 
-from common import clock
+from common import clock, telemetry
 from common.contracts import envelope
 from common.contracts.audit import ActionRecorded
 from common.ids import PLATFORM_TENANT, Kind, new_id, to_text
@@ -153,6 +157,39 @@ async def test_a_cancelled_batch_leaves_nothing_and_comes_again(book: Book, ours
     assert await book.lines(ours) == []
     assert await book.take(delivery) == [delivery]
     assert len(await book.lines(ours)) == 1
+
+
+async def test_two_owners_of_a_partition_record_once(book: Book, ours: UUID, theirs: UUID) -> None:
+    other = created(theirs)
+    await book.tell(other)
+    events = [event for _ in range(20) for event in (created(ours), missed(ours, other.subject), read(ours))]
+    deliveries = [book.delivery(book.envelope(event), event.TOPIC) for event in events]
+    zombie = Book(book.database, book.sql)
+    try:
+        await asyncio.gather(book.take(*deliveries), zombie.take(*reversed(deliveries)))
+    finally:
+        await zombie.ingestion.abandon()
+    assert len(await book.lines(ours)) == 60
+    assert len(await book.lines(theirs)) == 21
+    assert len(await book.outbox(ours)) == 20
+
+
+async def test_each_event_is_processed_in_its_own_trace(
+    book: Book, ours: UUID, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    exporter = InMemorySpanExporter()
+    provider = TracerProvider()
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    monkeypatch.setattr(telemetry, "tracer", provider.get_tracer("test"))
+    envelopes = await book.tell(created(ours), created(ours))
+    spans = exporter.get_finished_spans()
+    assert [span.name for span in spans] == ["process penguinmails.campaigns"] * 2
+    assert {span.kind for span in spans} == {SpanKind.CONSUMER}
+    for told, span, line in zip(envelopes, spans, await book.lines(ours), strict=True):
+        _, trace, parent, _ = str(told.traceparent).split("-")
+        assert span.parent is not None
+        assert (f"{span.context.trace_id:032x}", f"{span.parent.span_id:016x}") == (trace, parent)
+        assert line["trace_id"] == trace
 
 
 async def test_an_unknown_type_is_admitted_once_it_is_known(

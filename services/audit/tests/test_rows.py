@@ -12,7 +12,7 @@ from audit.ingest.rows import MAX_TEXT, build, clean, trace_of
 from common import clock
 from common.contracts.audit import AccessGap, ActionRecorded, CrossTenantAttemptFlagged, Target
 from common.contracts.auth import SessionEnded, UserRegistered
-from common.contracts.campaigns import CampaignDeleted
+from common.contracts.campaigns import CampaignCreated, CampaignDeleted
 from common.contracts.envelope import Actor, Envelope, Event, Meta
 from common.ids import Kind, created_at, new_id, to_text
 
@@ -113,6 +113,26 @@ def test_lost_reads_are_told() -> None:
     (entry,) = rows_of(AccessGap(tenant_id=new_id(), count=7, since=now, until=now)).entries
     assert (entry.action, entry.outcome, entry.severity) == ("access.gap", "error", "medium")
     assert json.loads(str(entry.changes))["count"] == 7
+
+
+@pytest.mark.parametrize(
+    ("action", "outcome", "severity", "judged"),
+    [
+        ("campaign.created", "success", "info", 1),
+        ("user.login_failed", "denied", "low", 0),
+        ("user.welcome_mail_refused", "error", "low", 0),
+        ("import.failed", "error", "low", 0),
+        ("unfailed", "success", "info", 1),
+    ],
+)
+def test_the_participle_tells_the_outcome(
+    monkeypatch: pytest.MonkeyPatch, action: str, outcome: str, severity: str, judged: int
+) -> None:
+    monkeypatch.setattr(CampaignCreated, "ACTION", action)
+    rows = rows_of(created(new_id()))
+    (entry,) = rows.entries
+    assert (entry.action, entry.outcome, entry.severity) == (action, outcome, severity)
+    assert len(rows.accesses) == judged
 
 
 def test_the_logs_own_findings_and_contexts_are_no_rows() -> None:

@@ -11,6 +11,7 @@ from audit.detection.rules import Access, is_write
 from audit.ingest.ids import record_id
 from common.contracts.audit import (
     AccessDenied,
+    AccessGap,
     AccessMissed,
     AccessRecord,
     AccessRecorded,
@@ -26,7 +27,8 @@ from common.ids import PLATFORM_TENANT, Kind, to_text
 MAX_TEXT = 512
 EXPLICIT = "cross_tenant_forbidden"
 """Code of the refusal of a request that named a foreign tenant."""
-_REFUSED = re.compile(r"(^|[._])(failed|denied|refused|rejected|missed)$")
+_DENIED = re.compile(r"[._](denied|missed|login_failed)$")
+_FAILED = re.compile(r"[._](failed|refused|rejected|gap)$")
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 _NO_TARGET = ("access", "event")
 
@@ -113,15 +115,14 @@ def _add_action(rows: Rows, envelope: Envelope, event: Event) -> None:
     meta = event.meta
     actor = meta.actor if meta else Actor(type="system", id=envelope.source)
     target = None if cls.RESOURCE in _NO_TARGET else Target(type=cls.RESOURCE, id=envelope.subject)
-    refused = _REFUSED.search(cls.ACTION or "") is not None
-    severity = "medium" if cls.ACTION == "access.gap" else "low" if refused else "info"
+    outcome = _outcome(cls.ACTION or "")
     entry = _entry(
         envelope,
         actor=actor,
         action=cls.ACTION or "",
         target=target,
-        outcome="denied" if refused else "error" if cls.ACTION == "access.gap" else "success",
-        severity=severity,
+        outcome=outcome,
+        severity="medium" if isinstance(event, AccessGap) else "info" if outcome == "success" else "low",
         request_id=meta.request_id if meta else None,
         changes=_changes(event),
     )
@@ -129,8 +130,14 @@ def _add_action(rows: Rows, envelope: Envelope, event: Event) -> None:
     rows.births += [Life(resource, envelope.tenant_id, envelope.time) for resource in _born(event, envelope)]
     if cls.LIFE == "death":
         rows.deaths.append(Life(envelope.subject, envelope.tenant_id, envelope.time))
-    if target is not None and not refused:
+    if target is not None and outcome == "success":
         rows.accesses.append(_access(envelope, entry, actor, "succeeded", envelope.subject, writes=True))
+
+
+def _outcome(action: str) -> str:
+    if _DENIED.search(action):
+        return "denied"
+    return "error" if _FAILED.search(action) else "success"
 
 
 def _born(event: Event, envelope: Envelope) -> list[str]:
