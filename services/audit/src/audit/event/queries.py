@@ -37,6 +37,7 @@ from common.ids import Kind, created_at, to_text
 LISTING = "audit.events"
 WINDOW = 2_000
 """Entries that one page looks at while it searches."""
+_CHUNK = 500
 Condition = ColumnElement[bool]
 
 _NO_DRIFT = timedelta()
@@ -80,7 +81,7 @@ async def list_events(
     if _must_search(filters):
         window = await _places(session, index, WINDOW + 1)
         end = window[WINDOW - 1] if len(window) > WINDOW else None
-        found = await _sift(session, filters, window[:WINDOW])
+        found = await _search(session, filters, window[:WINDOW], limit + 1)
     else:
         found = await _places(session, index, limit + 1)
     if len(found) > limit:
@@ -154,6 +155,16 @@ def _on_events(filters: Filters) -> list[Condition]:
     if filters.outcome is not None:  # written out, so that the partial index serves it
         conditions.append(EventRow.outcome == bindparam("outcome", filters.outcome, literal_execute=True))
     return conditions
+
+
+async def _search(session: TenantSession, filters: Filters, window: list[Place], count: int) -> list[Place]:
+    """The first `count` places of the window (or all there are) that answer every filter."""
+    found: list[Place] = []
+    for start in range(0, len(window), _CHUNK):
+        found += await _sift(session, filters, window[start : start + _CHUNK])
+        if len(found) >= count:
+            break
+    return found
 
 
 async def _sift(session: TenantSession, filters: Filters, window: Sequence[Place]) -> list[Place]:
