@@ -59,6 +59,7 @@ CREATE TABLE tenants.subscriptions (
     attempts integer NOT NULL DEFAULT 0,
     next_attempt_at timestamptz DEFAULT clock_timestamp(),
     claim uuid,
+    first_asked_at timestamptz,
     traceparent text,
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     updated_at timestamptz NOT NULL DEFAULT clock_timestamp()

@@ -8,14 +8,17 @@ import pytest
 from services.tenants.tests.test_sign_up import sign_up
 from services.tenants.tests.world import Office, ScriptedAuth, ScriptedStripe
 
+from common.context import SystemContext
 from common.ids import Kind, to_text
 from common.testing.harness import Harness
+from tenants.billing import service as service_of_billing
 from tenants.billing.worker import Clerk
 
 
 @pytest.fixture
 async def tenant_id(service: Harness, office: Office, auth: ScriptedAuth, clerk: Clerk) -> UUID:
     _, made = await sign_up(service, office)
+    await office.make_due(made)
     return made
 
 
@@ -31,6 +34,7 @@ async def test_a_tenant_gets_customer_and_subscription_and_everybody_hears(
     assert (event["customer_id"], event["subscription_id"]) == (customer, subscription)
     assert event["version"] == 2
     assert (await office.steps(tenant_id))["billing"] == "done"
+    assert stripe.lookups == 0, "before the first call nothing can be there"
     await clerk.work_on(tenant_id)
     assert len(await office.emitted(tenant_id, "SubscriptionChanged")) == 1
 
@@ -83,19 +87,26 @@ async def test_two_clerks_never_work_on_one_case(
     assert len(stripe.customers) == len(stripe.subscriptions) == 1
 
 
-async def test_a_claim_of_a_dead_process_runs_out(
+async def test_the_claim_of_a_dead_process_runs_out_and_its_work_is_found(
     office: Office, clerk: Clerk, stripe: ScriptedStripe, tenant_id: UUID
 ) -> None:
-    await office.fetch(
-        "UPDATE tenants.subscriptions SET claim = gen_random_uuid(), "
-        "next_attempt_at = now() + interval '15 s' WHERE tenant_id = $1",
-        tenant_id,
-    )
+    context = SystemContext(tenant_id, "job", "tenants")
+    async with clerk._database.tenant(context) as session:
+        case = await service_of_billing.claim(session)
+        await session.commit()
+    assert case is not None
+    customer = await service_of_billing.ensure_customer(stripe, case)  # type: ignore[arg-type]
+    made = await service_of_billing.ensure_subscription(stripe, case, customer)  # type: ignore[arg-type]
     await clerk.work_on(tenant_id)
-    assert stripe.customers == []
+    assert stripe.lookups == 0, "the claim still holds"
     await office.make_due(tenant_id)
     await clerk.work_on(tenant_id)
-    assert len(stripe.subscriptions) == 1
+    assert stripe.lookups == 1
+    assert len(stripe.customers) == len(stripe.subscriptions) == 1
+    async with clerk._database.tenant(context) as session:
+        await service_of_billing.settle(session, case, customer, made)
+        await session.commit()
+    assert len(await office.emitted(tenant_id, "SubscriptionChanged")) == 1, "an outdated claim tells nothing"
 
 
 @pytest.mark.parametrize("seed", range(8))

@@ -153,8 +153,8 @@ class ScriptedStripe:
     def __init__(self) -> None:
         self.customers: list[tuple[str, str, str]] = []
         self.subscriptions: list[tuple[str, str, str]] = []
-        self.plans: set[str] = set()
         self.keys: list[str] = []
+        self.lookups = 0
         self.failures: list[str] = []
         self.lose_answers = 0
         self._numbers = count(1)
@@ -169,6 +169,7 @@ class ScriptedStripe:
             raise BillingFailed("stripe_unreachable")
 
     async def find_customer(self, tenant: str, email: str) -> str | None:
+        self.lookups += 1
         self._fail()
         return next((c for c, t, e in self.customers if (t, e) == (tenant, email)), None)
 
@@ -179,10 +180,6 @@ class ScriptedStripe:
         self.keys.append(key)
         self._answer()
         return customer
-
-    async def ensure_plan(self, price: Price) -> None:
-        self._fail()
-        self.plans.add(price.plan_id)
 
     async def find_subscription(self, customer_id: str, tenant: str) -> Subscription | None:
         self._fail()

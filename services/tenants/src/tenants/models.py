@@ -66,7 +66,8 @@ class StepRow(TenantRow):
 class SubscriptionRow(Timestamps, TenantRow):
     """The tenant's customer and subscription at Stripe, and the keys with which they are asked for.
 
-    `claim` names who is talking to Stripe about it until `next_attempt_at`.
+    `claim` names who is talking to Stripe about it until `next_attempt_at`; `first_asked_at`: before, nothing
+    of the tenant can have been made there.
     """
 
     __tablename__ = "subscriptions"
@@ -80,6 +81,7 @@ class SubscriptionRow(Timestamps, TenantRow):
     attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     next_attempt_at: Mapped[datetime | None] = mapped_column(server_default=func.clock_timestamp())
     claim: Mapped[UUID | None]
+    first_asked_at: Mapped[datetime | None]
     traceparent: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (_SCHEMA,)

@@ -4,7 +4,7 @@ Idempotency keys protect a call for a day, and not on every server that speaks S
 is to be made is looked for first. Customers and subscriptions carry our tenant's id as metadata.
 """
 
-from collections.abc import AsyncGenerator
+from collections.abc import AsyncGenerator, Awaitable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 
@@ -60,25 +60,6 @@ class Stripe:
             )
         return customer.id
 
-    async def ensure_plan(self, price: Price) -> None:
-        """Make product and plan unless they are there; their ids are ours, so nothing is made twice."""
-        async with _call("plans.ensure"):
-            if await self._has_plan(price):
-                return
-            await self._create_product(price)
-            try:
-                await self._api.plans.create_async(
-                    {
-                        "id": price.plan_id,
-                        "product": price.product_id,
-                        "amount": price.amount,
-                        "currency": CURRENCY,
-                        "interval": "month",
-                    }
-                )
-            except stripe.StripeError as error:
-                _pass_if_there(error)
-
     async def find_subscription(self, customer_id: str, tenant: str) -> Subscription | None:
         """The customer's subscription that is not over."""
         async with _call("subscriptions.list"):
@@ -93,42 +74,56 @@ class Stripe:
     async def create_subscription(
         self, customer_id: str, tenant: str, price: Price, key: str
     ) -> Subscription:
+        """A trial of the plan, which is made in this Stripe account when it is not there yet."""
         async with _call("subscriptions.create"):
-            made = await self._api.subscriptions.create_async(
-                {
-                    "customer": customer_id,
-                    "items": [{"plan": price.plan_id}],
-                    "trial_period_days": TRIAL_DAYS,
-                    "metadata": {"tenant_id": tenant},
-                },
-                {"idempotency_key": key},
-            )
+            try:
+                return await self._subscribe(customer_id, tenant, price, key)
+            except stripe.InvalidRequestError as error:
+                if error.http_status != 404 and error.code != "resource_missing":
+                    raise
+            await self._make_plan(price)
+            return await self._subscribe(customer_id, tenant, price, f"{key}/with-plan")
+
+    async def _subscribe(self, customer_id: str, tenant: str, price: Price, key: str) -> Subscription:
+        made = await self._api.subscriptions.create_async(
+            {
+                "customer": customer_id,
+                "items": [{"plan": price.plan_id}],
+                "trial_period_days": TRIAL_DAYS,
+                "metadata": {"tenant_id": tenant},
+            },
+            {"idempotency_key": key},
+        )
         return Subscription(made.id, made.status)
 
-    async def _has_plan(self, price: Price) -> bool:
-        try:
-            await self._api.plans.retrieve_async(price.plan_id)
-        except stripe.InvalidRequestError as error:
-            if error.http_status != 404:
-                raise
-            return False
-        return True
+    async def _make_plan(self, price: Price) -> None:
+        """Product and plan; their ids are ours, so nothing is made twice."""
+        await _once(self._api.products.create_async({"id": price.product_id, "name": price.name}))
+        await _once(
+            self._api.plans.create_async(
+                {
+                    "id": price.plan_id,
+                    "product": price.product_id,
+                    "amount": price.amount,
+                    "currency": CURRENCY,
+                    "interval": "month",
+                }
+            )
+        )
 
-    async def _create_product(self, price: Price) -> None:
-        try:
-            await self._api.products.create_async({"id": price.product_id, "name": price.name})
-        except stripe.StripeError as error:
-            _pass_if_there(error)
+
+async def _once(creation: Awaitable[object]) -> None:
+    """Create something under an id of our own; that it is there already is as good."""
+    try:
+        await creation
+    except stripe.StripeError as error:
+        if error.http_status != 409 and error.code != "resource_already_exists":
+            raise
 
 
 def _belongs_to(found: stripe.Customer | stripe.Subscription, tenant: str) -> bool:
     metadata = found.metadata
     return metadata is not None and "tenant_id" in metadata and metadata["tenant_id"] == tenant
-
-
-def _pass_if_there(error: stripe.StripeError) -> None:
-    if error.http_status != 409 and error.code != "resource_already_exists":
-        raise error
 
 
 @asynccontextmanager

@@ -30,6 +30,7 @@ class Case:
     customer_key: str
     customer_id: str | None
     subscription_key: str
+    is_first: bool
     traceparent: str | None
 
     @property
@@ -51,9 +52,11 @@ async def claim(session: TenantSession) -> Case | None:
         customer_key=row.customer_key,
         customer_id=row.customer_id,
         subscription_key=row.subscription_key,
+        is_first=row.first_asked_at is None,
         traceparent=row.traceparent,
     )
     row.claim, row.attempts = case.claim, row.attempts + 1
+    row.first_asked_at = row.first_asked_at or clock.now()
     await session.flush()
     await queries.schedule(session, LEASE)
     await begin_step(session, "billing")
@@ -62,7 +65,9 @@ async def claim(session: TenantSession) -> Case | None:
 
 async def ensure_customer(stripe: Stripe, case: Case) -> str:
     """The tenant's one customer: the one we know, the one that is there, or a new one."""
-    known = case.customer_id or await stripe.find_customer(case.tenant, case.owner_email)
+    known = case.customer_id
+    if known is None and not case.is_first:
+        known = await stripe.find_customer(case.tenant, case.owner_email)
     return known or await stripe.create_customer(
         case.tenant, case.owner_email, case.company_name, case.customer_key
     )
@@ -70,19 +75,10 @@ async def ensure_customer(stripe: Stripe, case: Case) -> str:
 
 async def ensure_subscription(stripe: Stripe, case: Case, customer_id: str) -> Subscription:
     """The customer's one subscription, to the tenant's plan when it is new."""
-    found = await stripe.find_subscription(customer_id, case.tenant)
-    if found is not None:
-        return found
-    price = PRICES[case.plan]
-    await stripe.ensure_plan(price)
-    return await stripe.create_subscription(customer_id, case.tenant, price, case.subscription_key)
-
-
-async def store_customer(session: TenantSession, case: Case, customer_id: str) -> None:
-    row = await queries.lock_claimed(session, case.claim)
-    if row is not None:
-        row.customer_id = customer_id
-        await session.flush()
+    found = None if case.is_first else await stripe.find_subscription(customer_id, case.tenant)
+    return found or await stripe.create_subscription(
+        customer_id, case.tenant, PRICES[case.plan], case.subscription_key
+    )
 
 
 async def settle(session: TenantSession, case: Case, customer_id: str, made: Subscription) -> None:

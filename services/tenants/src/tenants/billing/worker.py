@@ -89,7 +89,6 @@ class Clerk:
         try:
             async with asyncio.timeout(CALL_SECONDS):
                 customer_id = await service.ensure_customer(self._stripe, case)
-                await self._store_customer(context, case, customer_id)
                 made = await service.ensure_subscription(self._stripe, case, customer_id)
         except (BillingFailed, TimeoutError) as error:
             code = error.code if isinstance(error, BillingFailed) else "stripe_timeout"
@@ -101,12 +100,6 @@ class Clerk:
         async with self._database.tenant(context) as session:
             await service.settle(session, case, customer_id, made)
             await session.commit()
-
-    async def _store_customer(self, context: SystemContext, case: Case, customer_id: str) -> None:
-        if case.customer_id is None:
-            async with self._database.tenant(context) as session:
-                await service.store_customer(session, case, customer_id)
-                await session.commit()
 
     async def _list_due_tenants(self, batch: int) -> Sequence[UUID]:
         try:

@@ -22,10 +22,14 @@ from tenants.provisioning.schemas import TenantCreate
 from tenants.provisioning.service import Allocation
 
 PATIENCE_SECONDS = 5.0
-_POLL_SECONDS = (0.02, 0.05)
+_FIRST_LOOK_SECONDS = 0.06
+_POLL_SECONDS = (0.02, 0.25)
+_POLL_SHARE = 0.15
+"""Pause between two looks, as a part of the time waited: what is slow is not made slower by asking."""
 _POLLS_PER_SECOND = 150
-"""Of all waiting requests together: many of them must not slow down what they wait for."""
+"""Of all waiting requests together."""
 _AUTH_SECONDS = 2.0
+_AUTH_RETRY_SECONDS = 0.05
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,12 +65,15 @@ class Desk:
         self._secret = secret
         self._request = request
         self._clock: Callable[[], float] = asyncio.get_running_loop().time
-        self._deadline = self._clock() + PATIENCE_SECONDS
+        self._began = self._clock()
+        self._deadline = self._began + PATIENCE_SECONDS
 
     async def sign_up(self, body: TenantCreate, key: str | None) -> Outcome:
         """Make the tenant, or find the one that the key made."""
         allocation, replayed = await self._allocate(body, key)
         await self._begin(allocation, body)
+        if not replayed:
+            await asyncio.sleep(_FIRST_LOOK_SECONDS)
         ready_at = await self._wait_until_ready(allocation.tenant_id)
         if ready_at is None:
             return Outcome(allocation, replayed, ready=False)
@@ -106,15 +113,15 @@ class Desk:
             self._room.count -= 1
 
     async def _poll(self, context: SystemContext) -> datetime | None:
-        wanted, longest = _POLL_SECONDS
+        shortest, longest = _POLL_SECONDS
         while True:
             async with self._database.tenant(context) as session:
                 ready_at = await queries.find_ready_at(session)
-            pause = self._room.pause(wanted)
+            waited = self._clock() - self._began
+            pause = self._room.pause(min(max(waited * _POLL_SHARE, shortest), longest))
             if ready_at is not None or self._clock() + pause > self._deadline:
                 return ready_at
             await asyncio.sleep(pause)
-            wanted = min(wanted * 1.25, longest)
 
     async def _issue_tokens(self, allocation: Allocation) -> Tokens | None:
         """Tokens of the owner, or None when auth does not answer in time."""
@@ -127,5 +134,5 @@ class Desk:
                     min(left, _AUTH_SECONDS),
                 )
             except AuthAway:
-                await asyncio.sleep(_POLL_SECONDS[1])
+                await asyncio.sleep(_AUTH_RETRY_SECONDS)
         return None

@@ -20,6 +20,9 @@ MIN_KEY_LENGTH = 32
 REISSUE_WINDOW = timedelta(minutes=15)
 """How long after sign-up its key still gets tokens; later it gets the ids alone."""
 
+BILLING_HEADSTART = timedelta(seconds=1)
+"""Start of billing after the sign-up: nobody waits for it, and it must not be in anybody's way."""
+
 _LINK_SECONDS = 24 * 3600.0
 _TAG_BYTES = 16
 

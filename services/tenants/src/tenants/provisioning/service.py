@@ -16,7 +16,7 @@ from common.ids import Kind, new_id, to_text
 from tenants.models import CompanyRow, ProvisioningRow, SignUpKeyRow, StepRow, SubscriptionRow
 from tenants.provisioning import queries
 from tenants.provisioning.errors import IdempotencyKeyReused
-from tenants.provisioning.rules import NEEDED_FOR_TOKEN, STEPS, StepName
+from tenants.provisioning.rules import BILLING_HEADSTART, NEEDED_FOR_TOKEN, STEPS, StepName
 from tenants.provisioning.schemas import TenantCreate
 from tenants.tenant.queries import find_company
 from tenants.tenant.rules import features_of, limits_of
@@ -80,6 +80,7 @@ async def begin(session: TenantSession, allocation: Allocation, body: TenantCrea
             plan=body.plan,
             customer_key=f"{tenant}/customer",
             subscription_key=f"{tenant}/subscription",
+            next_attempt_at=clock.now() + BILLING_HEADSTART,
             traceparent=telemetry.carrier().get("traceparent"),
         )
     )
