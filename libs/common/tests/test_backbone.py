@@ -169,6 +169,25 @@ async def test_an_event_cannot_be_written_for_another_tenant(database: Database)
             await outbox.emit(session, update(new_id(), new_id(), 1))
 
 
+async def test_an_event_too_large_parks_with_its_aggregate_and_others_go_on(
+    database: Database, settings: ServiceSettings, cluster: Cluster, service_database: Databases
+) -> None:
+    tenant, large, small = new_id(), new_id(), new_id()
+    huge = WorkspaceUpdated(tenant_id=tenant, workspace_id=large, version=1, name="x" * 1_500_000, slug="s")
+    await write(database, tenant, huge, update(tenant, large, 2), update(tenant, small, 1))
+    relay = Relay("workspaces", settings, cluster, database.events_written)
+    async with running(relay.run()):
+        envelopes = await published(settings, tenant, 1)
+        await write(database, tenant, update(tenant, large, 3), update(tenant, small, 2))
+        envelopes = await published(settings, tenant, 2)
+    assert {envelope.subject for envelope in envelopes} == {update(tenant, small, 1).subject}
+    made = await service_database("workspaces")
+    assert await outbox_rows(made, tenant) == 3, "the large one and what waits behind it"
+    connection = await asyncpg.connect(made.superuser_url)
+    await connection.execute("DELETE FROM tenancy.outbox WHERE tenant_id = $1", tenant)
+    await connection.close()
+
+
 async def test_the_second_relay_stands_by_and_takes_over(
     database: Database, settings: ServiceSettings, cluster: Cluster
 ) -> None:
@@ -342,9 +361,11 @@ async def test_forged_envelopes_have_no_effect_and_stop_nobody(
     producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap_servers)
     await producer.start()
     await producer.send_and_wait(TOPIC, b"no headers at all", key=honest.key)
+    await producer.send_and_wait(TOPIC, b"\x00\xff not even text", key=b"\x00")
     await producer.send_and_wait(TOPIC, honest.data, key=b"other", headers=honest.headers())
     await producer.stop()
-    await send(settings, forged, garbage, honest)
+    strange = wrap(update(tenant, workspace, 4), subject="ws_\x00", data=b'{"\\u0000": "\\ud800"}')
+    await send(settings, forged, garbage, strange, honest)
 
     async def done() -> bool:
         return bool(handled.effects_of(workspace))

@@ -26,3 +26,18 @@ async def test_our_own_cancellation_stays_one() -> None:
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
+
+
+async def test_a_failing_farewell_does_not_bring_a_cancelled_task_back() -> None:
+    async def work() -> None:
+        async with own_cancellation_only():
+            try:
+                await asyncio.sleep(60)
+            finally:
+                raise ConnectionResetError("while cleaning up")
+
+    task = asyncio.create_task(work())
+    await asyncio.sleep(0)
+    task.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await task

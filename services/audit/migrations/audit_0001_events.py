@@ -155,6 +155,7 @@ BEGIN
             CONTINUE WHEN to_regclass('audit.' || name) IS NOT NULL;
             EXECUTE format('CREATE TABLE audit.%I (LIKE audit.%I INCLUDING ALL)', name, parent);
             EXECUTE format('ALTER TABLE audit.%I ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY', name);
+            PERFORM tenancy.hide_values(('audit.' || name)::regclass);
             EXECUTE format('ALTER TABLE audit.%I ATTACH PARTITION audit.%I FOR VALUES FROM (%L) TO (%L)',
                            parent, name, day::timestamp AT TIME ZONE 'UTC',
                            (day + 1)::timestamp AT TIME ZONE 'UTC');

@@ -34,7 +34,7 @@ from common.web.tokens import TokenVerifier
 log = logging.getLogger(__name__)
 
 ROLES = ("serve", "consume", "relay", "work")
-_SHUTDOWN_SECONDS = 10
+_SHUTDOWN_SECONDS = 5
 
 
 class _Server(uvicorn.Server):

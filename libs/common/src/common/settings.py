@@ -16,7 +16,9 @@ class ServiceSettings(BaseSettings):
     service_port: int = 8000
 
     database_url: str = Field(description="libpq URL of the `<service>_app` role")
-    relay_database_url: str = Field(default="", description="libpq URL of the `<service>_relay` role")
+    relay_database_url: str = Field(
+        default="", description="libpq URL of the `<service>_relay` role (outbox, consumer positions)"
+    )
     database_pool_size: int = 10
     database_pool_timeout: float = 5.0
     pooler_mode: str = Field(

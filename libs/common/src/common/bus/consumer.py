@@ -20,6 +20,7 @@ from common.settings import ServiceSettings
 log = logging.getLogger(__name__)
 
 _UPKEEP_SECONDS = 0.5
+_HAND_OVER_SECONDS = 4
 _FETCH_TIMEOUT_MS = 200
 _FETCH_RECORDS = 500
 _FETCH_BYTES = 256 * 1024
@@ -40,7 +41,10 @@ class Processor(Protocol):
     """Does the work. Calls `done` once per delivery, in any order, after its effects are committed."""
 
     async def take(self, deliveries: Sequence[Delivery], done: Callable[[Delivery], None]) -> None:
-        """Accept deliveries; returns when there is room for more (back-pressure)."""
+        """Accept deliveries (perhaps none); returns when there is room for more (back-pressure).
+
+        Raises whatever its own workers died of.
+        """
         ...
 
     async def drain(self) -> None:
@@ -65,11 +69,13 @@ class Consumer:
         *,
         database_url: str | None = None,
     ) -> None:
+        """`database_url`: whose connection holds locks and positions; by default the relay's role, so that
+        SQL slipped into a request can neither end it nor move it."""
         self._name = name
         self._settings = settings
         self._cluster = cluster
         self._processor = processor
-        self._database_url = database_url or settings.database_url
+        self._database_url = database_url or settings.relay_database_url
         self._partitions = [TopicPartition(t, p) for t in sorted(topics) for p in range(PARTITIONS)]
         self._offsets = Offsets(name)
         self._progress: dict[TopicPartition, Progress] = {}
@@ -131,8 +137,7 @@ class Consumer:
             deliveries = await self._fetch(kafka)
             for delivery in deliveries:
                 self._progress[delivery.partition].started(delivery.record.offset)
-            if deliveries:
-                await self._processor.take(deliveries, self._done)
+            await self._processor.take(deliveries, self._done)
             self.working = True
 
     async def _fetch(self, kafka: Any) -> list[Delivery]:
@@ -173,7 +178,7 @@ class Consumer:
     async def _hand_over(self, connection: asyncpg.Connection) -> None:
         """Finish what is in flight and store it, so that the next owner starts right behind."""
         try:
-            async with asyncio.timeout(8):
+            async with asyncio.timeout(_HAND_OVER_SECONDS):
                 await self._processor.drain()
                 await self._offsets.store(connection, self._progress)
         except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:

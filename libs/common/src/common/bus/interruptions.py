@@ -13,15 +13,24 @@ INTERRUPTIONS = (OSError, TimeoutError, KafkaError, asyncpg.PostgresError, async
 
 @asynccontextmanager
 async def own_cancellation_only() -> AsyncGenerator[None]:
-    """Turn a cancellation that nobody asked of this task into a `KafkaError`.
+    """End by cancellation exactly when this task was told to.
 
     aiokafka cancels the futures of a connection it closes, and whoever awaits them would end as if
-    the task had been told to stop.
+    the task had been told to stop: that becomes a `KafkaError`. And what fails while a cancelled task
+    cleans up must not bring it back to life: that becomes the cancellation.
     """
     try:
         yield
     except asyncio.CancelledError as error:
-        task = asyncio.current_task()
-        if task is None or task.cancelling():
+        if _told_to_stop():
             raise
         raise KafkaError("the client cancelled a request") from error
+    except Exception as error:
+        if _told_to_stop():
+            raise asyncio.CancelledError from error
+        raise
+
+
+def _told_to_stop() -> bool:
+    task = asyncio.current_task()
+    return task is None or task.cancelling() > 0

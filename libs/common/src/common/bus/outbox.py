@@ -12,7 +12,7 @@ from sqlalchemy import text
 from common import telemetry
 from common.context import RequestInfo, UserContext
 from common.contracts.audit import ActionRecorded, HttpRequest
-from common.contracts.envelope import Envelope, Event, Meta
+from common.contracts.envelope import Envelope, Event, Meta, storable
 from common.db.session import TenantSession
 from common.ids import new_id
 
@@ -60,13 +60,16 @@ async def emit(session: TenantSession, event: Event) -> UUID:
 
 
 async def emit_dead_letter(session: TenantSession, topic: str, envelope: Envelope) -> None:
-    """Pass an event that could not be handled on to its dead-letter topic, unchanged."""
+    """Pass the payload of an event that could not be handled on to its dead-letter topic.
+
+    The whole record, byte for byte, stays in `tenancy.dead_letters`.
+    """
     row = {
         "event_id": envelope.event_id,
         "topic": f"{topic}.dlq",
-        "type": envelope.type,
-        "subject": envelope.subject,
-        "data": envelope.data.decode(errors="replace"),
+        "type": storable(envelope.type),
+        "subject": storable(envelope.subject),
+        "data": storable(envelope.data.decode(errors="replace")),
         "traceparent": envelope.traceparent,
         "tracestate": envelope.tracestate,
     }

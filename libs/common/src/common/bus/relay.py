@@ -14,6 +14,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from uuid import UUID
 
 import asyncpg
 from aiokafka import AIOKafkaProducer
@@ -31,15 +32,21 @@ from common.settings import ServiceSettings
 log = logging.getLogger(__name__)
 
 BATCH = 500
+MAX_EVENT_BYTES = 900_000
+"""A larger payload is parked: brokers take records of about a megabyte."""
 _PARTITIONS = list(range(PARTITIONS))
 _LOCK = 0x72656C61  # "rela"
 _STANDBY_SECONDS = 1.0
 _POLL_SECONDS = (0.02, 0.5)
 _HISTORY_UPKEEP_SECONDS = 3600.0
 
-_TAKE = """
+# Not parked, and not behind a parked event of the same aggregate.
+_FREE = """o.parked_at IS NULL AND NOT EXISTS (
+    SELECT FROM tenancy.outbox AS p
+    WHERE p.parked_at IS NOT NULL AND p.tenant_id = o.tenant_id AND p.subject = o.subject)"""
+_TAKE = f"""
 WITH batch AS MATERIALIZED (
-    SELECT id FROM tenancy.outbox WHERE parked_at IS NULL ORDER BY id LIMIT $1
+    SELECT o.id FROM tenancy.outbox AS o WHERE {_FREE} ORDER BY o.id LIMIT $1
 ), numbered AS (
     SELECT o.id, row_number() OVER (ORDER BY o.id) - 1 AS place
     FROM tenancy.outbox AS o JOIN batch USING (id) WHERE o.sequence IS NULL
@@ -49,23 +56,23 @@ WITH batch AS MATERIALIZED (
 )
 UPDATE tenancy.outbox AS o SET sequence = taken.base + numbered.place
 FROM numbered, taken WHERE o.id = numbered.id
-"""
-_READ = """
-SELECT * FROM tenancy.outbox AS o WHERE parked_at IS NULL AND sequence IS NOT NULL AND NOT EXISTS (
-    SELECT FROM tenancy.outbox AS p
-    WHERE p.parked_at IS NOT NULL AND p.tenant_id = o.tenant_id AND p.subject = o.subject)
-ORDER BY id LIMIT $1
-"""
-_ANY = "SELECT EXISTS (SELECT FROM tenancy.outbox WHERE parked_at IS NULL)"
+"""  # noqa: S608 - made of constants
+_READ = f"""
+SELECT o.* FROM tenancy.outbox AS o WHERE {_FREE} AND o.sequence IS NOT NULL ORDER BY o.id LIMIT $1
+"""  # noqa: S608 - made of constants
+_ANY = f"SELECT EXISTS (SELECT FROM tenancy.outbox AS o WHERE {_FREE})"  # noqa: S608
 _CONFIRM = """
-WITH gone AS (DELETE FROM tenancy.outbox WHERE id = ANY($1) RETURNING *)
+WITH gone AS (
+    DELETE FROM tenancy.outbox AS o USING unnest($1::uuid[], $2::bigint[]) AS sent (tenant_id, id)
+    WHERE o.tenant_id = sent.tenant_id AND o.id = sent.id RETURNING o.*
+)
 INSERT INTO tenancy.outbox_history
     (tenant_id, event_id, topic, type, subject, data, traceparent, tracestate, occurred_at, sequence)
 SELECT tenant_id, event_id, topic, type, subject, data, traceparent, tracestate, occurred_at, sequence
 FROM gone
 """
 _HISTORY = "SELECT * FROM tenancy.outbox_history WHERE sequence > $1 ORDER BY sequence LIMIT $2"
-_PARK = "UPDATE tenancy.outbox SET parked_at = clock_timestamp(), error = $2 WHERE id = $1"
+_PARK = "UPDATE tenancy.outbox SET parked_at = clock_timestamp(), error = $3 WHERE tenant_id = $1 AND id = $2"
 
 
 class Relay:
@@ -99,10 +106,10 @@ class Relay:
         connection = await asyncpg.connect(self._settings.relay_database_url, timeout=5)
         try:
             await self._win_office(connection)
-            self.active = True
             cluster = await self._cluster.current_id()
             producer = make_producer(self._settings)
             await producer.start()
+            self.active = True
             try:
                 await self._publish_forever(connection, producer, cluster)
             finally:
@@ -176,24 +183,30 @@ class Relay:
         await connection.execute(_TAKE, BATCH)
         rows = await connection.fetch(_READ, BATCH)
         result = await self._send(producer, rows)
-        await connection.execute(_CONFIRM, [row["id"] for row in result.acknowledged])
+        sent = result.acknowledged
+        await connection.execute(_CONFIRM, [row["tenant_id"] for row in sent], [row["id"] for row in sent])
         for row in result.oversized:
             log.error("event too large, parked", extra={"fields": {"event_id": str(row["event_id"])}})
-            await connection.execute(_PARK, row["id"], "larger than the broker takes")
+            await connection.execute(_PARK, row["tenant_id"], row["id"], "larger than the broker takes")
         if result.failure is not None:
             raise result.failure
-        return len(result.acknowledged)
+        return len(sent)
 
     async def _send(self, producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record]) -> "_Result":
         """Send at most one batch per partition; rows that did not fit are in neither list."""
         lanes: defaultdict[tuple[str, int], _Lane] = defaultdict(lambda: _Lane(producer.create_batch()))
         oversized: list[asyncpg.Record] = []
+        blocked: set[tuple[UUID, str]] = set()
         for row in rows:
+            aggregate = (row["tenant_id"], row["subject"])
+            if len(row["data"].encode()) > MAX_EVENT_BYTES and aggregate not in blocked:
+                oversized.append(row)
+                blocked.add(aggregate)
+            if aggregate in blocked:
+                continue
             key = tenant_key(row["tenant_id"]).encode()
             lane = lanes[row["topic"], self._partitioner(key, _PARTITIONS, _PARTITIONS)]
-            if not lane.add(self._service, row) and not lane.rows:
-                oversized.append(row)
-                lane.full = False
+            lane.add(self._service, row)
         filled = {place: lane for place, lane in lanes.items() if lane.rows}
         outcomes = await asyncio.gather(
             *(lane.send(producer, *place) for place, lane in filled.items()), return_exceptions=True
@@ -224,10 +237,10 @@ class _Lane:
     spans: list[Span] = field(default_factory=list[Span])
     full: bool = False
 
-    def add(self, service: str, row: asyncpg.Record) -> bool:
+    def add(self, service: str, row: asyncpg.Record) -> None:
         """Append the row unless the batch is full; once full it stays so, to keep the order."""
         if self.full:
-            return False
+            return
         parent = telemetry.remote_context(row["traceparent"], row["tracestate"])
         with telemetry.tracer.start_as_current_span(
             f"publish {row['topic']}",
@@ -250,7 +263,6 @@ class _Lane:
         if taken is not None:
             self.rows.append(row)
             self.spans.append(span)
-        return taken is not None
 
     async def send(self, producer: AIOKafkaProducer, topic: str, partition: int) -> None:
         self.batch.close()

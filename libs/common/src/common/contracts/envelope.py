@@ -194,6 +194,11 @@ class Envelope:
             raise InvalidEvent("headers break the envelope") from error
 
 
+def storable(text: str) -> str:
+    """`text` without what PostgreSQL cannot store (NUL, lone surrogates); for records of unknown origin."""
+    return text.replace("\x00", "\ufffd").encode(errors="replace").decode()
+
+
 def tenant_key(tenant_id: UUID) -> str:
     """Partition key and `ce_tenantid` of a tenant's events."""
     return to_text(Kind.TENANT, tenant_id)

@@ -55,4 +55,5 @@ def protect(service: str, table: str, grants: str = "SELECT, INSERT, UPDATE, DEL
         f"CREATE POLICY tenant_wall ON {table} AS RESTRICTIVE TO {service}_app "
         f"USING ({own}) WITH CHECK ({own})",
         f"GRANT {grants} ON {table} TO {service}_app",
+        f"SELECT tenancy.hide_values('{table}')",
     ]

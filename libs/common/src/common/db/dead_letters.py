@@ -5,7 +5,7 @@ import json
 
 from sqlalchemy import text
 
-from common.contracts.envelope import Envelope
+from common.contracts.envelope import Envelope, storable
 from common.db.session import TenantSession
 
 _BURY = text("""
@@ -21,7 +21,7 @@ async def bury(
 ) -> bool:
     """Store a dead letter; False when it is there already."""
     record = {
-        "headers": {name: value.decode() for name, value in envelope.headers()},
+        "headers": {name: storable(value.decode()) for name, value in envelope.headers()},
         "data": base64.b64encode(envelope.data).decode(),
     }
     result = await session.execute(
@@ -31,8 +31,8 @@ async def bury(
             "consumer": consumer,
             "event": envelope.event_id,
             "topic": topic,
-            "type": envelope.type,
-            "subject": envelope.subject,
+            "type": storable(envelope.type),
+            "subject": storable(envelope.subject),
             "envelope": json.dumps(record),
             "reason": reason,
             "attempts": attempts,

@@ -13,6 +13,11 @@ class MemberUnknown(Exception):
 
 
 _UNAVAILABLE = (
+    "25P03",  # idle_in_transaction_session_timeout
+    "40001",  # serialization_failure
+    "40P01",  # deadlock_detected
+    "55P03",  # lock_not_available
+    "57014",  # query_canceled: statement_timeout
     "57P01",  # admin_shutdown
     "57P02",  # crash_shutdown
     "57P03",  # cannot_connect_now
@@ -34,7 +39,7 @@ def driver_error(error: BaseException) -> asyncpg.PostgresError | None:
 
 
 def is_unavailable(error: BaseException) -> bool:
-    """Whether the database is away or overloaded (as against: refused our statement)."""
+    """Whether the same work may succeed later: the database is away, overloaded or chose us as its victim."""
     if isinstance(error, exc.TimeoutError | OSError | TimeoutError | asyncpg.InterfaceError):
         return True
     if isinstance(error, exc.DBAPIError) and error.connection_invalidated:

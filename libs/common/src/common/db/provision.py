@@ -56,7 +56,8 @@ async def _ensure_role(connection: asyncpg.Connection, role: str, password: str)
 
 
 async def _close_doors(connection: asyncpg.Connection, service: str, database: str) -> None:
-    """Take from PUBLIC what PostgreSQL gives it: TEMP tables, other databases, large objects."""
+    """Take from PUBLIC what PostgreSQL gives it: TEMP tables, other databases, large objects, and the
+    names of statements that stay prepared on a pooled connection from one tenant to the next."""
     await connection.execute(f'REVOKE ALL ON DATABASE "{database}" FROM PUBLIC')
     await connection.execute("REVOKE ALL ON SCHEMA public FROM PUBLIC")
     for role in role_names(service)[1:]:
@@ -66,5 +67,8 @@ async def _close_doors(connection: asyncpg.Connection, service: str, database: s
         "WHERE pronamespace = 'pg_catalog'::regnamespace "
         "AND (proname LIKE 'lo\\_%' OR proname IN ('loread', 'lowrite'))"
     )
+    for view, function in (("pg_prepared_statements", "pg_prepared_statement"), ("pg_cursors", "pg_cursor")):
+        await connection.execute(f"REVOKE ALL ON pg_catalog.{view} FROM PUBLIC")
+        await connection.execute(f"REVOKE ALL ON FUNCTION pg_catalog.{function}() FROM PUBLIC")
     for row in functions:
         await connection.execute(f"REVOKE ALL ON FUNCTION pg_catalog.{row['signature']} FROM PUBLIC")

@@ -96,7 +96,7 @@ class AccessLog:
         self._reads.append((caller.tenant_id, record))
 
     async def keep_flushing(self) -> None:
-        """Write noted reads until cancelled, then once more."""
+        """Write noted reads until cancelled, then what is left."""
         try:
             while True:
                 await asyncio.sleep(_FLUSH_SECONDS)
@@ -105,32 +105,36 @@ class AccessLog:
             await self.flush()
 
     async def flush(self) -> None:
-        """Write what is noted; while the database is away it stays noted."""
-        batch = [self._reads.popleft() for _ in range(min(len(self._reads), _ROOM))]
+        """Write what is noted; what cannot be written (or is cut off) stays noted."""
+        taken, self._reads = self._reads, deque()
         tenants: defaultdict[UUID, list[AccessRecord]] = defaultdict(list)
-        for tenant_id, record in batch:
+        for tenant_id, record in taken:
             tenants[tenant_id].append(record)
-        for tenant_id, records in tenants.items():
-            for start in range(0, len(records), _BATCH):
-                await self._write_reads(tenant_id, tuple(records[start : start + _BATCH]))
-        for tenant_id, (count, since, until) in list(self._lost.items()):
-            event = AccessGap(tenant_id=tenant_id, count=count, since=since, until=until)
-            if await self._try(tenant_id, event):
-                del self._lost[tenant_id]
-
-    async def _write_reads(self, tenant_id: UUID, records: tuple[AccessRecord, ...]) -> None:
-        if not await self._try(tenant_id, AccessRecorded(tenant_id=tenant_id, records=records)):
-            self._reads.extendleft((tenant_id, record) for record in reversed(records))
-
-    async def _try(self, tenant_id: UUID, event: AccessRecorded | AccessGap) -> bool:
         try:
-            await self._write(tenant_id, event)
+            for tenant_id, records in tenants.items():
+                while records:
+                    batch = tuple(records[:_BATCH])
+                    await self._write(tenant_id, AccessRecorded(tenant_id=tenant_id, records=batch))
+                    del records[:_BATCH]
+            await self._write_gaps()
         except Exception as error:
             if not is_unavailable(error):
                 raise
             log.warning("reads not recorded yet", extra={"fields": {"error": type(error).__name__}})
-            return False
-        return True
+        finally:
+            self._reads.extendleft(
+                (tenant_id, record) for tenant_id in tenants for record in tenants[tenant_id]
+            )
+
+    async def _write_gaps(self) -> None:
+        while self._lost:
+            tenant_id, (count, since, until) = next(iter(self._lost.items()))
+            await self._write(
+                tenant_id, AccessGap(tenant_id=tenant_id, count=count, since=since, until=until)
+            )
+            more = self._lost.pop(tenant_id)
+            if more[0] > count:
+                self._lost[tenant_id] = (more[0] - count, until, more[2])
 
     async def _write(
         self, tenant_id: UUID, event: AccessDenied | AccessMissed | AccessRecorded | AccessGap

@@ -15,7 +15,7 @@ from starlette.responses import JSONResponse
 from common import telemetry
 from common.context import UserContext
 from common.contracts.audit import Target
-from common.db.errors import is_unavailable, is_wall_violation
+from common.db.errors import EntryRefused, MemberUnknown, is_unavailable, is_wall_violation
 from common.errors import (
     ApiError,
     CrossTenantForbidden,
@@ -24,6 +24,7 @@ from common.errors import (
     NotFound,
     PayloadTooLarge,
     ResourceNotFound,
+    Unauthenticated,
     Unavailable,
 )
 from common.web.kernel import kernel_of
@@ -33,6 +34,8 @@ from common.web.routes import is_foreign, path_targets, request_info
 log = logging.getLogger(__name__)
 
 _RECORDED = (401, 403)
+_STANDING_ENDED = (EntryRefused, MemberUnknown)
+_BELOW_US = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
 
 
 def install(app: FastAPI) -> None:
@@ -40,7 +43,15 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ApiError, answer_api_error)
     app.add_exception_handler(RequestValidationError, answer_validation)
     app.add_exception_handler(HTTPException, answer_framework_error)
-    for kind in (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError, Exception):
+    for kind in (
+        EntryRefused,
+        MemberUnknown,
+        SQLAlchemyError,
+        asyncpg.PostgresError,
+        asyncpg.InterfaceError,
+        OSError,
+        Exception,
+    ):
         app.add_exception_handler(kind, answer_unexpected)
 
 
@@ -137,7 +148,14 @@ async def answer_framework_error(request: Request, error: Exception) -> JSONResp
 
 
 async def answer_unexpected(request: Request, error: Exception) -> JSONResponse:
-    """A database that is away is 503, a wall violation 403 and audited; everything else is our bug."""
+    """A database that is away is 503, a wall violation 403 and audited; everything else is our bug.
+
+    A transaction begun again in the middle of a request may find that the caller's standing has ended.
+    """
+    if isinstance(error, EntryRefused):
+        return await answer_api_error(request, Unauthenticated())
+    if isinstance(error, MemberUnknown):
+        return problem(request, Unavailable())
     if is_unavailable(error):
         log.warning("dependency away", extra={"fields": {"error": type(error).__name__}})
         return problem(request, Unavailable())

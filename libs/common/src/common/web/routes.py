@@ -129,16 +129,16 @@ def refuse_foreign_tenants(request: Request, caller: UserContext) -> None:
     """Compare the tenant that path, header or query name with the token's.
 
     Raises:
-        CrossTenantForbidden: one of them is another tenant's id.
+        CrossTenantForbidden: one of them is not exactly the caller's own id.
     """
-    named = [
-        request.path_params.get("tenant_id"),
-        *request.headers.getlist("x-tenant-id"),
-        *request.query_params.getlist("tenant_id"),
-    ]
-    for text in named:
-        if text is not None and is_foreign(str(text), caller):
-            raise CrossTenantForbidden(named=_clean(str(text), 64))
+    own = to_text(Kind.TENANT, caller.tenant_id)
+    asserted = [*request.headers.getlist("x-tenant-id"), *request.query_params.getlist("tenant_id")]
+    foreign = [text for text in asserted if text != own]
+    in_path = str(request.path_params.get("tenant_id", own))
+    if is_foreign(in_path, caller):  # a malformed one is a 404 like every impossible path
+        foreign.append(in_path)
+    if foreign:
+        raise CrossTenantForbidden(named=_clean(foreign[0], 64))
 
 
 def is_foreign(text: str, caller: UserContext) -> bool:

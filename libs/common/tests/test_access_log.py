@@ -1,0 +1,86 @@
+"""Records of reads: nothing noted is dropped when writing fails or is cut off."""
+
+import asyncio
+from datetime import timedelta
+from uuid import UUID
+
+import pytest
+
+from common import clock
+from common.context import RequestInfo, UserContext
+from common.contracts.audit import AccessGap, AccessRecorded
+from common.ids import new_id
+from common.web import access
+from common.web.access import AccessLog
+
+
+class Desk:
+    """Stands where the outbox is: keeps what is written, and fails or hangs as told."""
+
+    def __init__(self) -> None:
+        self.written: list[AccessRecorded | AccessGap] = []
+        self.failure: BaseException | None = None
+
+    async def take(self, tenant_id: UUID, event: AccessRecorded | AccessGap) -> None:
+        await asyncio.sleep(0)
+        if self.failure is not None:
+            raise self.failure
+        self.written.append(event)
+
+    def reads(self) -> int:
+        return sum(len(event.records) for event in self.written if isinstance(event, AccessRecorded))
+
+
+@pytest.fixture
+def desk() -> Desk:
+    return Desk()
+
+
+@pytest.fixture
+def reads(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> AccessLog:
+    made = AccessLog("test", None)  # type: ignore[arg-type]  # the desk stands before the database
+    monkeypatch.setattr(made, "_write", desk.take)
+    return made
+
+
+def note(reads: AccessLog, count: int, tenant: UUID | None = None) -> None:
+    tenant = tenant or new_id()
+    request = RequestInfo("request-1", "GET", "/api/v1/x", "127.0.0.1", "test")
+    caller = UserContext(tenant, new_id(), new_id(), clock.now(), "a@example.com", request)
+    for _ in range(count):
+        reads.read(caller, request, 200, ())
+
+
+async def test_what_the_database_refuses_now_is_written_later(reads: AccessLog, desk: Desk) -> None:
+    note(reads, 450)
+    desk.failure = ConnectionRefusedError()
+    await reads.flush()
+    desk.failure = None
+    note(reads, 1)
+    await reads.flush()
+    assert desk.reads() == 451
+
+
+async def test_a_flush_cut_off_leaves_the_rest_to_the_last_one(reads: AccessLog, desk: Desk) -> None:
+    for _ in range(5):
+        note(reads, 1)
+    desk.failure = asyncio.CancelledError()
+    with pytest.raises(asyncio.CancelledError):
+        await reads.flush()
+    desk.failure = None
+    await reads.flush()
+    assert desk.reads() == 5
+
+
+async def test_what_does_not_fit_is_counted_in_a_gap(
+    reads: AccessLog, desk: Desk, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(access, "_ROOM", 10)
+    before = clock.now()
+    note(reads, 25)
+    await reads.flush()
+    gaps = [event for event in desk.written if isinstance(event, AccessGap)]
+    assert (desk.reads(), [gap.count for gap in gaps]) == (10, [15])
+    assert before <= gaps[0].since <= gaps[0].until <= before + timedelta(minutes=1)
+    await reads.flush()
+    assert len([event for event in desk.written if isinstance(event, AccessGap)]) == 1

@@ -1,0 +1,16 @@
+"""Each fault begins on a platform that works again after the one before."""
+
+import pytest
+
+from tests.e2e.client import Platform, Tenant, eventually
+
+
+@pytest.fixture
+async def tenant(platform: Platform) -> Tenant:
+    """A tenant of the test's own, as soon as sign-up works."""
+
+    async def sign_up() -> Tenant | None:
+        answer = await platform.try_sign_up("Resilient Ltd")
+        return answer if isinstance(answer, Tenant) else None
+
+    return await eventually(sign_up, within=60, every=0.3)
