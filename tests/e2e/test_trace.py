@@ -55,3 +55,22 @@ async def test_one_trace_from_gateway_through_sql_outbox_and_kafka_to_audit(
     assert path[-1][0] == "gateway", path
     statements = [s for s in spans if s["service"] == "campaigns" and s["name"].startswith("INSERT")]
     assert statements, "the SQL of the change is part of the trace"
+
+
+async def test_log_lines_are_json_with_the_ids_of_trace_tenant_and_request(
+    platform: Platform, tenant: Tenant, environment: dict[str, Any]
+) -> None:
+    answer = await platform.get(tenant, "/campaigns")
+    trace_id = answer.headers["X-Trace-Id"]
+    log = Path(environment["mail_dir"]).parent / "logs" / "campaigns.log"
+
+    async def written() -> list[dict[str, Any]] | None:
+        lines = [json.loads(line) for line in log.read_text().splitlines() if line.startswith("{")]
+        return [line for line in lines if line["trace_id"] == trace_id] or None
+
+    (line, *_) = await eventually(written)
+    assert line["tenant_id"] == tenant.tenant_id
+    assert line["user_id"] == tenant.owner_user_id
+    assert line["request_id"] == answer.headers["X-Request-Id"]
+    assert (line["status"], line["route"]) == (200, "/api/v1/campaigns")
+    assert tenant.owner_email not in log.read_text(), "no personal data"

@@ -3,13 +3,16 @@
 import asyncio
 import signal
 from collections import Counter
+from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
 import httpx
 import pytest
 
 from penguinmails.stack import Stack
 from tests.e2e.client import Platform, Tenant, eventually
+from tests.e2e.surroundings import customers_of, mails_to
 
 SERVICES = ("auth", "tenants", "workspaces", "campaigns", "audit")
 
@@ -96,7 +99,7 @@ async def all_contacts(platform: Platform, tenant: Tenant) -> set[str]:
             return found
 
 
-@pytest.mark.parametrize("victim", [*SERVICES, "kafka", "postgres", "envoy"])
+@pytest.mark.parametrize("victim", [*SERVICES, "kafka", "postgres", "envoy", "mail", "stripe", "collector"])
 async def test_killing_a_process_under_load_loses_nothing(
     stack: Stack, platform: Platform, tenant: Tenant, victim: str
 ) -> None:
@@ -157,3 +160,52 @@ async def test_database_away_is_503_with_retry_after(
         return (await platform.get(tenant, "/contacts")).status_code == 200
 
     await eventually(back, within=30)
+
+
+@pytest.mark.parametrize("victim", ["tenants", "auth", "workspaces", "kafka", "stripe", "mail"])
+async def test_killed_in_the_middle_of_sign_ups_there_is_one_of_each(
+    stack: Stack, platform: Platform, tenant: Tenant, environment: dict[str, Any], victim: str
+) -> None:
+    """Clients repeat with their key until they have their 201; the victim dies meanwhile."""
+    tasks = [asyncio.create_task(sign_up_until_done(platform, number, victim)) for number in range(4)]
+    await asyncio.sleep(0.15)
+    old = stack.kill(victim)
+    await asyncio.to_thread(stack.wait_ready, victim, old)
+    made = await asyncio.gather(*tasks)
+    assert len({body["tenant_id"] for body, _ in made}) == 4
+    for body, address in made:
+        ids = (body["tenant_id"], body["owner_user_id"], body["default_workspace_id"])
+        owner = Tenant(*ids, token=body["access_token"], company_name="Stubborn", owner_email=address)
+        await assert_one_of_each(platform, owner, environment)
+
+
+async def sign_up_until_done(platform: Platform, number: int, victim: str) -> tuple[dict[str, Any], str]:
+    """The 201 of a sign-up, however often it takes, and the owner's address."""
+    address = f"owner-{uuid4().hex}@{victim}{number}.example.com"
+    body = {"company_name": "Stubborn", "owner_email": address, "owner_name": "Sto", "plan": "starter"}
+    headers = {"Idempotency-Key": str(uuid4())}
+
+    async def done() -> dict[str, Any] | None:
+        try:
+            answer = await platform.http.post("/api/v1/tenants", json=body, headers=headers)
+        except httpx.HTTPError:
+            return None
+        assert answer.status_code in (201, 202, 503, 504), answer.text
+        return answer.json() if answer.status_code == 201 else None
+
+    return await eventually(done, within=60, every=0.3), address
+
+
+async def assert_one_of_each(platform: Platform, owner: Tenant, environment: dict[str, Any]) -> None:
+    """One workspace, one customer, one mail, and a finished saga."""
+
+    async def finished() -> bool:
+        answer = await platform.get(owner, f"/tenants/{owner.tenant_id}/provisioning")
+        return answer.status_code == 200 and answer.json()["status"] == "done"
+
+    await eventually(finished, within=60, every=0.3)
+    workspaces = (await platform.get(owner, "/workspaces")).json()["data"]
+    assert [row["workspace_id"] for row in workspaces] == [owner.default_workspace_id]
+    mails = mails_to(Path(environment["mail_dir"]), owner.owner_email)
+    assert len({mail["Message-ID"] for mail in mails}) == 1
+    assert len(await customers_of(environment, owner.owner_email)) == 1

@@ -70,26 +70,24 @@ def show_ways_in(stack: Stack) -> None:
 
 
 def _demo_login(stack: Stack, gateway: str) -> Json:
-    """The remembered demo tenant with a fresh token, or a new one."""
+    """The remembered demo tenant while its token works, or a new one."""
     remembered = stack.home.demo_login
     login: Json = json.loads(remembered.read_text()) if remembered.exists() else {}
-    fresh = _refreshed(gateway, login) if login.get("refresh_token") else None
-    login = {**login, **fresh} if fresh else sign_up(gateway, "Penguins")
+    if not _works(gateway, login.get("access_token", "")):
+        login = sign_up(gateway, "Penguins")
     files.write_atomically(remembered, json.dumps(login), mode=0o600)
     return login
 
 
-def _refreshed(gateway: str, login: Json) -> Json | None:
-    answer = Client(gateway).http.post("/auth/refresh", json={"refresh_token": login["refresh_token"]})
-    return answer.json() if answer.status_code == 200 else None
+def _works(gateway: str, token: str) -> bool:
+    answer = Client(gateway).http.get("/auth/me", headers={"Authorization": f"Bearer {token}"})
+    return answer.status_code == 200
 
 
 def _addresses(stack: Stack, gateway: str) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False, title_justify="left")
     rows = {
         "API": f"{gateway}/api/v1",
-        "reference": f"{gateway}/docs",
-        "OpenAPI": f"{gateway}/openapi.json",
         "mails": f"{stack.home.mail} (penguinmails mail list)",
         "logs": f"{stack.home.logs} (penguinmails logs -f)",
         "all the rest": "penguinmails env --json",

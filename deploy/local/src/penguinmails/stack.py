@@ -3,7 +3,7 @@
 stack = Stack(tmp_path)
 stack.up()
 try:
-    httpx.get(stack.env()["gateway"] + "/openapi.json")
+    httpx.get(stack.env()["gateway"] + "/.well-known/jwks.json")
 finally:
     stack.down()
 """

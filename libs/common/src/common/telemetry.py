@@ -19,7 +19,7 @@ from opentelemetry.sdk.resources import Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
-from opentelemetry.trace import Link, Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode
 from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapPropagator
 from sqlalchemy import Connection, Engine, event
 
@@ -60,12 +60,6 @@ def remote_context(traceparent: str | None, tracestate: str | None = None) -> Co
     if tracestate:
         headers["tracestate"] = tracestate
     return _propagator.extract(headers, context=Context())
-
-
-def link_to(traceparent: str | None) -> list[Link]:
-    """A span link to the span a `traceparent` names."""
-    span_context = trace.get_current_span(remote_context(traceparent)).get_span_context()
-    return [Link(span_context)] if span_context.is_valid else []
 
 
 def current_trace_id() -> str:

@@ -55,5 +55,4 @@ def allow(*roles: TenantRole) -> Callable[[Session], Awaitable[None]]:
     return check
 
 
-owner_only = Depends(allow("owner"))
 owner_or_admin = Depends(allow("owner", "admin"))

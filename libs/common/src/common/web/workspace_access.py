@@ -1,6 +1,8 @@
 """What a caller may do in a workspace, from the projected roles."""
 
 import asyncio
+from collections.abc import Awaitable, Callable
+from typing import TypeVar
 from uuid import UUID
 
 from sqlalchemy import text
@@ -16,6 +18,8 @@ WAIT_SECONDS = 1.0
 """An unknown id younger than `YOUNG_SECONDS` is waited for this long: its event may be on its way."""
 _POLL_SECONDS = 0.03
 
+Found = TypeVar("Found")
+
 _ROLE = text("""
 SELECT w.status, r.role FROM tenancy.workspaces AS w
 LEFT JOIN tenancy.workspace_roles AS r
@@ -30,6 +34,9 @@ WHERE tenant_id = :tenant AND user_id = :user AND role IS NOT NULL
 
 class WorkspaceArchived(Conflict):
     code = "workspace_archived"
+
+    def __init__(self) -> None:
+        super().__init__("The workspace is archived.")
 
 
 async def require_workspace(
@@ -47,13 +54,14 @@ async def require_workspace(
         WorkspaceArchived: a change in an archived workspace.
     """
     missing = hidden or ResourceNotFound("workspace", workspace_id, to_text(Kind.WORKSPACE, workspace_id))
-    status, role = await _find(session, workspace_id)
+    found = await await_young(session, workspace_id, lambda: _look(session, workspace_id))
+    status, role = found or ("", None)
     if role is None:
         raise missing
     if roles and role not in roles:
         raise Forbidden("Your role in the workspace does not allow this.")
     if roles and status == "archived" and "viewer" not in roles:
-        raise WorkspaceArchived("The workspace is archived.")
+        raise WorkspaceArchived
     return role
 
 
@@ -65,16 +73,22 @@ async def assigned_workspaces(session: TenantSession) -> set[UUID] | None:
     return set(rows)
 
 
-async def _find(session: TenantSession, workspace_id: UUID) -> tuple[str, WorkspaceRole | None]:
-    found = await _look(session, workspace_id)
-    if found is not None or age_seconds(workspace_id, clock.now()) > YOUNG_SECONDS:
-        return found or ("", None)
+async def await_young(
+    session: TenantSession, young_id: UUID, look: Callable[[], Awaitable[Found | None]]
+) -> Found | None:
+    """What `look` finds; while `young_id` is younger than `YOUNG_SECONDS`, it may take `WAIT_SECONDS`.
+
+    The event that tells of the id may be on its way. Lets the transaction go while it waits.
+    """
+    found = await look()
+    if found is not None or age_seconds(young_id, clock.now()) > YOUNG_SECONDS:
+        return found
     deadline = asyncio.get_running_loop().time() + WAIT_SECONDS
     while found is None and asyncio.get_running_loop().time() < deadline:
         await session.rollback()
         await asyncio.sleep(_POLL_SECONDS)
-        found = await _look(session, workspace_id)
-    return found or ("", None)
+        found = await look()
+    return found
 
 
 async def _look(session: TenantSession, workspace_id: UUID) -> tuple[str, WorkspaceRole | None] | None:

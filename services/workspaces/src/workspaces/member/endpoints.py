@@ -4,7 +4,7 @@ from common.ids import UserId, WorkspaceId
 from common.schema import Page
 from common.web.deps import Session
 from common.web.routes import tenant_router
-from common.web.workspace_access import require_workspace
+from common.web.workspace_access import await_young, require_workspace
 from workspaces.member import queries, service
 from workspaces.member.schemas import MemberAdd, MemberDetails, MemberUpdate
 from workspaces.workspace.queries import list_members
@@ -24,7 +24,7 @@ async def list_workspace_members(workspace_id: WorkspaceId, session: Session) ->
 async def add_member(workspace_id: WorkspaceId, body: MemberAdd, session: Session) -> MemberDetails:
     """Let a user of the tenant work in the workspace."""
     await require_workspace(session, workspace_id, "admin")
-    if not await queries.has_active_user(session, body.user_id):
+    if not await await_young(session, body.user_id, lambda: queries.find_active_user(session, body.user_id)):
         raise queries.missing_user(body.user_id)
     row = await service.add_member(session, workspace_id, body.user_id, body.role)
     await session.refresh(row)

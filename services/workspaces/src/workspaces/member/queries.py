@@ -15,7 +15,7 @@ _ACTIVE_USER = text(
 )
 
 
-async def find_membership(session: TenantSession, workspace_id: UUID, user_id: UUID) -> MemberRow | None:
+async def lock_membership(session: TenantSession, workspace_id: UUID, user_id: UUID) -> MemberRow | None:
     """The membership, ended ones (role None) too, locked; or None."""
     return await session.scalar(
         select(MemberRow)
@@ -30,7 +30,7 @@ async def lock_member(session: TenantSession, workspace_id: UUID, user_id: UUID)
     Raises:
         ResourceNotFound: the user is no member of the workspace.
     """
-    row = await find_membership(session, workspace_id, user_id)
+    row = await lock_membership(session, workspace_id, user_id)
     if row is None or row.role is None:
         raise missing_user(user_id)
     return row
@@ -42,10 +42,9 @@ async def lock_memberships_of(session: TenantSession, user_id: UUID) -> Sequence
     return (await session.scalars(statement.order_by(MemberRow.workspace_id).with_for_update())).all()
 
 
-async def has_active_user(session: TenantSession, user_id: UUID) -> bool:
-    """Whether the tenant has this user (from the projection)."""
-    values = {"tenant": session.tenant_id, "user": user_id}
-    return await session.scalar(_ACTIVE_USER, values) is not None
+async def find_active_user(session: TenantSession, user_id: UUID) -> int | None:
+    """Something, when the tenant has this user (from the projection); or None."""
+    return await session.scalar(_ACTIVE_USER, {"tenant": session.tenant_id, "user": user_id})
 
 
 def missing_user(user_id: UUID) -> ResourceNotFound:

@@ -27,7 +27,7 @@ async def add_member(
     Raises:
         AlreadyMember: the user is a member already.
     """
-    row = await queries.find_membership(session, workspace_id, user_id)
+    row = await queries.lock_membership(session, workspace_id, user_id)
     if row is None:
         row = MemberRow(workspace_id=workspace_id, user_id=user_id, role=role)
         session.add(row)

@@ -1,9 +1,7 @@
 """Routes `/api/v1/workspaces`."""
 
 from fastapi import Response
-from sqlalchemy import select
 
-from common.db.paging import page
 from common.ids import Kind, WorkspaceId, to_text
 from common.schema import Page
 from common.web.deps import Caller, Cursor, Limit, Session, Shared, owner_or_admin
@@ -39,13 +37,8 @@ async def list_workspaces(
     session: Session, shared: Shared, limit: Limit = 20, cursor: Cursor = None
 ) -> Page[Workspace]:
     """The workspaces the caller may see, newest first."""
-    statement = select(WorkspaceRow)
     assigned = await assigned_workspaces(session)
-    if assigned is not None:
-        statement = statement.where(WorkspaceRow.workspace_id.in_(assigned))
-    rows, next_cursor = await page(
-        session, shared.cursors, statement, WorkspaceRow.workspace_id, limit=limit, cursor=cursor
-    )
+    rows, next_cursor = await queries.list_workspaces(session, shared.cursors, assigned, limit, cursor)
     return Page(data=[Workspace.model_validate(row) for row in rows], next_cursor=next_cursor)
 
 

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import func, select, text
 
+from common.db.paging import Cursors, page
 from common.db.session import TenantSession
 from common.errors import ResourceNotFound
 from common.ids import Kind, to_text
@@ -21,6 +22,16 @@ async def get_workspace(session: TenantSession, workspace_id: UUID) -> Workspace
     if row is None:
         raise missing_workspace(workspace_id)
     return row
+
+
+async def list_workspaces(
+    session: TenantSession, cursors: Cursors, assigned: set[UUID] | None, limit: int, cursor: str | None
+) -> tuple[Sequence[WorkspaceRow], str | None]:
+    """A page, newest first; only those `assigned`, unless that is None."""
+    statement = select(WorkspaceRow)
+    if assigned is not None:
+        statement = statement.where(WorkspaceRow.workspace_id.in_(assigned))
+    return await page(session, cursors, statement, WorkspaceRow.workspace_id, limit=limit, cursor=cursor)
 
 
 async def lock_workspace(session: TenantSession, workspace_id: UUID) -> WorkspaceRow:

@@ -5,7 +5,7 @@ from typing import Annotated
 from pydantic import Field, StringConstraints
 
 from common.ids import UserId, WorkspaceId
-from common.schema import Answer, Body, Text, Timestamp
+from common.schema import Answer, Body, NotNull, Text, Timestamp
 
 Slug = Annotated[str, StringConstraints(pattern=r"^[a-z0-9-]{1,63}$")]
 Description = Annotated[Text, Field(max_length=255)] | Annotated[str, StringConstraints(max_length=0)]
@@ -18,9 +18,11 @@ class WorkspaceCreate(Body):
 
 
 class WorkspaceUpdate(Body):
-    name: Text | None = None
-    slug: Slug | None = None
-    description: Description | None = None
+    """Fields left out stay as they are; null is refused."""
+
+    name: Annotated[Text | None, NotNull] = None
+    slug: Annotated[Slug | None, NotNull] = None
+    description: Annotated[Description | None, NotNull] = None
 
 
 class Member(Answer):

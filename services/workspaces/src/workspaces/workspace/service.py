@@ -14,6 +14,7 @@ from common.db.errors import violated_constraint
 from common.db.session import TenantSession
 from common.errors import LimitExceeded
 from common.ids import new_id
+from common.web.workspace_access import WorkspaceArchived as Archived
 from workspaces.models import MemberRow, WorkspaceRow
 from workspaces.workspace import queries
 from workspaces.workspace.errors import SlugTaken
@@ -58,12 +59,18 @@ async def add_workspace(session: TenantSession, row: WorkspaceRow, admin_id: UUI
 
 
 async def update_workspace(session: TenantSession, row: WorkspaceRow, body: WorkspaceUpdate) -> WorkspaceRow:
-    """Change name, slug or description.
+    """Change name, slug or description; what is so already changes nothing.
 
     Raises:
         SlugTaken: another workspace of the tenant has the slug.
+        WorkspaceArchived: it was archived meanwhile.
     """
-    for name, value in body.model_dump(exclude_unset=True, exclude_none=True).items():
+    if row.status == "archived":
+        raise Archived
+    changes = body.model_dump(exclude_unset=True)
+    if all(getattr(row, name) == value for name, value in changes.items()):
+        return row
+    for name, value in changes.items():
         setattr(row, name, value)
     await _flush(session, row.slug)
     await outbox.emit(
