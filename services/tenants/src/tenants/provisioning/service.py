@@ -139,8 +139,9 @@ async def note_refused_mail(session: TenantSession, event: WelcomeMailRefused) -
 
 async def begin_step(session: TenantSession, name: StepName) -> None:
     """Another attempt at a step of our own."""
-    step = await _lock_step(session, name)
-    if step is not None and step.status != "done":
+    saga = await _lock(session)
+    if saga is not None and saga.is_open(name):
+        step = saga.steps[name]
         step.status, step.attempts = "running", step.attempts + 1
         step.started_at = step.started_at or clock.now()
         await session.flush()
@@ -148,32 +149,40 @@ async def begin_step(session: TenantSession, name: StepName) -> None:
 
 async def fail_step(session: TenantSession, name: StepName, error: str, *, final: bool = False) -> None:
     """An attempt failed; `error` is a code for people. Not final: there will be another."""
-    step = await _lock_step(session, name)
-    if step is not None and step.status != "done":
-        step.status, step.error = "failed" if final else "running", error
+    saga = await _lock(session)
+    if saga is not None and saga.is_open(name):
+        saga.steps[name].status, saga.steps[name].error = "failed" if final else "running", error
         await session.flush()
 
 
 async def finish_step(session: TenantSession, name: StepName, attempts: int | None = None) -> None:
     """A step is done; a second time changes nothing."""
-    step = await _lock_step(session, name)
-    if step is None or step.status == "done":
+    saga = await _lock(session)
+    if saga is None or not saga.is_open(name):
         return
-    now = clock.now()
+    now, step = clock.now(), saga.steps[name]
     step.status, step.finished_at, step.error = "done", now, None
     step.attempts = attempts or step.attempts
-    await session.flush()
-    provisioning = await queries.get_provisioning(session)
-    done = {row.name for row in await queries.list_steps(session) if row.status == "done"}
-    if provisioning.ready_at is None and done >= NEEDED_FOR_TOKEN:
-        provisioning.ready_at = now
+    done = {other.name for other in saga.steps.values() if other.status == "done"}
+    if saga.provisioning.ready_at is None and done >= NEEDED_FOR_TOKEN:
+        saga.provisioning.ready_at = now
     if done == set(STEPS):
-        provisioning.finished_at = now
+        saga.provisioning.finished_at = now
     await session.flush()
 
 
-async def _lock_step(session: TenantSession, name: StepName) -> StepRow | None:
-    """The step, with its whole sign-up locked; None for a tenant that did not sign up here."""
-    if await queries.lock_provisioning(session) is None:
+@dataclass(frozen=True, slots=True)
+class _Saga:
+    provisioning: ProvisioningRow
+    steps: dict[str, StepRow]
+
+    def is_open(self, name: StepName) -> bool:
+        return self.steps[name].status != "done"
+
+
+async def _lock(session: TenantSession) -> _Saga | None:
+    """The sign-up and its steps, locked together; None for a tenant that did not sign up here."""
+    provisioning = await queries.lock_provisioning(session)
+    if provisioning is None:
         return None
-    return next((row for row in await queries.list_steps(session) if row.name == name), None)
+    return _Saga(provisioning, {row.name: row for row in await queries.list_steps(session)})
