@@ -73,7 +73,7 @@ def _demo_login(stack: Stack, gateway: str) -> Json:
     """The remembered demo tenant while its token works, or a new one."""
     remembered = stack.home.demo_login
     login: Json = json.loads(remembered.read_text()) if remembered.exists() else {}
-    if not _works(gateway, login.get("access_token", "")):
+    if not login or not _works(gateway, login["access_token"]):
         login = sign_up(gateway, "Penguins")
     files.write_atomically(remembered, json.dumps(login), mode=0o600)
     return login

@@ -1,0 +1,103 @@
+"""The command `penguinmails` on the running stack, as a newcomer types it."""
+
+import asyncio
+import json
+import os
+import re
+import shlex
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from penguinmails.stack import Stack
+from tests.e2e.client import Platform, Tenant
+
+TOKEN = re.compile(r"^ey[\w-]+\.[\w-]+\.[\w-]+$", re.MULTILINE)
+
+
+async def run(stack: Stack, *words: str) -> tuple[int, str]:
+    """Exit status and output of `penguinmails …` on the stack."""
+    command = Path(sys.executable).with_name("penguinmails")
+    environment = {**os.environ, "PENGUINMAILS_HOME": str(stack.home.root), "COLUMNS": "200", "TERM": "dumb"}
+    process = await asyncio.create_subprocess_exec(
+        str(command),
+        *words,
+        env=environment,
+        stdout=asyncio.subprocess.PIPE,
+        stderr=asyncio.subprocess.STDOUT,
+    )
+    output, _ = await asyncio.wait_for(process.communicate(), 90)
+    return process.returncode or 0, output.decode()
+
+
+async def test_up_says_it_is_running_and_its_lines_work_when_pasted(stack: Stack, tmp_path: Path) -> None:
+    status, output = await run(stack, "up")
+    assert status == 0, output
+    assert "Already running" in output
+    token = TOKEN.search(output)
+    assert token, output
+    lines = [line for line in output.splitlines() if line.startswith("curl ")]
+    assert len(lines) == 3
+    for line in lines:
+        process = await asyncio.create_subprocess_shell(
+            f"{line} -o {shlex.quote(str(tmp_path / 'answer'))} -w '%{{http_code}}'",
+            stdout=asyncio.subprocess.PIPE,
+        )
+        printed, _ = await process.communicate()
+        assert printed.decode() in ("200", "201"), line
+
+
+async def test_demo_plays_the_story_to_its_end(stack: Stack) -> None:
+    status, output = await run(stack, "demo")
+    assert status == 0, output
+    for expected in (
+        "404",
+        "403",
+        "cross_tenant_attempt",
+        "external",
+        "gateway",
+        "process penguinmails.access",
+    ):
+        assert expected in output, output
+
+
+async def test_env_names_what_a_client_needs(stack: Stack) -> None:
+    status, output = await run(stack, "env", "--json")
+    assert status == 0
+    printed = json.loads(output)
+    assert printed.keys() >= {
+        "gateway",
+        "kafka",
+        "mail_dir",
+        "stripe",
+        "traces",
+        "postgres",
+        "services",
+        "pids",
+    }
+    assert printed["postgres"]["campaigns"].keys() >= {"app", "owner"}
+    assert printed["services"].keys() == {"auth", "tenants", "workspaces", "campaigns", "audit"}
+    assert all(isinstance(pid, int) for pids in printed["pids"].values() for pid in pids)
+    async with httpx.AsyncClient() as http:
+        for url in printed["services"].values():
+            assert (await http.get(f"{url}/health/ready")).status_code == 200
+
+
+async def test_status_lists_every_process(stack: Stack) -> None:
+    status, output = await run(stack, "status")
+    assert status == 0
+    for name in ("postgres", "kafka", "envoy", "mail", "stripe", "collector", "auth", "audit", "supervisor"):
+        assert name in output
+
+
+@pytest.mark.parametrize("words", [("trace",), ("mail", "list"), ("logs", "auth")])
+async def test_looking_inside(
+    stack: Stack, platform: Platform, tenant: Tenant, words: tuple[str, ...]
+) -> None:
+    answer = await platform.get(tenant, "/auth/me")
+    arguments = (*words, answer.headers["X-Trace-Id"]) if words == ("trace",) else words
+    status, output = await run(stack, *arguments)
+    assert status == 0, output
+    assert {"trace": "auth GET", "mail": "Welcome", "logs": "request"}[words[0]] in output, output
