@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import Select, select
 
 from campaigns.models import CampaignRow
+from common.db.lookup import get_one
 from common.db.session import TenantSession
 from common.errors import ResourceNotFound
 from common.ids import Kind, to_text
@@ -17,12 +18,8 @@ async def get_workspace_of(session: TenantSession, campaign_id: UUID) -> UUID:
     Raises:
         ResourceNotFound: not in this tenant.
     """
-    workspace_id = await session.scalar(
-        select(CampaignRow.workspace_id).where(CampaignRow.campaign_id == campaign_id)
-    )
-    if workspace_id is None:
-        raise missing_campaign(campaign_id)
-    return workspace_id
+    statement = select(CampaignRow.workspace_id).where(CampaignRow.campaign_id == campaign_id)
+    return await get_one(session, statement, missing_campaign(campaign_id))
 
 
 async def get_campaign(session: TenantSession, campaign_id: UUID) -> CampaignRow:
@@ -31,10 +28,8 @@ async def get_campaign(session: TenantSession, campaign_id: UUID) -> CampaignRow
     Raises:
         ResourceNotFound: not in this tenant.
     """
-    row = await session.scalar(select(CampaignRow).where(CampaignRow.campaign_id == campaign_id))
-    if row is None:
-        raise missing_campaign(campaign_id)
-    return row
+    statement = select(CampaignRow).where(CampaignRow.campaign_id == campaign_id)
+    return await get_one(session, statement, missing_campaign(campaign_id))
 
 
 async def lock_campaign(session: TenantSession, campaign_id: UUID) -> CampaignRow:
@@ -43,12 +38,8 @@ async def lock_campaign(session: TenantSession, campaign_id: UUID) -> CampaignRo
     Raises:
         ResourceNotFound: not in this tenant.
     """
-    row = await session.scalar(
-        select(CampaignRow).where(CampaignRow.campaign_id == campaign_id).with_for_update()
-    )
-    if row is None:
-        raise missing_campaign(campaign_id)
-    return row
+    statement = select(CampaignRow).where(CampaignRow.campaign_id == campaign_id).with_for_update()
+    return await get_one(session, statement, missing_campaign(campaign_id))
 
 
 def select_campaigns(workspaces: Collection[UUID] | None, status: str | None) -> Select[CampaignRow]:

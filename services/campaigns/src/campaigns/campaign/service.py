@@ -9,6 +9,7 @@ from campaigns.models import CampaignRow
 from campaigns.template.queries import hold_template
 from common.bus import outbox
 from common.contracts.campaigns import CampaignCreated, CampaignDeleted, CampaignUpdated
+from common.db.lookup import change_fields
 from common.db.session import TenantSession
 from common.ids import new_id
 
@@ -46,11 +47,9 @@ async def update_campaign(session: TenantSession, row: CampaignRow, body: Campai
     assert_draft(row.status)
     await _hold_contents(session, row.workspace_id, body.template_id, body.list_id)
     given = {name: value for name, value in body if name in body.model_fields_set}
-    changes = {name: value for name, value in given.items() if getattr(row, name) != value}
-    if not changes:
+    changed = change_fields(row, given)
+    if not changed:
         return row
-    for name, value in changes.items():
-        setattr(row, name, value)
     await session.flush()
     await outbox.emit(
         session,
@@ -59,7 +58,7 @@ async def update_campaign(session: TenantSession, row: CampaignRow, body: Campai
             workspace_id=row.workspace_id,
             campaign_id=row.campaign_id,
             version=row.version,
-            fields=tuple(sorted(changes)),
+            fields=changed,
         ),
     )
     return row

@@ -8,6 +8,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.dialects.postgresql import insert
 
 from campaigns.models import ContactRow
+from common.db.lookup import get_one
 from common.db.session import TenantSession
 from common.errors import ResourceNotFound
 from common.ids import Kind, to_text
@@ -19,12 +20,8 @@ async def get_workspace_of(session: TenantSession, contact_id: UUID) -> UUID:
     Raises:
         ResourceNotFound: not in this tenant.
     """
-    workspace_id = await session.scalar(
-        select(ContactRow.workspace_id).where(ContactRow.contact_id == contact_id)
-    )
-    if workspace_id is None:
-        raise missing_contact(contact_id)
-    return workspace_id
+    statement = select(ContactRow.workspace_id).where(ContactRow.contact_id == contact_id)
+    return await get_one(session, statement, missing_contact(contact_id))
 
 
 async def get_contact(session: TenantSession, contact_id: UUID) -> ContactRow:
@@ -33,10 +30,8 @@ async def get_contact(session: TenantSession, contact_id: UUID) -> ContactRow:
     Raises:
         ResourceNotFound: not in this tenant.
     """
-    row = await session.scalar(select(ContactRow).where(ContactRow.contact_id == contact_id))
-    if row is None:
-        raise missing_contact(contact_id)
-    return row
+    statement = select(ContactRow).where(ContactRow.contact_id == contact_id)
+    return await get_one(session, statement, missing_contact(contact_id))
 
 
 async def lock_contact(session: TenantSession, contact_id: UUID) -> ContactRow:
@@ -45,12 +40,8 @@ async def lock_contact(session: TenantSession, contact_id: UUID) -> ContactRow:
     Raises:
         ResourceNotFound: not in this tenant.
     """
-    row = await session.scalar(
-        select(ContactRow).where(ContactRow.contact_id == contact_id).with_for_update()
-    )
-    if row is None:
-        raise missing_contact(contact_id)
-    return row
+    statement = select(ContactRow).where(ContactRow.contact_id == contact_id).with_for_update()
+    return await get_one(session, statement, missing_contact(contact_id))
 
 
 async def hold_contacts(

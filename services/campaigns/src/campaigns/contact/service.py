@@ -2,8 +2,6 @@
 
 from typing import Any
 
-from sqlalchemy.exc import IntegrityError
-
 from campaigns.contact import queries
 from campaigns.contact.errors import ContactExists
 from campaigns.contact.rules import assert_status_free
@@ -11,9 +9,11 @@ from campaigns.contact.schemas import ContactCreate, ContactUpdate
 from campaigns.models import ContactRow
 from common.bus import outbox
 from common.contracts.campaigns import ContactCreated, ContactDeleted, ContactUpdated
-from common.db.errors import violated_constraint
+from common.db.lookup import change_fields, flush_or_refuse
 from common.db.session import TenantSession
 from common.ids import new_id
+
+_REFUSALS = {"contacts_email_key": ContactExists}
 
 
 async def create_contact(session: TenantSession, body: ContactCreate) -> ContactRow:
@@ -24,7 +24,7 @@ async def create_contact(session: TenantSession, body: ContactCreate) -> Contact
     """
     row = ContactRow(contact_id=new_id(), **dict(body))
     session.add(row)
-    await _flush(session)
+    await flush_or_refuse(session, _REFUSALS)
     await _tell_created(session, row)
     return row
 
@@ -72,12 +72,10 @@ async def delete_contact(session: TenantSession, row: ContactRow) -> None:
 
 
 async def _change(session: TenantSession, row: ContactRow, given: dict[str, Any]) -> ContactRow:
-    changes = {name: value for name, value in given.items() if getattr(row, name) != value}
-    if not changes:
+    changed = change_fields(row, given)
+    if not changed:
         return row
-    for name, value in changes.items():
-        setattr(row, name, value)
-    await _flush(session)
+    await flush_or_refuse(session, _REFUSALS)
     await outbox.emit(
         session,
         ContactUpdated(
@@ -85,7 +83,7 @@ async def _change(session: TenantSession, row: ContactRow, given: dict[str, Any]
             workspace_id=row.workspace_id,
             contact_id=row.contact_id,
             version=row.version,
-            fields=tuple(sorted(changes)),
+            fields=changed,
         ),
     )
     return row
@@ -101,12 +99,3 @@ async def _tell_created(session: TenantSession, row: ContactRow) -> None:
             version=row.version,
         ),
     )
-
-
-async def _flush(session: TenantSession) -> None:
-    try:
-        await session.flush()
-    except IntegrityError as error:
-        if violated_constraint(error) == "contacts_email_key":
-            raise ContactExists from error
-        raise

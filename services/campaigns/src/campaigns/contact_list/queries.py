@@ -7,6 +7,7 @@ from sqlalchemy import Select, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from campaigns.models import ContactRow, ListContactRow, ListRow
+from common.db.lookup import get_one
 from common.db.session import TenantSession
 from common.errors import ResourceNotFound
 from common.ids import Kind, to_text
@@ -18,10 +19,8 @@ async def get_workspace_of(session: TenantSession, list_id: UUID) -> UUID:
     Raises:
         ResourceNotFound: not in this tenant.
     """
-    workspace_id = await session.scalar(select(ListRow.workspace_id).where(ListRow.list_id == list_id))
-    if workspace_id is None:
-        raise missing_list(list_id)
-    return workspace_id
+    statement = select(ListRow.workspace_id).where(ListRow.list_id == list_id)
+    return await get_one(session, statement, missing_list(list_id))
 
 
 async def get_list(session: TenantSession, list_id: UUID) -> ListRow:
@@ -30,10 +29,8 @@ async def get_list(session: TenantSession, list_id: UUID) -> ListRow:
     Raises:
         ResourceNotFound: not in this tenant.
     """
-    row = await session.scalar(select(ListRow).where(ListRow.list_id == list_id))
-    if row is None:
-        raise missing_list(list_id)
-    return row
+    statement = select(ListRow).where(ListRow.list_id == list_id)
+    return await get_one(session, statement, missing_list(list_id))
 
 
 async def lock_list(session: TenantSession, list_id: UUID) -> ListRow:
@@ -42,10 +39,8 @@ async def lock_list(session: TenantSession, list_id: UUID) -> ListRow:
     Raises:
         ResourceNotFound: not in this tenant.
     """
-    row = await session.scalar(select(ListRow).where(ListRow.list_id == list_id).with_for_update())
-    if row is None:
-        raise missing_list(list_id)
-    return row
+    statement = select(ListRow).where(ListRow.list_id == list_id).with_for_update()
+    return await get_one(session, statement, missing_list(list_id))
 
 
 async def hold_list(session: TenantSession, workspace_id: UUID, list_id: UUID) -> None:
@@ -59,8 +54,7 @@ async def hold_list(session: TenantSession, workspace_id: UUID, list_id: UUID) -
         .where(ListRow.workspace_id == workspace_id, ListRow.list_id == list_id)
         .with_for_update(read=True, key_share=True)
     )
-    if await session.scalar(statement) is None:
-        raise missing_list(list_id)
+    await get_one(session, statement, missing_list(list_id))
 
 
 async def add_contacts(session: TenantSession, row: ListRow, contact_ids: Collection[UUID]) -> Sequence[UUID]:

@@ -3,7 +3,6 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm.attributes import flag_modified
 
 from campaigns.contact.queries import hold_contacts, missing_contact
@@ -19,7 +18,7 @@ from common.contracts.campaigns import (
     ListDeleted,
     ListUpdated,
 )
-from common.db.errors import violated_constraint
+from common.db.lookup import change_fields, flush_or_refuse
 from common.db.session import TenantSession
 from common.ids import new_id
 
@@ -34,7 +33,7 @@ async def create_list(session: TenantSession, body: ContactListCreate) -> ListRo
     """
     row = ListRow(list_id=new_id(), **dict(body))
     session.add(row)
-    await _flush(session)
+    await flush_or_refuse(session, _REFUSALS)
     await outbox.emit(
         session,
         ListCreated(
@@ -55,12 +54,10 @@ async def update_list(session: TenantSession, row: ListRow, body: ContactListUpd
         ListExists: the workspace has another list with the new name.
     """
     given = body.model_dump(exclude_unset=True)
-    changes = {name: value for name, value in given.items() if getattr(row, name) != value}
-    if not changes:
+    changed = change_fields(row, given)
+    if not changed:
         return row
-    for name, value in changes.items():
-        setattr(row, name, value)
-    await _flush(session)
+    await flush_or_refuse(session, _REFUSALS)
     await outbox.emit(
         session,
         ListUpdated(
@@ -68,7 +65,7 @@ async def update_list(session: TenantSession, row: ListRow, body: ContactListUpd
             workspace_id=row.workspace_id,
             list_id=row.list_id,
             version=row.version,
-            fields=tuple(sorted(changes)),
+            fields=changed,
         ),
     )
     return row
@@ -81,7 +78,7 @@ async def delete_list(session: TenantSession, row: ListRow) -> None:
         ListInUse: a campaign uses it.
     """
     await session.delete(row)
-    await _flush(session)
+    await flush_or_refuse(session, _REFUSALS)
     await outbox.emit(
         session,
         ListDeleted(
@@ -144,13 +141,3 @@ async def _count_change(session: TenantSession, row: ListRow) -> None:
     """Give the row its next version though none of its own columns changes."""
     flag_modified(row, "name")
     await session.flush()
-
-
-async def _flush(session: TenantSession) -> None:
-    try:
-        await session.flush()
-    except IntegrityError as error:
-        refusal = _REFUSALS.get(violated_constraint(error))
-        if refusal is None:
-            raise
-        raise refusal from error

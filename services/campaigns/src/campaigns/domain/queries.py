@@ -6,6 +6,7 @@ from uuid import UUID
 from sqlalchemy import Select, select
 
 from campaigns.models import DkimKeyRow, DomainRow
+from common.db.lookup import get_one
 from common.db.session import TenantSession
 from common.errors import ResourceNotFound
 from common.ids import Kind, to_text
@@ -17,12 +18,8 @@ async def get_workspace_of(session: TenantSession, domain_id: UUID) -> UUID:
     Raises:
         ResourceNotFound: not in this tenant.
     """
-    workspace_id = await session.scalar(
-        select(DomainRow.workspace_id).where(DomainRow.domain_id == domain_id)
-    )
-    if workspace_id is None:
-        raise missing_domain(domain_id)
-    return workspace_id
+    statement = select(DomainRow.workspace_id).where(DomainRow.domain_id == domain_id)
+    return await get_one(session, statement, missing_domain(domain_id))
 
 
 async def get_domain(session: TenantSession, domain_id: UUID) -> tuple[DomainRow, DkimKeyRow]:
@@ -48,10 +45,8 @@ async def lock_domain(session: TenantSession, domain_id: UUID) -> DomainRow:
     Raises:
         ResourceNotFound: not in this tenant.
     """
-    row = await session.scalar(select(DomainRow).where(DomainRow.domain_id == domain_id).with_for_update())
-    if row is None:
-        raise missing_domain(domain_id)
-    return row
+    statement = select(DomainRow).where(DomainRow.domain_id == domain_id).with_for_update()
+    return await get_one(session, statement, missing_domain(domain_id))
 
 
 def select_domains(workspaces: Collection[UUID] | None) -> Select[DomainRow]:

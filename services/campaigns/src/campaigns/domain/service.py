@@ -2,19 +2,20 @@
 
 import secrets
 
-from sqlalchemy.exc import IntegrityError
-
 from campaigns.domain.errors import DomainExists
 from campaigns.domain.keys import KeyMaker
 from campaigns.domain.schemas import DomainCreate
 from campaigns.models import DkimKeyRow, DomainRow
 from common.bus import outbox
 from common.contracts.campaigns import DomainAdded, DomainRemoved
-from common.db.errors import violated_constraint
+from common.db.lookup import flush_or_refuse
 from common.db.session import TenantSession
 from common.ids import new_id
 
 _TOKEN_BYTES = 32
+
+
+_REFUSALS = {"domains_domain_key": DomainExists}
 
 
 async def add_domain(
@@ -27,7 +28,7 @@ async def add_domain(
     """
     row = DomainRow(domain_id=new_id(), ownership_token=secrets.token_urlsafe(_TOKEN_BYTES), **dict(body))
     session.add(row)
-    await _flush(session)
+    await flush_or_refuse(session, _REFUSALS)
     key = await dkim.make(session.tenant_id, row.domain_id)
     key_row = DkimKeyRow(
         domain_id=row.domain_id, selector=key.selector, public_key=key.public, private_key=key.private
@@ -61,12 +62,3 @@ async def remove_domain(session: TenantSession, row: DomainRow) -> None:
             domain=row.domain,
         ),
     )
-
-
-async def _flush(session: TenantSession) -> None:
-    try:
-        await session.flush()
-    except IntegrityError as error:
-        if violated_constraint(error) == "domains_domain_key":
-            raise DomainExists from error
-        raise

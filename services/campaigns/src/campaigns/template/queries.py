@@ -7,6 +7,7 @@ from sqlalchemy import Select, select
 from sqlalchemy.orm import defer
 
 from campaigns.models import TemplateRow
+from common.db.lookup import get_one
 from common.db.session import TenantSession
 from common.errors import ResourceNotFound
 from common.ids import Kind, to_text
@@ -18,12 +19,8 @@ async def get_workspace_of(session: TenantSession, template_id: UUID) -> UUID:
     Raises:
         ResourceNotFound: not in this tenant.
     """
-    workspace_id = await session.scalar(
-        select(TemplateRow.workspace_id).where(TemplateRow.template_id == template_id)
-    )
-    if workspace_id is None:
-        raise missing_template(template_id)
-    return workspace_id
+    statement = select(TemplateRow.workspace_id).where(TemplateRow.template_id == template_id)
+    return await get_one(session, statement, missing_template(template_id))
 
 
 async def get_template(session: TenantSession, template_id: UUID) -> TemplateRow:
@@ -32,10 +29,8 @@ async def get_template(session: TenantSession, template_id: UUID) -> TemplateRow
     Raises:
         ResourceNotFound: not in this tenant.
     """
-    row = await session.scalar(select(TemplateRow).where(TemplateRow.template_id == template_id))
-    if row is None:
-        raise missing_template(template_id)
-    return row
+    statement = select(TemplateRow).where(TemplateRow.template_id == template_id)
+    return await get_one(session, statement, missing_template(template_id))
 
 
 async def lock_template(session: TenantSession, template_id: UUID) -> TemplateRow:
@@ -44,12 +39,8 @@ async def lock_template(session: TenantSession, template_id: UUID) -> TemplateRo
     Raises:
         ResourceNotFound: not in this tenant.
     """
-    row = await session.scalar(
-        select(TemplateRow).where(TemplateRow.template_id == template_id).with_for_update()
-    )
-    if row is None:
-        raise missing_template(template_id)
-    return row
+    statement = select(TemplateRow).where(TemplateRow.template_id == template_id).with_for_update()
+    return await get_one(session, statement, missing_template(template_id))
 
 
 async def hold_template(session: TenantSession, workspace_id: UUID, template_id: UUID) -> None:
@@ -63,8 +54,7 @@ async def hold_template(session: TenantSession, workspace_id: UUID, template_id:
         .where(TemplateRow.workspace_id == workspace_id, TemplateRow.template_id == template_id)
         .with_for_update(read=True, key_share=True)
     )
-    if await session.scalar(statement) is None:
-        raise missing_template(template_id)
+    await get_one(session, statement, missing_template(template_id))
 
 
 def select_templates(workspaces: Collection[UUID] | None) -> Select[TemplateRow]:

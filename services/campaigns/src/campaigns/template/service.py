@@ -1,13 +1,11 @@
 """What can be done with a template."""
 
-from sqlalchemy.exc import IntegrityError
-
 from campaigns.models import TemplateRow
 from campaigns.template.errors import TemplateExists, TemplateInUse
 from campaigns.template.schemas import TemplateCreate, TemplateUpdate
 from common.bus import outbox
 from common.contracts.campaigns import TemplateCreated, TemplateDeleted, TemplateUpdated
-from common.db.errors import violated_constraint
+from common.db.lookup import change_fields, flush_or_refuse
 from common.db.session import TenantSession
 from common.ids import new_id
 
@@ -22,7 +20,7 @@ async def create_template(session: TenantSession, body: TemplateCreate) -> Templ
     """
     row = TemplateRow(template_id=new_id(), **dict(body))
     session.add(row)
-    await _flush(session)
+    await flush_or_refuse(session, _REFUSALS)
     await outbox.emit(
         session,
         TemplateCreated(
@@ -43,12 +41,10 @@ async def update_template(session: TenantSession, row: TemplateRow, body: Templa
         TemplateExists: the workspace has another template with the new name.
     """
     given = body.model_dump(exclude_unset=True)
-    changes = {name: value for name, value in given.items() if getattr(row, name) != value}
-    if not changes:
+    changed = change_fields(row, given)
+    if not changed:
         return row
-    for name, value in changes.items():
-        setattr(row, name, value)
-    await _flush(session)
+    await flush_or_refuse(session, _REFUSALS)
     await outbox.emit(
         session,
         TemplateUpdated(
@@ -56,7 +52,7 @@ async def update_template(session: TenantSession, row: TemplateRow, body: Templa
             workspace_id=row.workspace_id,
             template_id=row.template_id,
             version=row.version,
-            fields=tuple(sorted(changes)),
+            fields=changed,
         ),
     )
     return row
@@ -69,7 +65,7 @@ async def delete_template(session: TenantSession, row: TemplateRow) -> None:
         TemplateInUse: a campaign uses it.
     """
     await session.delete(row)
-    await _flush(session)
+    await flush_or_refuse(session, _REFUSALS)
     await outbox.emit(
         session,
         TemplateDeleted(
@@ -79,13 +75,3 @@ async def delete_template(session: TenantSession, row: TemplateRow) -> None:
             version=row.version + 1,
         ),
     )
-
-
-async def _flush(session: TenantSession) -> None:
-    try:
-        await session.flush()
-    except IntegrityError as error:
-        refusal = _REFUSALS.get(violated_constraint(error))
-        if refusal is None:
-            raise
-        raise refusal from error

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from sqlalchemy import func, select, text
 
+from common.db.lookup import get_one
 from common.db.paging import Cursors, page
 from common.db.session import TenantSession
 from common.errors import ResourceNotFound
@@ -18,10 +19,8 @@ async def get_workspace(session: TenantSession, workspace_id: UUID) -> Workspace
     Raises:
         ResourceNotFound: not in this tenant.
     """
-    row = await session.scalar(select(WorkspaceRow).where(WorkspaceRow.workspace_id == workspace_id))
-    if row is None:
-        raise missing_workspace(workspace_id)
-    return row
+    statement = select(WorkspaceRow).where(WorkspaceRow.workspace_id == workspace_id)
+    return await get_one(session, statement, missing_workspace(workspace_id))
 
 
 async def list_workspaces(
@@ -36,12 +35,8 @@ async def list_workspaces(
 
 async def lock_workspace(session: TenantSession, workspace_id: UUID) -> WorkspaceRow:
     """The workspace, locked until the transaction ends."""
-    row = await session.scalar(
-        select(WorkspaceRow).where(WorkspaceRow.workspace_id == workspace_id).with_for_update()
-    )
-    if row is None:
-        raise missing_workspace(workspace_id)
-    return row
+    statement = select(WorkspaceRow).where(WorkspaceRow.workspace_id == workspace_id).with_for_update()
+    return await get_one(session, statement, missing_workspace(workspace_id))
 
 
 def missing_workspace(workspace_id: UUID) -> ResourceNotFound:

@@ -2,15 +2,13 @@
 
 from uuid import UUID
 
-from sqlalchemy.exc import IntegrityError
-
 from common.bus import outbox
 from common.contracts.workspaces import (
     WorkspaceArchived,
     WorkspaceCreated,
     WorkspaceUpdated,
 )
-from common.db.errors import violated_constraint
+from common.db.lookup import change_fields, flush_or_refuse
 from common.db.session import TenantSession
 from common.errors import LimitExceeded
 from common.ids import new_id
@@ -20,6 +18,8 @@ from workspaces.workspace import queries
 from workspaces.workspace.errors import SlugTaken
 from workspaces.workspace.rules import slug_from
 from workspaces.workspace.schemas import WorkspaceCreate, WorkspaceUpdate
+
+_REFUSALS = {"workspaces_slug_key": SlugTaken}
 
 
 async def create_workspace(session: TenantSession, creator_id: UUID, body: WorkspaceCreate) -> WorkspaceRow:
@@ -42,7 +42,7 @@ async def create_workspace(session: TenantSession, creator_id: UUID, body: Works
 async def add_workspace(session: TenantSession, row: WorkspaceRow, admin_id: UUID) -> WorkspaceRow:
     """Store a workspace and its first admin, and tell."""
     session.add(row)
-    await _flush(session, row.slug)
+    await flush_or_refuse(session, _REFUSALS)
     session.add(MemberRow(workspace_id=row.workspace_id, user_id=admin_id, role="admin"))
     await outbox.emit(
         session,
@@ -67,12 +67,9 @@ async def update_workspace(session: TenantSession, row: WorkspaceRow, body: Work
     """
     if row.status == "archived":
         raise Archived
-    changes = body.model_dump(exclude_unset=True)
-    if all(getattr(row, name) == value for name, value in changes.items()):
+    if not change_fields(row, body.model_dump(exclude_unset=True)):
         return row
-    for name, value in changes.items():
-        setattr(row, name, value)
-    await _flush(session, row.slug)
+    await flush_or_refuse(session, _REFUSALS)
     await outbox.emit(
         session,
         WorkspaceUpdated(
@@ -96,12 +93,3 @@ async def archive_workspace(session: TenantSession, row: WorkspaceRow) -> None:
         session,
         WorkspaceArchived(tenant_id=session.tenant_id, workspace_id=row.workspace_id, version=row.version),
     )
-
-
-async def _flush(session: TenantSession, slug: str) -> None:
-    try:
-        await session.flush()
-    except IntegrityError as error:
-        if violated_constraint(error) == "workspaces_slug_key":
-            raise SlugTaken(slug) from error
-        raise
