@@ -6,6 +6,7 @@ from services.auth.tests.conftest import SignIn
 from services.auth.tests.office import Office
 
 from common.contracts.auth import SessionEnded, SessionsRevoked
+from common.contracts.tenants import TenantSuspended
 from common.ids import Kind, new_id, to_text
 from common.testing.harness import Harness, MadeTenant, bearer
 
@@ -83,3 +84,15 @@ async def test_a_session_that_is_not_stored_is_revoked_all_the_same(service: Har
     assert (await service.client.post("/api/v1/auth/logout", headers=tenant.headers)).status_code == 204
     await hear_of_ends(service, office, tenant)
     assert (await service.client.get(SESSIONS, headers=tenant.headers)).status_code == 401
+
+
+async def test_a_suspended_tenants_member_can_look_at_the_account_and_log_out(service: Harness) -> None:
+    tenant = await service.make_tenant()
+    _, token = await service.make_user(tenant)
+    elsewhere = bearer(token)
+    suspended = TenantSuspended(tenant_id=tenant.tenant_id, version=2, reason="unpaid")
+    await service.handle(tenant.tenant_id, suspended)
+    assert (await service.client.get("/api/v1/auth/me", headers=tenant.headers)).status_code == 200
+    assert (await service.client.get(SESSIONS, headers=elsewhere)).status_code == 200
+    answer = await service.client.post("/api/v1/auth/logout", headers=tenant.headers)
+    assert answer.status_code == 204

@@ -11,6 +11,7 @@ from common.db.session import TenantSession
 from common.errors import Forbidden, TenantSuspended
 from common.web.idempotency import replay_or_take
 from common.web.kernel import Kernel, kernel_of
+from common.web.routes import AccountRoute
 
 _READS = ("GET", "HEAD")
 
@@ -19,7 +20,8 @@ async def open_session(request: Request) -> AsyncIterator[TenantSession]:
     """The caller's tenant session; one commit at the edge, a rollback when anything is raised."""
     caller: UserContext = request.state.caller
     async with kernel_of(request).enter(caller) as session:
-        _respect_suspension(session, request.method)
+        if not isinstance(request.scope["route"], AccountRoute):
+            _respect_suspension(session, request.method)
         await replay_or_take(request, session)
         yield session
         await session.commit()

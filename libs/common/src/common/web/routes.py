@@ -78,6 +78,17 @@ class TenantRoute(APIRoute):
         return handle
 
 
+class AccountRoute(TenantRoute):
+    """About the caller's own account only: works while the tenant is suspended, too."""
+
+
+def account_router(prefix: str, tag: str) -> APIRouter:
+    """A router for routes about the caller's own account."""
+    return APIRouter(
+        prefix=f"/api/v1{prefix}", tags=[tag], route_class=AccountRoute, responses=TENANT_PROBLEMS
+    )
+
+
 def tenant_router(prefix: str, tag: str) -> APIRouter:
     """A router for routes that need a tenant's user."""
     return APIRouter(

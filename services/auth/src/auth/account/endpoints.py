@@ -3,9 +3,9 @@
 from auth.account import queries
 from auth.account.schemas import Me, Membership
 from common.web.deps import Caller, Session
-from common.web.routes import tenant_router
+from common.web.routes import account_router
 
-router = tenant_router("/auth", "account")
+router = account_router("/auth", "account")
 
 
 @router.get("/me", operation_id="getMe")

@@ -8,9 +8,9 @@ from common.db.paging import page
 from common.ids import SessionId
 from common.schema import Page
 from common.web.deps import Caller, Cursor, Limit, Session, Shared
-from common.web.routes import tenant_router
+from common.web.routes import account_router
 
-router = tenant_router("/auth", "sessions")
+router = account_router("/auth", "sessions")
 
 
 @router.post("/logout", status_code=204, operation_id="logOut")
