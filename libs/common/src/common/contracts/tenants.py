@@ -68,6 +68,15 @@ class TenantReactivated(_TenantEvent):
     ACTION: ClassVar[str | None] = "tenant.reactivated"
 
 
+class TenantSettingsUpdated(_TenantEvent):
+    """`fields` names what changed (`branding.logo_url`); of the values only the company's name is told."""
+
+    ACTION: ClassVar[str | None] = "tenant.settings_updated"
+
+    fields: tuple[str, ...]
+    company_name: str
+
+
 class SubscriptionChanged(_TenantEvent):
     """The Stripe customer or subscription of the tenant changed; ids are Stripe's own."""
 
