@@ -1,62 +1,19 @@
 """The settings of a tenant: what may change, who may change it, and who hears of it."""
 
 import asyncio
-from dataclasses import dataclass
 from typing import Any
 
-import httpx
 import pytest
-from services.tenants.tests.world import PATH, Office
+from services.tenants.tests.company import Company, found
+from services.tenants.tests.world import Office
 
-from common.context import SystemContext
-from common.contracts.tenants import Plan, TenantSettingsUpdated
-from common.ids import Kind, to_text
-from common.testing.harness import Harness, MadeTenant, bearer
-from tenants.provisioning.schemas import TenantCreate
-from tenants.provisioning.service import Allocation, begin
-
-
-@dataclass(frozen=True)
-class Company:
-    """A tenant that signed up, and its owner as the caller."""
-
-    service: Harness
-    tenant: MadeTenant
-
-    @property
-    def url(self) -> str:
-        return f"{PATH}/{to_text(Kind.TENANT, self.tenant.tenant_id)}"
-
-    async def get(self, path: str = "/settings", token: str | None = None) -> httpx.Response:
-        return await self.service.client.get(self.url + path, headers=bearer(token or self.tenant.token))
-
-    async def patch(
-        self, body: Any, if_match: str | None = "*", token: str | None = None, kind: str = "merge-patch+json"
-    ) -> httpx.Response:
-        headers = {**bearer(token or self.tenant.token), "Content-Type": f"application/{kind}"}
-        if if_match is not None:
-            headers["If-Match"] = if_match
-        request = httpx.Request("PATCH", "http://test", json=body)
-        return await self.service.client.patch(
-            f"{self.url}/settings", content=request.read(), headers=headers
-        )
-
-
-async def sign_up(service: Harness, plan: Plan) -> Company:
-    tenant = await service.make_tenant("Acme Ltd", plan=plan)
-    body = TenantCreate(
-        company_name="Acme Ltd", owner_email="owner@acme.example", owner_name="Olga Owner", plan=plan
-    )
-    context = SystemContext(tenant.tenant_id, "provisioning", "tenants")
-    async with service.kernel.database.tenant(context) as session:
-        await begin(session, Allocation(tenant.tenant_id, tenant.owner_id, tenant.workspace_id), body)
-        await session.commit()
-    return Company(service, tenant)
+from common.contracts.tenants import TenantSettingsUpdated
+from common.testing.harness import Harness
 
 
 @pytest.fixture
 async def company(service: Harness) -> Company:
-    return await sign_up(service, "enterprise")
+    return await found(service, "enterprise")
 
 
 async def test_a_patch_merges_and_answers_the_new_state(company: Company, office: Office) -> None:
@@ -154,7 +111,7 @@ async def test_unacceptable_values_are_named(company: Company, body: Any, pointe
 
 
 async def test_branding_needs_its_feature(service: Harness) -> None:
-    company = await sign_up(service, "starter")
+    company = await found(service, "starter")
     refused = await company.patch({"timezone": "Asia/Tokyo", "branding": {"primary_color": "#112233"}})
     assert (refused.status_code, refused.json()["code"]) == (403, "feature_disabled")
     assert (await company.get()).json()["settings"]["timezone"] == "UTC"

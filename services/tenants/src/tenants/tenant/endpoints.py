@@ -14,8 +14,18 @@ from common.web.etags import IfMatch, require_version, set_etag
 from common.web.routes import TENANT_PROBLEMS, tenant_router
 from tenants.models import CompanyRow
 from tenants.tenant import queries, service
-from tenants.tenant.rules import effective_settings
-from tenants.tenant.schemas import Settings, SettingsUpdate, Tenant, TenantSettings
+from tenants.tenant.rules import effective_settings, features_of, limits_of
+from tenants.tenant.schemas import (
+    FeatureFlags,
+    InUse,
+    LimitSettings,
+    Settings,
+    SettingsUpdate,
+    Tenant,
+    TenantFeatures,
+    TenantSettings,
+    TenantUsage,
+)
 
 router = tenant_router("/tenants/{tenant_id}", "tenants")
 
@@ -63,6 +73,27 @@ async def update_settings(
 async def get_settings_schema(tenant_id: TenantId) -> dict[str, Any]:
     """JSON Schema of what `PATCH` on the settings takes."""
     return SettingsUpdate.model_json_schema()
+
+
+@router.get("/features", operation_id="getTenantFeatures")
+async def get_features(tenant_id: TenantId, session: Session) -> TenantFeatures:
+    """The feature flags of the plan, or what an operator said instead."""
+    row = await queries.get_company(session)
+    features = features_of(cast(Plan, row.plan), row.feature_overrides)
+    return TenantFeatures(tenant_id=row.tenant_id, features=FeatureFlags.model_validate(features))
+
+
+@router.get("/usage", operation_id="getTenantUsage", dependencies=[owner_or_admin])
+async def get_usage(tenant_id: TenantId, session: Session) -> TenantUsage:
+    """How many workspaces and users there are, and the limits."""
+    row = await queries.get_company(session)
+    workspaces, users = await queries.count_in_use(session)
+    limits = limits_of(cast(Plan, row.plan), row.limit_overrides)
+    return TenantUsage(
+        tenant_id=row.tenant_id,
+        usage=InUse(workspaces=workspaces, users=users),
+        limits=LimitSettings.model_validate(limits),
+    )
 
 
 def _present(row: CompanyRow, response: Response) -> TenantSettings:

@@ -116,6 +116,33 @@ class TenantSettings(Answer):
     settings: Settings
 
 
+class FeatureFlags(Answer):
+    """`api_rate_limit` in requests per minute, `data_retention_days` in days."""
+
+    api_rate_limit: int
+    data_retention_days: int
+    custom_branding: bool
+    beta_features: bool
+
+
+class TenantFeatures(Answer):
+    tenant_id: TenantId
+    features: FeatureFlags
+
+
+class InUse(Answer):
+    """As the events of other services have told it: usually less than a second old."""
+
+    workspaces: int
+    users: int
+
+
+class TenantUsage(Answer):
+    tenant_id: TenantId
+    usage: InUse
+    limits: LimitSettings
+
+
 class BrandingUpdate(Body):
     logo_url: HttpsUrl | None = None
     primary_color: Colour | None = None
