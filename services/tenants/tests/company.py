@@ -28,6 +28,10 @@ class Company:
     async def get(self, path: str = "/settings", token: str | None = None) -> httpx.Response:
         return await self.service.client.get(self.url + path, headers=bearer(token or self.tenant.token))
 
+    async def subscription(self, token: str | None = None) -> httpx.Response:
+        headers = bearer(token or self.tenant.token)
+        return await self.service.client.get("/api/v1/billing/subscription", headers=headers)
+
     async def patch(
         self, body: Any, if_match: str | None = "*", token: str | None = None, kind: str = "merge-patch+json"
     ) -> httpx.Response:
