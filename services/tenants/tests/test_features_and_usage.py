@@ -1,13 +1,16 @@
 """What a tenant has, and how much of it is in use."""
 
+import json
+
 from services.tenants.tests.company import found
 from services.tenants.tests.world import Office
 
 from common import clock
 from common.contracts.auth import UserDeactivated
+from common.contracts.tenants import TenantFeaturesUpdated
 from common.contracts.workspaces import WorkspaceArchived, WorkspaceCreated
 from common.ids import Kind, new_id, to_text
-from common.testing.harness import Harness
+from common.testing.harness import FEATURES, Harness
 
 
 async def test_features_follow_the_plan(service: Harness) -> None:
@@ -44,3 +47,23 @@ async def test_usage_counts_what_is_active(service: Harness, office: Office) -> 
         UserDeactivated(tenant_id=tenant_id, user_id=left, version=2, at=clock.now()),
     )
     assert (await company.get("/usage")).json()["usage"] == {"workspaces": 1, "users": 1}
+
+
+async def test_changed_features_reach_the_projection_and_never_go_backwards(
+    service: Harness, office: Office
+) -> None:
+    tenant_id = (await service.make_tenant()).tenant_id
+    for version, rate in ((3, 900), (2, 600)):
+        features = FEATURES.model_copy(update={"api_rate_limit": rate, "beta_features": True})
+        await office.hear(
+            tenant_id, TenantFeaturesUpdated(tenant_id=tenant_id, version=version, features=features)
+        )
+    (row,) = await office.fetch(
+        "SELECT features, version FROM tenancy.tenants WHERE tenant_id = $1", tenant_id
+    )
+    assert row["version"] == 3
+    assert json.loads(row["features"]) == {
+        **FEATURES.model_dump(),
+        "api_rate_limit": 900,
+        "beta_features": True,
+    }

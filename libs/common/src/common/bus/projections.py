@@ -18,6 +18,7 @@ from common.contracts.auth import (
 )
 from common.contracts.envelope import Event
 from common.contracts.tenants import (
+    TenantFeaturesUpdated,
     TenantProvisioned,
     TenantReactivated,
     TenantSettingsUpdated,
@@ -48,6 +49,10 @@ WHERE tenant_id = :tenant AND version < :version
 """)
 _TENANT_NAME = text("""
 UPDATE tenancy.tenants SET name = :name, version = :version
+WHERE tenant_id = :tenant AND version < :version
+""")
+_TENANT_FEATURES = text("""
+UPDATE tenancy.tenants SET features = CAST(:features AS jsonb), version = :version
 WHERE tenant_id = :tenant AND version < :version
 """)
 _MEMBER = text("""
@@ -120,6 +125,11 @@ async def project_tenant_name(session: TenantSession, event: TenantSettingsUpdat
     await session.execute(_TENANT_NAME, values)
 
 
+async def project_tenant_features(session: TenantSession, event: TenantFeaturesUpdated) -> None:
+    values = {"features": event.features.model_dump_json(), "version": event.version}
+    await session.execute(_TENANT_FEATURES, {"tenant": session.tenant_id, **values})
+
+
 async def project_user(session: TenantSession, event: UserRegistered) -> None:
     await _put_member(session, event.user_id, event.email, event.name, event.role, event.version)
     for membership in event.memberships:
@@ -170,6 +180,7 @@ PROJECTIONS: dict[type[Event], Handler] = {
     TenantSuspended: project_suspension,
     TenantReactivated: project_reactivation,
     TenantSettingsUpdated: project_tenant_name,
+    TenantFeaturesUpdated: project_tenant_features,
     UserRegistered: project_user,
     UserRoleChanged: project_user_role,
     UserDeactivated: project_deactivation,

@@ -77,6 +77,14 @@ class TenantSettingsUpdated(_TenantEvent):
     company_name: str
 
 
+class TenantFeaturesUpdated(_TenantEvent):
+    """The feature flags changed; carries all of them as they are now."""
+
+    ACTION: ClassVar[str | None] = "tenant.features_updated"
+
+    features: Features
+
+
 class SubscriptionChanged(_TenantEvent):
     """The Stripe customer or subscription of the tenant changed; ids are Stripe's own."""
 
