@@ -9,6 +9,8 @@ from tests.isolation.resources import MAKERS, PREPARATIONS, never
 from tests.isolation.routes import Route
 from tests.isolation.targets import Party, Target
 
+_ANY_STATE = {"If-Match": "*"}
+
 
 class Calls:
     """Everything that can be asked at one target."""
@@ -61,7 +63,7 @@ class Calls:
         return await self.target.client(route.service).request(
             route.method,
             route.fill_path(ids),
-            headers={**(party.headers if party else {}), **changes.get("headers", {})},
+            headers={**_ANY_STATE, **(party.headers if party else {}), **changes.get("headers", {})},
             params=changes.get("params"),
             json=body,
         )

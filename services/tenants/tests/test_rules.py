@@ -14,7 +14,15 @@ from common.ids import new_id
 from tenants.billing.rules import CALL_SECONDS, LEASE, PRICES, retry_delay
 from tenants.provisioning.rules import STEPS, may_reissue, overall_status, read_link, sign_link
 from tenants.provisioning.throttle import Throttle
-from tenants.tenant.rules import FEATURES, LIMITS, effective_settings, features_of, limits_of
+from tenants.tenant.rules import (
+    FEATURES,
+    LIMITS,
+    changed_names,
+    effective_settings,
+    features_of,
+    limits_of,
+    merge_patch,
+)
 
 SECRET, OTHER = "ab" * 32, "cd" * 32
 
@@ -126,3 +134,19 @@ def test_the_throttle_remembers_a_bounded_number_of_addresses() -> None:
     for number in range(10_100):
         throttle.take(f"10.{number // 65536}.{number // 256 % 256}.{number % 256}")
     assert len(throttle._buckets) == 10_000
+
+
+def test_a_merge_patch_leaves_no_empty_object() -> None:
+    chosen = {"timezone": "Asia/Tokyo", "branding": {"logo_url": "a", "primary_color": "b"}}
+    assert merge_patch(chosen, {"branding": {"logo_url": None}})["branding"] == {"primary_color": "b"}
+    assert merge_patch(chosen, {"branding": {"logo_url": None, "primary_color": None}}) == {
+        "timezone": "Asia/Tokyo"
+    }
+    assert merge_patch({}, {"security": {"mfa_required": None}, "timezone": None}) == {}
+    assert chosen["branding"] == {"logo_url": "a", "primary_color": "b"}, "the stored state stays as it was"
+
+
+def test_changes_are_named_to_the_leaf() -> None:
+    before, after = {"timezone": "UTC", "branding": {"logo_url": "a"}}, {"branding": {"logo_url": "b"}}
+    assert changed_names(before, after) == ("branding.logo_url", "timezone")
+    assert changed_names(before, before) == ()

@@ -120,6 +120,15 @@ class PreconditionFailed(ApiError):
         super().__init__("The resource has changed since: fetch it again and retry with its new ETag.")
 
 
+class PreconditionRequired(ApiError):
+    status = 428
+    code = "precondition_required"
+    title = "Precondition Required"
+
+    def __init__(self) -> None:
+        super().__init__("Send If-Match with the ETag of the state you change, or * for any.")
+
+
 class PayloadTooLarge(ApiError):
     status = 413
     code = "payload_too_large"

@@ -17,7 +17,13 @@ from common.contracts.auth import (
     UserRoleChanged,
 )
 from common.contracts.envelope import Event
-from common.contracts.tenants import TenantProvisioned, TenantReactivated, TenantSuspended
+from common.contracts.tenants import (
+    TenantFeaturesUpdated,
+    TenantProvisioned,
+    TenantReactivated,
+    TenantSettingsUpdated,
+    TenantSuspended,
+)
 from common.contracts.workspaces import (
     WorkspaceArchived,
     WorkspaceCreated,
@@ -39,6 +45,14 @@ WHERE t.tenant_id = :tenant AND t.version < excluded.version
 """)
 _TENANT_STATUS = text("""
 UPDATE tenancy.tenants SET status = :status, version = :version
+WHERE tenant_id = :tenant AND version < :version
+""")
+_TENANT_NAME = text("""
+UPDATE tenancy.tenants SET name = :name, version = :version
+WHERE tenant_id = :tenant AND version < :version
+""")
+_TENANT_FEATURES = text("""
+UPDATE tenancy.tenants SET features = CAST(:features AS jsonb), version = :version
 WHERE tenant_id = :tenant AND version < :version
 """)
 _MEMBER = text("""
@@ -106,6 +120,16 @@ async def project_reactivation(session: TenantSession, event: TenantReactivated)
     await _put_tenant_status(session, "active", event.version)
 
 
+async def project_tenant_name(session: TenantSession, event: TenantSettingsUpdated) -> None:
+    values = {"tenant": session.tenant_id, "name": event.company_name, "version": event.version}
+    await session.execute(_TENANT_NAME, values)
+
+
+async def project_tenant_features(session: TenantSession, event: TenantFeaturesUpdated) -> None:
+    values = {"features": event.features.model_dump_json(), "version": event.version}
+    await session.execute(_TENANT_FEATURES, {"tenant": session.tenant_id, **values})
+
+
 async def project_user(session: TenantSession, event: UserRegistered) -> None:
     await _put_member(session, event.user_id, event.email, event.name, event.role, event.version)
     for membership in event.memberships:
@@ -155,6 +179,8 @@ PROJECTIONS: dict[type[Event], Handler] = {
     TenantProvisioned: project_tenant,
     TenantSuspended: project_suspension,
     TenantReactivated: project_reactivation,
+    TenantSettingsUpdated: project_tenant_name,
+    TenantFeaturesUpdated: project_tenant_features,
     UserRegistered: project_user,
     UserRoleChanged: project_user_role,
     UserDeactivated: project_deactivation,

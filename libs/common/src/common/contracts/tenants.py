@@ -68,6 +68,23 @@ class TenantReactivated(_TenantEvent):
     ACTION: ClassVar[str | None] = "tenant.reactivated"
 
 
+class TenantSettingsUpdated(_TenantEvent):
+    """`fields` names what changed (`branding.logo_url`); of the values only the company's name is told."""
+
+    ACTION: ClassVar[str | None] = "tenant.settings_updated"
+
+    fields: tuple[str, ...]
+    company_name: str
+
+
+class TenantFeaturesUpdated(_TenantEvent):
+    """The feature flags changed; carries all of them as they are now."""
+
+    ACTION: ClassVar[str | None] = "tenant.features_updated"
+
+    features: Features
+
+
 class SubscriptionChanged(_TenantEvent):
     """The Stripe customer or subscription of the tenant changed; ids are Stripe's own."""
 

@@ -58,3 +58,4 @@ def allow(*roles: TenantRole) -> Callable[[Session], Awaitable[None]]:
 
 
 owner_or_admin = Depends(allow("owner", "admin"))
+owner_only = Depends(allow("owner"))

@@ -5,7 +5,7 @@ from typing import Annotated
 from fastapi import Header
 from starlette.responses import Response
 
-from common.errors import PreconditionFailed
+from common.errors import PreconditionFailed, PreconditionRequired
 
 IfMatch = Annotated[str | None, Header(max_length=200, description="ETag of the state changed")]
 
@@ -28,3 +28,15 @@ def check_version(if_match: str | None, version: int) -> None:
         return
     if etag(version) not in {candidate.strip() for candidate in if_match.split(",")}:
         raise PreconditionFailed
+
+
+def require_version(if_match: str | None, version: int) -> None:
+    """Like `check_version`, where a change must say which state it changes.
+
+    Raises:
+        PreconditionRequired: there is no `If-Match`.
+        PreconditionFailed: the row has changed since.
+    """
+    if if_match is None:
+        raise PreconditionRequired
+    check_version(if_match, version)

@@ -7,10 +7,23 @@ from uuid import UUID
 from sqlalchemy import func, or_, select, text, update
 
 from common.db.session import TenantSession
+from common.errors import NotFound
 from tenants.billing.rules import LEASE
 from tenants.models import SubscriptionRow
 
 _DUE_TENANTS = text("SELECT tenants.due_billing_tenants(:batch, :lease)")
+
+
+async def get_subscription(session: TenantSession) -> SubscriptionRow:
+    """The tenant's subscription.
+
+    Raises:
+        NotFound: it has none.
+    """
+    row = await session.scalar(select(SubscriptionRow))
+    if row is None:
+        raise NotFound
+    return row
 
 
 async def list_due_tenants(session: TenantSession, batch: int) -> Sequence[UUID]:

@@ -1,22 +1,39 @@
-"""Routes `/api/v1/tenants/{tenant_id}` and `/settings`.
+"""Routes `/api/v1/tenants/{tenant_id}` and what is below it.
 
 The path's tenant is the caller's own: the route class has compared them.
 """
 
-from typing import cast
+from typing import Any, cast
 
 from fastapi import Response
 
 from common.contracts.tenants import Plan
 from common.ids import TenantId
 from common.web.deps import Session, owner_or_admin
-from common.web.etags import set_etag
-from common.web.routes import tenant_router
-from tenants.tenant import queries
-from tenants.tenant.rules import effective_settings
-from tenants.tenant.schemas import Settings, Tenant, TenantSettings
+from common.web.etags import IfMatch, require_version, set_etag
+from common.web.routes import TENANT_PROBLEMS, tenant_router
+from tenants.models import CompanyRow
+from tenants.tenant import queries, service
+from tenants.tenant.rules import effective_settings, features_of, limits_of
+from tenants.tenant.schemas import (
+    FeatureFlags,
+    InUse,
+    LimitSettings,
+    Settings,
+    SettingsUpdate,
+    Tenant,
+    TenantFeatures,
+    TenantSettings,
+    TenantUsage,
+)
 
 router = tenant_router("/tenants/{tenant_id}", "tenants")
+
+_PRECONDITIONS: dict[int | str, dict[str, Any]] = {
+    412: {**TENANT_PROBLEMS[422], "description": "The settings have changed since"},
+    428: {**TENANT_PROBLEMS[422], "description": "`If-Match` is missing"},
+}
+_MERGE_PATCH = {"schema": {"$ref": "#/components/schemas/SettingsUpdate"}}
 
 
 @router.get("", operation_id="getTenant")
@@ -28,7 +45,58 @@ async def get_tenant(tenant_id: TenantId, session: Session) -> Tenant:
 @router.get("/settings", operation_id="getTenantSettings", dependencies=[owner_or_admin])
 async def get_settings(tenant_id: TenantId, session: Session, response: Response) -> TenantSettings:
     """All settings, chosen or default, and the limits of the plan."""
+    return _present(await queries.get_company(session), response)
+
+
+@router.patch(
+    "/settings",
+    operation_id="updateTenantSettings",
+    dependencies=[owner_or_admin],
+    responses=_PRECONDITIONS,
+    openapi_extra={"requestBody": {"content": {"application/merge-patch+json": _MERGE_PATCH}}},
+)
+async def update_settings(
+    tenant_id: TenantId,
+    body: SettingsUpdate,
+    session: Session,
+    response: Response,
+    if_match: IfMatch = None,
+) -> TenantSettings:
+    """Change settings by JSON Merge Patch; `If-Match` says which state is changed."""
+    row = await queries.lock_company(session)
+    require_version(if_match, row.settings_version)
+    await service.update_settings(session, row, body)
+    return _present(row, response)
+
+
+@router.get("/settings/schema", operation_id="getTenantSettingsSchema", dependencies=[owner_or_admin])
+async def get_settings_schema(tenant_id: TenantId) -> dict[str, Any]:
+    """JSON Schema of what `PATCH` on the settings takes."""
+    return SettingsUpdate.model_json_schema()
+
+
+@router.get("/features", operation_id="getTenantFeatures")
+async def get_features(tenant_id: TenantId, session: Session) -> TenantFeatures:
+    """The feature flags of the plan, or what an operator said instead."""
     row = await queries.get_company(session)
+    features = features_of(cast(Plan, row.plan), row.feature_overrides)
+    return TenantFeatures(tenant_id=row.tenant_id, features=FeatureFlags.model_validate(features))
+
+
+@router.get("/usage", operation_id="getTenantUsage", dependencies=[owner_or_admin])
+async def get_usage(tenant_id: TenantId, session: Session) -> TenantUsage:
+    """How many workspaces and users there are, and the limits."""
+    row = await queries.get_company(session)
+    workspaces, users = await queries.count_in_use(session)
+    limits = limits_of(cast(Plan, row.plan), row.limit_overrides)
+    return TenantUsage(
+        tenant_id=row.tenant_id,
+        usage=InUse(workspaces=workspaces, users=users),
+        limits=LimitSettings.model_validate(limits),
+    )
+
+
+def _present(row: CompanyRow, response: Response) -> TenantSettings:
     set_etag(response, row.settings_version)
     plan = cast(Plan, row.plan)
     settings = effective_settings(row.company_name, plan, row.settings, row.limit_overrides)

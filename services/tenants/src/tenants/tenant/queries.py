@@ -1,11 +1,18 @@
 """Reads of the tenant."""
 
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from common.db.session import TenantSession
 from common.errors import ResourceNotFound
 from common.ids import Kind, to_text
 from tenants.models import CompanyRow
+
+_IN_USE = text("""
+SELECT
+    (SELECT count(*) FROM tenancy.workspaces WHERE tenant_id = :tenant AND status = 'active') AS workspaces,
+    (SELECT count(*) FROM tenancy.members
+     WHERE tenant_id = :tenant AND status = 'active' AND kind = 'user') AS users
+""")
 
 
 async def find_company(session: TenantSession) -> CompanyRow | None:
@@ -23,6 +30,12 @@ async def get_company(session: TenantSession) -> CompanyRow:
     if row is None:
         raise _missing(session)
     return row
+
+
+async def count_in_use(session: TenantSession) -> tuple[int, int]:
+    """Active workspaces and active users, as projected here."""
+    row = (await session.execute(_IN_USE, {"tenant": session.tenant_id})).one()
+    return row.workspaces, row.users
 
 
 async def lock_company(session: TenantSession) -> CompanyRow:

@@ -1,7 +1,7 @@
 """Pure rules of tenants: what each plan includes, and the settings of a tenant that has chosen none."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 
 from common.contracts.tenants import Features, Limits, Plan
 
@@ -57,3 +57,38 @@ def effective_settings(
     for group in ("branding", "security"):
         settings[group] = {**_DEFAULTS[group], **chosen.get(group, {})}
     return settings
+
+
+def merge_patch(target: Mapping[str, Any], patch: Mapping[str, Any]) -> dict[str, Any]:
+    """JSON Merge Patch (RFC 7396): null removes, objects merge, all else replaces; no object stays empty."""
+    merged = dict(target)
+    for name, change in patch.items():
+        is_object = isinstance(change, dict)
+        value = merge_patch(merged.get(name, {}), cast(dict[str, Any], change)) if is_object else change
+        if value is None or value == {}:
+            merged.pop(name, None)
+        else:
+            merged[name] = value
+    return merged
+
+
+def changed_names(before: Mapping[str, Any], after: Mapping[str, Any]) -> tuple[str, ...]:
+    """Dotted names of what differs between two sets of chosen settings, in alphabetical order."""
+    old, new = _flat(before), _flat(after)
+    return tuple(sorted(name for name in old.keys() | new.keys() if old.get(name) != new.get(name)))
+
+
+def _flat(settings: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    flat: dict[str, Any] = {}
+    for name, value in settings.items():
+        if isinstance(value, dict):
+            flat |= _flat(cast(dict[str, Any], value), f"{prefix}{name}.")
+        else:
+            flat[prefix + name] = value
+    return flat
+
+
+def sets_branding(patch: Mapping[str, Any]) -> bool:
+    """Whether a patch sets any part of the branding; removing it is always allowed."""
+    branding: Mapping[str, Any] = patch.get("branding") or {}
+    return any(value is not None for value in branding.values())
