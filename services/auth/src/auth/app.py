@@ -4,6 +4,7 @@ from fastapi import FastAPI
 
 from auth.account.endpoints import router as account
 from auth.key.endpoints import router as keys
+from auth.login.endpoints import router as logins
 from auth.parts import make_parts
 from auth.password.endpoints import router as passwords
 from auth.session.endpoints import router as sessions
@@ -14,6 +15,6 @@ from common.web.kernel import Kernel
 
 def create_app(kernel: Kernel) -> FastAPI:
     """All routes of the service."""
-    app = create_common_app(kernel, [keys, tokens, passwords, account, sessions])
+    app = create_common_app(kernel, [keys, tokens, logins, passwords, account, sessions])
     app.state.parts = make_parts(kernel)
     return app

@@ -86,6 +86,37 @@ class SessionEnded(Event):
     at: datetime
 
 
+class UserLoggedIn(Event):
+    """Somebody proved to be the user; `session_id` is what they got."""
+
+    TOPIC: ClassVar[Topic] = "penguinmails.users"
+    SUBJECT: ClassVar[str] = "user_id"
+    RESOURCE: ClassVar[str] = "user"
+    ACTION: ClassVar[str | None] = "user.logged_in"
+
+    tenant_id: TenantId
+    user_id: UserId
+    session_id: SessionId
+
+
+class LoginFailed(Event):
+    """A log-in was refused: in each tenant that has an account of the address, else in the platform's.
+
+    `address_key` is a keyed hash: it ties attempts on one address together and tells the address to nobody.
+    """
+
+    TOPIC: ClassVar[Topic] = "penguinmails.security"
+    SUBJECT: ClassVar[str] = "tenant_id"
+    RESOURCE: ClassVar[str] = "login"
+    ACTION: ClassVar[str | None] = "user.login_failed"
+    LIFE: ClassVar[Life] = "none"
+
+    tenant_id: TenantId
+    user_id: UserId | None
+    address_key: str
+    reason: Literal["unknown_address", "wrong_password", "account_closed"]
+
+
 class PasswordChanged(_UserEvent):
     """The user has a new password, set through a mailed link or with the old one."""
 

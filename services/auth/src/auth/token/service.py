@@ -1,6 +1,7 @@
 """Issuing access and refresh tokens."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
 import jwt
 
@@ -23,6 +24,7 @@ from common.web.tokens import TYPE
 class TokenPair:
     access_token: str
     refresh_token: str
+    session_id: UUID
 
 
 async def start_session(
@@ -42,7 +44,7 @@ async def start_session(
     event = SessionStarted(tenant_id=session.tenant_id, session_id=sign_in.session_id, user_id=user.user_id)
     await outbox.emit(session, event)
     access_token = await _sign(session, user, sign_in, key, settings)
-    return TokenPair(access_token, refresh_token)
+    return TokenPair(access_token, refresh_token, sign_in.session_id)
 
 
 async def _add_refresh_token(session: TenantSession, sign_in: SessionRow) -> str:
