@@ -7,6 +7,7 @@ from auth.key.endpoints import router as keys
 from auth.login.endpoints import router as logins
 from auth.parts import make_parts
 from auth.password.endpoints import router as passwords
+from auth.refresh.endpoints import router as refreshes
 from auth.session.endpoints import router as sessions
 from auth.token.endpoints import router as tokens
 from common.web.app import create_app as create_common_app
@@ -15,6 +16,6 @@ from common.web.kernel import Kernel
 
 def create_app(kernel: Kernel) -> FastAPI:
     """All routes of the service."""
-    app = create_common_app(kernel, [keys, tokens, logins, passwords, account, sessions])
+    app = create_common_app(kernel, [keys, tokens, logins, refreshes, passwords, account, sessions])
     app.state.parts = make_parts(kernel)
     return app

@@ -117,6 +117,32 @@ class LoginFailed(Event):
     reason: Literal["unknown_address", "wrong_password", "account_closed"]
 
 
+class SessionRefreshed(Event):
+    """The session goes on with new tokens."""
+
+    TOPIC: ClassVar[Topic] = "penguinmails.users"
+    SUBJECT: ClassVar[str] = "session_id"
+    RESOURCE: ClassVar[str] = "session"
+    ACTION: ClassVar[str | None] = "session.refreshed"
+
+    tenant_id: TenantId
+    session_id: SessionId
+    user_id: UserId
+
+
+class RefreshTokenReused(Event):
+    """A spent refresh token was used again: somebody has a copy. The session was ended."""
+
+    TOPIC: ClassVar[Topic] = "penguinmails.users"
+    SUBJECT: ClassVar[str] = "session_id"
+    RESOURCE: ClassVar[str] = "session"
+    ACTION: ClassVar[str | None] = "session.refresh_token_reused"
+
+    tenant_id: TenantId
+    session_id: SessionId
+    user_id: UserId
+
+
 class PasswordChanged(_UserEvent):
     """The user has a new password, set through a mailed link or with the old one."""
 
