@@ -42,6 +42,12 @@ class UserRoleChanged(_UserEvent):
     previous_role: TenantRoleName
 
 
+class UserRenamed(_UserEvent):
+    ACTION: ClassVar[str | None] = "user.renamed"
+
+    name: str
+
+
 class UserDeactivated(_UserEvent):
     """The user can no longer act; tokens issued before `at` are worthless."""
 
