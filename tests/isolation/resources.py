@@ -73,7 +73,13 @@ async def _join_list(target: Target, party: Party, ids: dict[str, str]) -> None:
     assert answer.is_success, answer.text
 
 
+async def _choose_colleague(target: Target, party: Party, ids: dict[str, str]) -> None:
+    """The last owner cannot go."""
+    ids["user_id"] = await target.colleague(party)
+
+
 PREPARATIONS: dict[str, Preparation] = {
+    "DELETE /users/{user_id}": _choose_colleague,
     "DELETE /lists/{list_id}/contacts/{contact_id}": _join_list,
     "POST /workspaces/{workspace_id}/members": _leave_workspace,
 }

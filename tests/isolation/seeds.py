@@ -13,7 +13,7 @@ from sqlalchemy import select, text
 
 from audit.settings import AuditSettings
 from auth.mail.service import claim_mail
-from auth.models import MailRow
+from auth.models import MailRow, UserRow
 from auth.settings import settings_of
 from common import clock
 from common.bus import inbox, outbox
@@ -115,6 +115,15 @@ async def sign_in(harness: Harness, tenant: MadeTenant) -> UUID:
     assert answer.status_code == 201, answer.text
     claims = jwt.decode(answer.json()["access_token"], options={"verify_signature": False})
     return parse(Kind.SESSION, claims["sid"])
+
+
+async def add_user(harness: Harness, tenant: MadeTenant) -> str:
+    """Id of a further user of the tenant, stored by the auth service."""
+    user_id = new_id()
+    async with harness.kernel.database.tenant(SystemContext(tenant.tenant_id, "job", "auth")) as session:
+        session.add(UserRow(user_id=user_id, email=f"{user_id.hex}@example.com", name="Carl", role="member"))
+        await session.commit()
+    return to_text(Kind.USER, user_id)
 
 
 async def _seed_tenants(harness: Harness, tenant: MadeTenant) -> None:

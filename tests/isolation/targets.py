@@ -14,15 +14,19 @@ import jwt
 from common.bus.projections import PROJECTIONS
 from common.contracts import registry
 from common.contracts.tenants import Limits
-from common.ids import Kind, new_id, to_text
+from common.ids import Kind, new_id, parse, to_text
 from common.testing.harness import Harness, MadeTenant, bearer
 from common.testing.issuer import TokenIssuer
-from tests.isolation.seeds import record_event, sign_in, sign_up
+from tests.isolation.seeds import add_user, record_event, sign_in, sign_up
 
 Json = dict[str, Any]
 ROOM = Limits(max_workspaces=1000, max_users=1000, email_sends_per_month=10_000)
 
 _ANNOUNCED = "SELECT * FROM tenancy.outbox WHERE id > $1 AND type = ANY ($2) ORDER BY id"
+_COLLEAGUE = (
+    "INSERT INTO auth.users (tenant_id, user_id, email, name, role) "
+    "VALUES ($1, $2, $3 || '@example.com', 'Carl', 'member')"
+)
 _PROJECTED = [event.ce_type() for event in PROJECTIONS]
 
 
@@ -62,6 +66,10 @@ class Target(Protocol):
 
     async def audit_event(self, party: Party) -> str:
         """Id of an event in the party's audit log."""
+        ...
+
+    async def colleague(self, party: Party) -> str:
+        """Id of a further user of the party's tenant, as `auth` stores them."""
         ...
 
     async def settle(self, service: str) -> None:
@@ -107,6 +115,10 @@ class InProcess:
         event_id = await record_event(self._services["audit"], self._tenants[party.tenant_id])
         return to_text(Kind.AUDIT_EVENT, event_id)
 
+    async def colleague(self, party: Party) -> str:
+        tenant = self._tenants[party.tenant_id]
+        return await add_user(self._services["auth"], tenant)
+
     async def settle(self, service: str) -> None:
         """Be relay, broker and consumer for what was announced since the last time."""
         harness = self._services[service]
@@ -124,9 +136,13 @@ class Installation:
     """The running stack, through the gateway or straight at each service."""
 
     def __init__(
-        self, gateway: httpx.AsyncClient, direct: dict[str, httpx.AsyncClient] | None = None
+        self,
+        gateway: httpx.AsyncClient,
+        superuser_dsn: str,
+        direct: dict[str, httpx.AsyncClient] | None = None,
     ) -> None:
         self._gateway = gateway
+        self._superuser_dsn = superuser_dsn
         self._direct = direct
 
     def client(self, service: str) -> httpx.AsyncClient:
@@ -172,6 +188,15 @@ class Installation:
                     return str(event["event_id"])
             await asyncio.sleep(0.1)
         raise AssertionError("the sign-up is not in the audit log after 15 s")
+
+    async def colleague(self, party: Party) -> str:
+        user_id = new_id()
+        connection = await asyncpg.connect(self._superuser_dsn, database="auth")
+        try:
+            await connection.execute(_COLLEAGUE, parse(Kind.TENANT, party.tenant_id), user_id, user_id.hex)
+        finally:
+            await connection.close()
+        return to_text(Kind.USER, user_id)
 
     async def settle(self, service: str) -> None:
         """Nothing to do: services wait for what is on its way."""

@@ -47,13 +47,14 @@ async def at_the_services(stack: Stack) -> AsyncIterator[Calls]:
             name: await exits.enter_async_context(client(url))
             for name, url in environment["services"].items()
         }
-        yield Calls(Installation(gateway, services), ROUTES)
+        yield Calls(Installation(gateway, environment["postgres"]["superuser"], services), ROUTES)
 
 
 @pytest.fixture(scope="session")
 async def at_the_gateway(stack: Stack) -> AsyncIterator[Calls]:
-    async with client(stack.env()["gateway"]) as gateway:
-        yield Calls(Installation(gateway), ROUTES)
+    environment = stack.env()
+    async with client(environment["gateway"]) as gateway:
+        yield Calls(Installation(gateway, environment["postgres"]["superuser"]), ROUTES)
 
 
 @pytest.fixture(scope="session", params=["in_process", "at_the_services", "at_the_gateway"])

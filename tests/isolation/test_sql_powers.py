@@ -19,6 +19,7 @@ FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
 WHERE p.prosecdef AND has_function_privilege($1, p.oid, 'EXECUTE')
   AND has_schema_privilege($1, n.oid, 'USAGE')
 """
+_ADDRESS = "SELECT email FROM tenancy.members WHERE tenant_id = $1"
 KERNEL_DEFINERS = {
     "tenancy.current_tenant",
     "tenancy.system_tenant",
@@ -26,7 +27,10 @@ KERNEL_DEFINERS = {
     "tenancy.enter_system",
 }
 PEEKS = {
-    "auth": {"auth.due_mail_tenants": "SELECT * FROM auth.due_mail_tenants(1000, '0')"},
+    "auth": {
+        "auth.accounts_of": "SELECT * FROM auth.accounts_of('{address}', '')",
+        "auth.due_mail_tenants": "SELECT * FROM auth.due_mail_tenants(1000, '0')",
+    },
     "tenants": {"tenants.due_billing_tenants": "SELECT * FROM tenants.due_billing_tenants(1000, '0')"},
 }
 """Definer functions of the services that the app role may call, and how."""
@@ -161,7 +165,9 @@ async def test_definer_functions_show_a_tenant_nothing_of_others(
     rows = await superuser.fetch(_DEFINERS, f"{world.service}_app")
     peeks = PEEKS.get(world.service, {})
     assert {row["name"] for row in rows} == KERNEL_DEFINERS | peeks.keys(), "a new one needs its call here"
-    for name, call in peeks.items():
+    address = await superuser.fetchval(_ADDRESS, world.theirs.tenant_id)
+    for name, template in peeks.items():
+        call = template.format(address=address)
         assert await attacker.sql.fetch(call) == [], f"{name} outside any tenant"
         async with attacker.sql.transaction():
             await attacker.enter(world.mine)

@@ -45,6 +45,7 @@ async def service(database: ServiceDatabase) -> AsyncIterator[Harness]:
     environment: dict[str, Any] = {
         "key_encryption_key": "6b" * 32,
         "mail_from": "PenguinMails <no-reply@penguinmails.test>",
+        "login_failure_grid": 0.01,
         "service_public_keys": {"tenants": TENANTS_KEY[1], "campaigns": CAMPAIGNS_KEY[1]},
     }
     async with harness(SERVICE, database, environment) as made:

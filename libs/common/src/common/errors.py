@@ -3,7 +3,7 @@
 `docs/errors.md` is generated from here. A detail never holds SQL, a stack trace or a foreign id.
 """
 
-from typing import ClassVar
+from typing import Any, ClassVar
 from uuid import UUID
 
 
@@ -18,6 +18,8 @@ class ApiError(Exception):
         super().__init__(detail or self.title)
         self.detail = detail or self.title
         self.headers = headers or {}
+        self.members: dict[str, Any] = {}
+        """Further members of the problem document, for the caller to act on."""
 
 
 class Unauthenticated(ApiError):

@@ -7,6 +7,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from auth.key.ring import KeyRing
+from auth.login.throttle import Throttle, Turns
 from auth.password.hashing import Hasher
 from auth.settings import AuthSettings, settings_of
 from common.web.kernel import Kernel
@@ -17,6 +18,9 @@ class AuthParts:
     settings: AuthSettings
     keys: KeyRing
     hasher: Hasher
+    address_throttle: Throttle
+    ip_throttle: Throttle
+    turns: Turns
 
 
 def make_parts(kernel: Kernel) -> AuthParts:
@@ -25,7 +29,14 @@ def make_parts(kernel: Kernel) -> AuthParts:
         settings=settings,
         keys=KeyRing(kernel.database, settings.key_encryption_key.get_secret_value()),
         hasher=Hasher(settings.password_threads, settings.password_queue),
+        address_throttle=_throttle(settings, settings.login_failures_per_address),
+        ip_throttle=_throttle(settings, settings.login_failures_per_ip),
+        turns=Turns(),
     )
+
+
+def _throttle(settings: AuthSettings, free: int) -> Throttle:
+    return Throttle(free, settings.login_longest_wait, settings.login_forget_after)
 
 
 async def get_parts(request: Request) -> AuthParts:

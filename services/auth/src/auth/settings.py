@@ -15,6 +15,13 @@ class AuthSettings(CalledSettings):
     mail_from: str = Field(description="address of the sender: `Name <name@host>`")
     password_threads: int = Field(default=2, ge=1, description="Argon2 computations at a time")
     password_queue: int = Field(default=64, ge=1, description="computations waiting; beyond it 503")
+    login_failures_per_address: int = Field(default=5, ge=1, description="failures before log-ins must wait")
+    login_failures_per_ip: int = Field(default=50, ge=1, description="the same for one IP address")
+    login_longest_wait: float = Field(default=60.0, gt=0, description="seconds; waits double up to it")
+    login_forget_after: float = Field(default=900.0, gt=0, description="seconds without a failure")
+    login_failure_grid: float = Field(
+        default=0.25, ge=0, description="seconds; refusals are answered at whole multiples of it"
+    )
 
 
 def settings_of(kernel: Kernel) -> AuthSettings:

@@ -14,6 +14,7 @@ from common.contracts.auth import (
     SessionsRevoked,
     UserDeactivated,
     UserRegistered,
+    UserRenamed,
     UserRoleChanged,
 )
 from common.contracts.envelope import Event
@@ -64,6 +65,10 @@ WHERE m.tenant_id = :tenant AND m.version < excluded.version
 """)
 _MEMBER_ROLE = text("""
 UPDATE tenancy.members SET role = :role, version = :version
+WHERE tenant_id = :tenant AND member_id = :member AND version < :version
+""")
+_MEMBER_NAME = text("""
+UPDATE tenancy.members SET name = :name, version = :version
 WHERE tenant_id = :tenant AND member_id = :member AND version < :version
 """)
 # Without a version guard: revocations only ever move forward, whatever the order of arrival.
@@ -141,6 +146,11 @@ async def project_user_role(session: TenantSession, event: UserRoleChanged) -> N
     await session.execute(_MEMBER_ROLE, {"tenant": session.tenant_id, **values})
 
 
+async def project_user_name(session: TenantSession, event: UserRenamed) -> None:
+    values = {"member": event.user_id, "name": event.name, "version": event.version}
+    await session.execute(_MEMBER_NAME, {"tenant": session.tenant_id, **values})
+
+
 async def project_deactivation(session: TenantSession, event: UserDeactivated) -> None:
     values = {"member": event.user_id, "before": event.at, "version": event.version, "deactivate": True}
     await session.execute(_MEMBER_OUT, {"tenant": session.tenant_id, **values})
@@ -183,6 +193,7 @@ PROJECTIONS: dict[type[Event], Handler] = {
     TenantFeaturesUpdated: project_tenant_features,
     UserRegistered: project_user,
     UserRoleChanged: project_user_role,
+    UserRenamed: project_user_name,
     UserDeactivated: project_deactivation,
     SessionsRevoked: project_sessions_revoked,
     SessionEnded: project_session_end,

@@ -42,6 +42,12 @@ class UserRoleChanged(_UserEvent):
     previous_role: TenantRoleName
 
 
+class UserRenamed(_UserEvent):
+    ACTION: ClassVar[str | None] = "user.renamed"
+
+    name: str
+
+
 class UserDeactivated(_UserEvent):
     """The user can no longer act; tokens issued before `at` are worthless."""
 
@@ -84,6 +90,63 @@ class SessionEnded(Event):
     session_id: SessionId
     user_id: UserId
     at: datetime
+
+
+class UserLoggedIn(Event):
+    """Somebody proved to be the user; `session_id` is what they got."""
+
+    TOPIC: ClassVar[Topic] = "penguinmails.users"
+    SUBJECT: ClassVar[str] = "user_id"
+    RESOURCE: ClassVar[str] = "user"
+    ACTION: ClassVar[str | None] = "user.logged_in"
+
+    tenant_id: TenantId
+    user_id: UserId
+    session_id: SessionId
+
+
+class LoginFailed(Event):
+    """A log-in was refused: in each tenant that has an account of the address, else in the platform's.
+
+    `address_key` is a keyed hash: it ties attempts on one address together and tells the address to nobody.
+    """
+
+    TOPIC: ClassVar[Topic] = "penguinmails.security"
+    SUBJECT: ClassVar[str] = "tenant_id"
+    RESOURCE: ClassVar[str] = "login"
+    ACTION: ClassVar[str | None] = "user.login_failed"
+    LIFE: ClassVar[Life] = "none"
+
+    tenant_id: TenantId
+    user_id: UserId | None
+    address_key: str
+    reason: Literal["unknown_address", "wrong_password", "account_closed"]
+
+
+class SessionRefreshed(Event):
+    """The session goes on with new tokens."""
+
+    TOPIC: ClassVar[Topic] = "penguinmails.users"
+    SUBJECT: ClassVar[str] = "session_id"
+    RESOURCE: ClassVar[str] = "session"
+    ACTION: ClassVar[str | None] = "session.refreshed"
+
+    tenant_id: TenantId
+    session_id: SessionId
+    user_id: UserId
+
+
+class RefreshTokenReused(Event):
+    """A spent refresh token was used again: somebody has a copy. The session was ended."""
+
+    TOPIC: ClassVar[Topic] = "penguinmails.users"
+    SUBJECT: ClassVar[str] = "session_id"
+    RESOURCE: ClassVar[str] = "session"
+    ACTION: ClassVar[str | None] = "session.refresh_token_reused"
+
+    tenant_id: TenantId
+    session_id: SessionId
+    user_id: UserId
 
 
 class PasswordChanged(_UserEvent):

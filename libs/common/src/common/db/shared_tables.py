@@ -24,6 +24,7 @@ ROLE_POLICIES: dict[str, str] = {
     "tenancy.tenants": "tenancy.enter reads it as the owner, before any tenant is entered",
     "tenancy.members": "tenancy.enter reads it as the owner, before any tenant is entered",
     "tenancy.revocations": "tenancy.enter reads it as the owner, before any tenant is entered",
+    "auth.users": "auth.accounts_of looks, as the owner, for the accounts of one address in all tenants",
     "auth.mails": "auth.due_mail_tenants reads, as the owner, whose mails are due",
     "tenants.subscriptions": "tenants.due_billing_tenants reads, as the owner, whose billing is due",
     "audit.events": "audit_ingest records events of all tenants in one batch; it can insert and read",
@@ -41,6 +42,8 @@ DEFINER_FUNCTIONS: dict[str, str] = {
     "tenancy.enter_system": "verifies the proof, seals the context",
     "tenancy.maintain_history": "makes and drops partitions of the outbox history",
     "audit.ensure_days": "makes partitions of the audit log within fixed bounds",
+    "auth.accounts_of": "tells the platform's log-in which tenants have an account of an address and whether "
+    "the given hash is its password's; never shows a hash",
     "auth.due_mail_tenants": "tells the platform's job which tenants have due mail: ids only",
     "tenants.due_billing_tenants": "tells the platform's job which tenants have due billing: ids only",
 }

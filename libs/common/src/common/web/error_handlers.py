@@ -65,6 +65,7 @@ def problem(request: Request, error: ApiError) -> JSONResponse:
         "instance": request.url.path,
         "code": error.code,
         "trace_id": telemetry.current_trace_id(),
+        **error.members,
     }
     if isinstance(error, Invalid):
         document["errors"] = [{"pointer": pointer, "message": text} for pointer, text in error.problems]

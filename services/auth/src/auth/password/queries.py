@@ -43,6 +43,10 @@ async def get_parameters(session: TenantSession, address_key: bytes, otherwise: 
         "parallelism": otherwise.parallelism,
     }
     await session.execute(insert(AddressSaltRow).values(values).on_conflict_do_nothing())
-    statement = select(AddressSaltRow).where(AddressSaltRow.address_key == address_key)
-    row = (await session.scalars(statement)).one()
-    return Parameters(row.salt, row.time_cost, row.memory_kib, row.parallelism)
+    return await find_parameters(session, address_key) or otherwise
+
+
+async def find_parameters(session: TenantSession, address_key: bytes) -> Parameters | None:
+    """The address's salt and cost, or None; in a context of the platform's tenant."""
+    row = await session.scalar(select(AddressSaltRow).where(AddressSaltRow.address_key == address_key))
+    return None if row is None else Parameters(row.salt, row.time_cost, row.memory_kib, row.parallelism)

@@ -1,12 +1,13 @@
 """Issuing access and refresh tokens."""
 
 from dataclasses import dataclass
+from uuid import UUID
 
 import jwt
 
 from auth.key.pairs import ALGORITHM, SigningKey
 from auth.models import RefreshTokenRow, SessionRow, UserRow
-from auth.opaque import random_token
+from auth.opaque import OpaqueToken, random_token
 from auth.settings import AuthSettings
 from auth.token import queries
 from auth.token.rules import REFRESH_TOKEN_LIFE, Subject, access_claims, issue_time
@@ -23,6 +24,7 @@ from common.web.tokens import TYPE
 class TokenPair:
     access_token: str
     refresh_token: str
+    session_id: UUID
 
 
 async def start_session(
@@ -38,14 +40,15 @@ async def start_session(
     )
     session.add(sign_in)
     await session.flush()
-    refresh_token = await _add_refresh_token(session, sign_in)
+    refresh_token = (await add_refresh_token(session, sign_in)).text
     event = SessionStarted(tenant_id=session.tenant_id, session_id=sign_in.session_id, user_id=user.user_id)
     await outbox.emit(session, event)
-    access_token = await _sign(session, user, sign_in, key, settings)
-    return TokenPair(access_token, refresh_token)
+    access_token = await sign_access_token(session, user, sign_in, key, settings)
+    return TokenPair(access_token, refresh_token, sign_in.session_id)
 
 
-async def _add_refresh_token(session: TenantSession, sign_in: SessionRow) -> str:
+async def add_refresh_token(session: TenantSession, sign_in: SessionRow) -> OpaqueToken:
+    """The session's next refresh token; it ends with the session at the latest."""
     token = random_token(session.tenant_id, new_id())
     session.add(
         RefreshTokenRow(
@@ -56,12 +59,13 @@ async def _add_refresh_token(session: TenantSession, sign_in: SessionRow) -> str
         )
     )
     await session.flush()
-    return token.text
+    return token
 
 
-async def _sign(
+async def sign_access_token(
     session: TenantSession, user: UserRow, sign_in: SessionRow, key: SigningKey, settings: AuthSettings
 ) -> str:
+    """An access token of the session, with what the user is at this moment."""
     subject = Subject(
         tenant_id=session.tenant_id,
         user_id=user.user_id,

@@ -1,0 +1,1 @@
+"""Slice: logging in with a password."""

@@ -1,0 +1,119 @@
+"""Route `/api/v1/auth/login`."""
+
+import asyncio
+import hashlib
+from collections.abc import Sequence
+from typing import Any
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from auth.login import queries, service
+from auth.login.errors import InvalidCredentials, TenantRequired
+from auth.login.queries import Account
+from auth.login.rules import network_of
+from auth.login.schemas import LoggedIn, LoggedInUser, Login
+from auth.parts import AuthParts, Parts
+from auth.password.hashing import Parameters
+from auth.password.queries import find_parameters
+from auth.password.service import address_key
+from common.bus import outbox
+from common.context import RequestInfo, SystemContext
+from common.contracts.auth import LoginFailed
+from common.contracts.envelope import Actor
+from common.ids import PLATFORM_TENANT, Kind, to_text
+from common.web.deps import Shared
+from common.web.kernel import Kernel
+from common.web.routes import PUBLIC_PROBLEMS, public_router, request_info
+
+router = public_router("/auth", "login")
+
+_ANSWERS: dict[int | str, dict[str, Any]] = {
+    401: {**PUBLIC_PROBLEMS[422], "description": "No account fits"},
+    409: {**PUBLIC_PROBLEMS[422], "description": "Several accounts fit: `tenants` lists them"},
+    429: {**PUBLIC_PROBLEMS[422], "description": "Too many failures: wait"},
+}
+
+
+@router.post("/login", operation_id="logIn", responses=_ANSWERS)
+async def log_in(body: Login, request: Request, response: Response, shared: Shared, parts: Parts) -> LoggedIn:
+    """Tokens of a new session, for an address and its password.
+
+    Whatever exists, there is one computation of a hash; refusals are answered on a grid of time.
+    """
+    began, info = asyncio.get_running_loop().time(), request_info(request)
+    key = address_key(parts.settings.link_secret.get_secret_value(), body.email)
+    async with parts.turns.of(key.hex()):
+        parts.ip_throttle.check(network_of(info.ip))
+        parts.address_throttle.check(key.hex())
+        try:
+            answer = await _log_in(body, key, info, shared, parts)
+        except InvalidCredentials:
+            parts.address_throttle.note_failure(key.hex())
+            parts.ip_throttle.note_failure(network_of(info.ip))
+            await _wait_for_grid(began, parts.settings.login_failure_grid)
+            raise
+    response.headers["Cache-Control"] = "no-store"
+    return answer
+
+
+async def _log_in(body: Login, key: bytes, info: RequestInfo, shared: Kernel, parts: AuthParts) -> LoggedIn:
+    platform = SystemContext(PLATFORM_TENANT, "public", shared.service)
+    async with shared.database.tenant(platform) as session:
+        parameters = await find_parameters(session, key)
+    password_hash = await parts.hasher.hash(body.password, parameters or _nobodys(key))
+    async with shared.database.tenant(platform) as session:
+        accounts = await queries.list_accounts(session, body.email, password_hash)
+    fitting = [account for account in accounts if account.open and account.matches]
+    chosen = [account for account in fitting if body.tenant_id in (None, account.tenant_id)]
+    if len(chosen) > 1:
+        raise TenantRequired([(account.tenant_id, account.tenant_name) for account in chosen])
+    if not chosen:
+        await _tell_failure(accounts, body, key, info, shared)
+        raise InvalidCredentials
+    return await _open(chosen[0], password_hash, info, shared, parts)
+
+
+async def _open(
+    account: Account, password_hash: str, info: RequestInfo, shared: Kernel, parts: AuthParts
+) -> LoggedIn:
+    keys = await parts.keys.keys()
+    actor = Actor(type="user", id=to_text(Kind.USER, account.user_id))
+    context = SystemContext(account.tenant_id, "token", shared.service, request=info, on_behalf_of=actor)
+    async with shared.database.tenant(context) as session:
+        user, pair = await service.log_in(session, account, password_hash, info, keys.active, parts.settings)
+        await session.commit()
+    return LoggedIn(
+        access_token=pair.access_token,
+        refresh_token=pair.refresh_token,
+        user=LoggedInUser.model_validate(user),
+    )
+
+
+async def _tell_failure(
+    accounts: Sequence[Account], body: Login, key: bytes, info: RequestInfo, shared: Kernel
+) -> None:
+    """Record the refusal in all tenants concerned, at the same time."""
+    concerned = [account for account in accounts if body.tenant_id in (None, account.tenant_id)]
+    events = service.failures(concerned, key)
+    await asyncio.gather(*(_record(event, info, shared) for event in events))
+
+
+async def _record(event: LoginFailed, info: RequestInfo, shared: Kernel) -> None:
+    context = SystemContext(
+        event.tenant_id, "public", shared.service, request=info, on_behalf_of=Actor(type="anonymous")
+    )
+    async with shared.database.tenant(context) as session:
+        await outbox.emit(session, event)
+        await session.commit()
+
+
+def _nobodys(key: bytes) -> Parameters:
+    """Parameters of an address that has none: always the same ones, as costly as any."""
+    return Parameters(hashlib.sha256(b"nobody" + key).digest()[:16])
+
+
+async def _wait_for_grid(began: float, grid: float) -> None:
+    """Wait until a whole multiple of `grid` seconds has passed."""
+    if grid > 0:
+        await asyncio.sleep(grid - (asyncio.get_running_loop().time() - began) % grid)

@@ -1,0 +1,15 @@
+"""Pure rules of log-ins."""
+
+from ipaddress import IPv6Address, IPv6Network, ip_address
+
+
+def network_of(ip: str) -> str:
+    """What counts as one source: an IPv4 address, or the /64 that an IPv6 customer has to itself."""
+    try:
+        address = ip_address(ip)
+    except ValueError:
+        return ip
+    if not isinstance(address, IPv6Address):
+        return str(address)
+    mapped = address.ipv4_mapped
+    return str(mapped or IPv6Network((int(address) >> 64 << 64, 64)))

@@ -1,0 +1,57 @@
+"""Logging in."""
+
+from collections.abc import Sequence
+from typing import Literal
+from uuid import UUID
+
+from auth.account.queries import lock_user
+from auth.key.pairs import SigningKey
+from auth.login.errors import InvalidCredentials
+from auth.login.queries import Account
+from auth.models import UserRow
+from auth.settings import AuthSettings
+from auth.token.service import TokenPair, start_session
+from common.bus import outbox
+from common.context import RequestInfo
+from common.contracts.auth import LoginFailed, UserLoggedIn
+from common.db.session import TenantSession
+from common.ids import PLATFORM_TENANT
+
+Reason = Literal["unknown_address", "wrong_password", "account_closed"]
+
+
+async def log_in(
+    session: TenantSession,
+    account: Account,
+    password_hash: str,
+    request: RequestInfo,
+    key: SigningKey,
+    settings: AuthSettings,
+) -> tuple[UserRow, TokenPair]:
+    """First tokens of a new session of the account, in its own tenant.
+
+    Raises:
+        InvalidCredentials: it was closed or its password changed since it was looked up.
+    """
+    user = await lock_user(session, account.user_id)
+    if user.status != "active" or user.password_hash != password_hash:
+        raise InvalidCredentials
+    pair = await start_session(session, user, request, key, settings)
+    event = UserLoggedIn(tenant_id=session.tenant_id, user_id=user.user_id, session_id=pair.session_id)
+    await outbox.emit(session, event)
+    return user, pair
+
+
+def failures(accounts: Sequence[Account], address_key: bytes) -> list[LoginFailed]:
+    """What to tell of a refused log-in: each tenant concerned its own part, else the platform."""
+    told: list[tuple[UUID, UUID | None, Reason]] = [
+        (account.tenant_id, account.user_id, _reason(account)) for account in accounts
+    ]
+    return [
+        LoginFailed(tenant_id=tenant_id, user_id=user_id, address_key=address_key.hex(), reason=reason)
+        for tenant_id, user_id, reason in told or [(PLATFORM_TENANT, None, "unknown_address")]
+    ]
+
+
+def _reason(account: Account) -> Reason:
+    return "wrong_password" if account.open else "account_closed"

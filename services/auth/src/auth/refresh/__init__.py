@@ -1,0 +1,1 @@
+"""Slice: refreshing tokens, with rotation and detection of reuse."""

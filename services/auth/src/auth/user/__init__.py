@@ -1,0 +1,1 @@
+"""Slice: the users of a tenant, as its owners and admins manage them."""

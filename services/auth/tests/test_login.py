@@ -1,0 +1,185 @@
+"""Logging in: one computation whatever exists, one refusal for every reason, back-off after failures."""
+
+import asyncio
+from dataclasses import replace
+from typing import Any
+from unittest.mock import patch
+
+import httpx
+import jwt
+import pytest
+from services.auth.tests.office import Office
+from services.auth.tests.people import PASSWORD, give_password
+
+from auth.login.rules import network_of
+from auth.login.throttle import Throttle, Turns
+from auth.password import hashing
+from common.contracts.tenants import Owner
+from common.errors import TooManyRequests
+from common.ids import PLATFORM_TENANT, Kind, new_id, to_text
+from common.testing.harness import Harness, MadeTenant, bearer
+
+WRONG = "a walrus on a tricycle"
+
+
+@pytest.fixture
+def email() -> str:
+    return f"{new_id().hex}@example.com"
+
+
+async def account(service: Harness, office: Office, email: str, password: str = PASSWORD) -> MadeTenant:
+    owner = Owner(user_id=new_id(), email=email, name="Olga Owner")
+    made = await service.make_tenant("Acme Rockets", owner=owner)
+    tenant = replace(made, owner_id=owner.user_id)
+    await give_password(service, office, tenant, email, password)
+    return tenant
+
+
+async def log_in(service: Harness, email: str, password: str = PASSWORD, **more: Any) -> httpx.Response:
+    body = {"email": email, "password": password, **more}
+    headers = {"X-Forwarded-For": f"192.0.2.{hash(email) % 250}"}
+    return await service.client.post("/api/v1/auth/login", json=body, headers=headers)
+
+
+async def test_a_password_opens_its_account(service: Harness, office: Office, email: str) -> None:
+    tenant = await account(service, office, email)
+    answer = await log_in(service, email.upper())
+    assert answer.status_code == 200, answer.text
+    body = answer.json()
+    assert (body["token_type"], body["expires_in"]) == ("Bearer", 900)
+    assert body["user"] == {
+        "user_id": to_text(Kind.USER, tenant.owner_id),
+        "tenant_id": to_text(Kind.TENANT, tenant.tenant_id),
+        "email": email,
+        "name": "Olga Owner",
+        "role": "owner",
+    }
+    me = await service.client.get("/api/v1/auth/me", headers=bearer(body["access_token"]))
+    assert me.json()["tenant_id"] == to_text(Kind.TENANT, tenant.tenant_id)
+    (event,) = await office.emitted(tenant.tenant_id, "UserLoggedIn")
+    claims = jwt.decode(body["access_token"], options={"verify_signature": False})
+    assert event["session_id"] == claims["sid"]
+    assert event["meta"]["actor"] == {"type": "user", "id": to_text(Kind.USER, tenant.owner_id)}
+
+
+async def test_every_refusal_is_the_same(service: Harness, office: Office, email: str) -> None:
+    closed, unset = f"c{email}", f"u{email}"
+    await account(service, office, email)
+    gone = await account(service, office, closed)
+    await office.fetch("UPDATE auth.users SET status = 'deactivated' WHERE tenant_id = $1", gone.tenant_id)
+    await service.make_tenant(owner=Owner(user_id=new_id(), email=unset, name="Olga"))
+    answers = [
+        await log_in(service, email, WRONG),
+        await log_in(service, closed),
+        await log_in(service, unset),
+        await log_in(service, f"x{email}"),
+        await log_in(service, email, tenant_id=to_text(Kind.TENANT, gone.tenant_id)),
+    ]
+    bodies = [{**answer.json(), "trace_id": ""} for answer in answers]
+    assert all(body == bodies[0] for body in bodies)
+    assert (answers[0].status_code, bodies[0]["code"]) == (401, "invalid_credentials")
+
+
+async def test_one_computation_whatever_exists(service: Harness, office: Office, email: str) -> None:
+    for _ in range(3):
+        await account(service, office, email)
+    for address in (email, f"x{email}"):
+        with patch.object(hashing, "hash_secret", wraps=hashing.hash_secret) as computed:
+            await log_in(service, address, WRONG)
+        assert computed.call_count == 1
+
+
+async def test_several_accounts_need_a_tenant(service: Harness, office: Office, email: str) -> None:
+    first, second = [await account(service, office, email) for _ in range(2)]
+    other = await account(service, office, email, "another walrus entirely")
+    answer = await log_in(service, email)
+    assert (answer.status_code, answer.json()["code"]) == (409, "tenant_required")
+    ids = [to_text(Kind.TENANT, tenant.tenant_id) for tenant in (first, second)]
+    assert answer.json()["tenants"] == [{"tenant_id": one, "name": "Acme Rockets"} for one in sorted(ids)]
+    chosen = await log_in(service, email, tenant_id=ids[1])
+    assert chosen.json()["user"]["tenant_id"] == ids[1]
+    alone = await log_in(service, email, "another walrus entirely")
+    assert alone.json()["user"]["tenant_id"] == to_text(Kind.TENANT, other.tenant_id)
+
+
+async def test_failures_are_told_where_they_concern_somebody(
+    service: Harness, office: Office, email: str
+) -> None:
+    tenants = [await account(service, office, email) for _ in range(2)]
+    await log_in(service, email, WRONG)
+    keys = set()
+    for tenant in tenants:
+        (event,) = await office.emitted(tenant.tenant_id, "LoginFailed")
+        assert (event["user_id"], event["reason"]) == (to_text(Kind.USER, tenant.owner_id), "wrong_password")
+        assert event["meta"]["actor"]["type"] == "anonymous"
+        keys.add(event["address_key"])
+    assert len(keys) == 1
+    before = len(await office.emitted(PLATFORM_TENANT, "LoginFailed"))
+    await log_in(service, f"x{email}")
+    told = await office.emitted(PLATFORM_TENANT, "LoginFailed")
+    assert len(told) == before + 1
+    assert (told[-1]["user_id"], told[-1]["reason"]) == (None, "unknown_address")
+    assert email not in str(told)
+
+
+async def test_failures_must_wait_and_parallel_ones_too(service: Harness, office: Office, email: str) -> None:
+    await account(service, office, email)
+    answers = await asyncio.gather(*(log_in(service, email, WRONG) for _ in range(20)))
+    statuses = sorted(answer.status_code for answer in answers)
+    assert statuses == [401] * 5 + [429] * 15
+    late = await log_in(service, email)
+    assert (late.status_code, late.json()["code"]) == (429, "rate_limited")
+    assert int(late.headers["retry-after"]) >= 1
+
+
+async def test_successes_never_wait(service: Harness, office: Office, email: str) -> None:
+    await account(service, office, email)
+    answers = await asyncio.gather(*(log_in(service, email) for _ in range(12)))
+    assert {answer.status_code for answer in answers} == {200}
+
+
+async def test_waits_double_up_to_a_bound_and_are_forgotten() -> None:
+    throttle, now = Throttle(free=2, longest=8, forget_after=100), 0.0
+
+    def waits() -> float:
+        try:
+            throttle.check("k")
+        except TooManyRequests as error:
+            return float(error.headers["Retry-After"])
+        return 0
+
+    with patch.object(Throttle, "_now", lambda _: now):
+        seen: list[float] = []
+        for _ in range(7):
+            throttle.note_failure("k")
+            seen.append(waits())
+        assert seen == [0, 1, 2, 4, 8, 8, 8]
+        now = 8.5
+        assert waits() == 0
+        throttle.note_failure("k")
+        assert waits() == 8
+        now = 200
+        assert waits() == 0
+        throttle.note_failure("k")
+        assert waits() == 0
+
+
+async def test_turns_leave_nothing_behind() -> None:
+    turns, inside = Turns(), []
+
+    async def take() -> None:
+        async with turns.of("k"):
+            inside.append(1)
+            assert len(inside) == 1
+            await asyncio.sleep(0)
+            inside.pop()
+
+    await asyncio.gather(*(take() for _ in range(5)))
+    assert not turns._locks
+
+
+def test_an_ipv6_network_is_one_source() -> None:
+    assert network_of("2001:db8::1") == network_of("2001:db8::ffff:1")
+    assert network_of("2001:db8:0:1::1") != network_of("2001:db8::1")
+    assert network_of("::ffff:192.0.2.1") == network_of("192.0.2.1")
+    assert network_of("nothing") == "nothing"
