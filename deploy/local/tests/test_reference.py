@@ -80,5 +80,5 @@ def test_only_posts_of_tenants_take_an_idempotency_key(by_id: dict[str, Operatio
 
 
 def test_a_name_with_two_meanings_is_refused(apps: dict[str, FastAPI]) -> None:
-    with pytest.raises(Unmergeable, match="repeats .* /api/v1/workspaces"):
+    with pytest.raises(Unmergeable, match=r"repeats .* /api/v1/workspaces"):
         merged_document({"workspaces": apps["workspaces"], "again": apps["workspaces"]})

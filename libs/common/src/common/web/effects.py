@@ -1,11 +1,12 @@
 """What an endpoint may do, read from its code: errors it raises, events it emits, roles it asks for.
 
-A walk over calls by name, from the endpoint into the functions of its service and of `common.web`. What
-is called through an object (`parts.throttle.take`) is not seen: such a route declares it in `responses`.
+A walk over calls by name, from the endpoint into the functions of its service and of `common.web`; what
+a docstring says under `Raises` counts too. What is called through an object (`parts.throttle.take`) is not seen: such a route declares it in `responses`.
 """
 
 import ast
 import inspect
+import re
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
@@ -66,6 +67,8 @@ def _walk(target: Any, service: str, found: Effects, seen: set[Any]) -> None:
     seen.add(target)
     tree = ast.parse(textwrap.dedent(inspect.getsource(target)))
     names: dict[str, Any] = vars(inspect.getmodule(target))
+    for name in _raises(target):
+        _note(names.get(name), found)
     for node in _nodes(tree):
         if isinstance(node, ast.Name | ast.Attribute):
             _note(_resolve(node, names), found)
@@ -74,6 +77,12 @@ def _walk(target: Any, service: str, found: Effects, seen: set[Any]) -> None:
             _walk(_resolve(node.func, names), service, found, seen)
         elif isinstance(node, ast.Subscript):
             _note_header(node, found)
+
+
+def _raises(target: Any) -> list[str]:
+    """The names in the docstring's section `Raises`: it also tells of errors kept in a table."""
+    section = (inspect.getdoc(target) or "").partition("Raises:\n")[2]
+    return re.findall(r"^ {4}(\w+):", section, re.MULTILINE)
 
 
 def _nodes(tree: ast.AST) -> Iterator[ast.AST]:
