@@ -44,10 +44,12 @@ check: $(SYNCED) ## Format, lint, types, import rules, drift, house rules
 	@$(RUN)pyright
 	@$(RUN)lint-imports
 	@$(RUN)python -m common.reference --check docs
+	@$(RUN)penguinmails api-document --check
 	@$(RUN)pytest -q tests/house
 
 docs: $(SYNCED) ## Make the reference pages from the code
 	@$(RUN)python -m common.reference docs
+	@$(RUN)penguinmails api-document
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'

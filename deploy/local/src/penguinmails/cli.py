@@ -4,6 +4,7 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
@@ -157,6 +158,24 @@ def show_mail(number: Annotated[int, typer.Argument(help="As in `mail list`; 1 i
         console.print(f"[red]There are {len(mails)} mails.[/]")
         raise typer.Exit(1)
     console.print(mailbox.text(mails[number - 1]), markup=False, highlight=False, soft_wrap=True)
+
+
+@app.command(name="api-document")
+def make_api_document(
+    root: Annotated[Path, typer.Argument(help="The repository.")] = Path(),
+    check: Annotated[bool, typer.Option("--check", help="Only say what is out of date.")] = False,
+) -> None:
+    """Make the OpenAPI document of all services from their code."""
+    # Imports every service, which the other commands do not need.
+    from penguinmails import reference  # noqa: PLC0415
+
+    if not check:
+        reference.write(root)
+        return
+    outdated = reference.stale(root)
+    for path in outdated:
+        console.print(f"[red]{path} is out of date:[/] make docs")
+    raise typer.Exit(len(outdated))
 
 
 def main() -> None:

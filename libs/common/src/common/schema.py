@@ -75,7 +75,11 @@ NotNull = AfterValidator(_not_null)
 JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]
 """A JSON object of the client's own making, at most `MAX_JSON_DEPTH` deep."""
 
-Timestamp = Annotated[datetime, PlainSerializer(rfc3339, return_type=str, when_used="json")]
+Timestamp = Annotated[
+    datetime,
+    PlainSerializer(rfc3339, return_type=str, when_used="json"),
+    WithJsonSchema({"type": "string", "format": "date-time", "maxLength": 27}, mode="serialization"),
+]
 """RFC 3339 in UTC with `Z`."""
 
 Item = TypeVar("Item")

@@ -8,11 +8,12 @@ from tenants.billing.endpoints import router as billing
 from tenants.parts import make_parts
 from tenants.provisioning.endpoints import router as sign_up
 from tenants.provisioning.endpoints import tenant_routes as provisioning
+from tenants.reference.endpoints import router as reference
 from tenants.tenant.endpoints import router as tenant
 
 
 def create_app(kernel: Kernel) -> FastAPI:
     """All routes of the service."""
-    app = create_common_app(kernel, [sign_up, provisioning, tenant, billing])
+    app = create_common_app(kernel, [sign_up, provisioning, tenant, billing, reference])
     app.state.parts = make_parts(kernel)
     return app

@@ -47,7 +47,7 @@ def create_app(kernel: Kernel, routers: Sequence[APIRouter]) -> FastAPI:
         version="1.0.0",
         docs_url=None,
         redoc_url=None,
-        openapi_url="/openapi.json",
+        openapi_url=None,  # one document of all services: common.web.openapi
         redirect_slashes=False,
     )
     app.state.kernel = kernel

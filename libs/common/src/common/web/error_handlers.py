@@ -33,6 +33,8 @@ from common.web.routes import is_foreign, path_targets, request_info
 
 log = logging.getLogger(__name__)
 
+ERRORS_OF_EVERY_ROUTE: tuple[type[ApiError], ...] = (ApiError, Unavailable)
+"""What any route may answer: something broke, or a dependency is away."""
 _RECORDED = (401, 403)
 _STANDING_ENDED = (EntryRefused, MemberUnknown)
 _BELOW_US = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
