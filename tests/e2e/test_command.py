@@ -49,6 +49,15 @@ async def test_up_says_it_is_running_and_its_lines_work_when_pasted(stack: Stack
         assert printed.decode() in ("200", "201"), line
 
 
+async def test_every_address_that_up_prints_answers(stack: Stack) -> None:
+    _, output = await run(stack, "up")
+    addresses = re.findall(r"^(?:reference|OpenAPI)\s+(http\S+)", output, re.MULTILINE)
+    assert len(addresses) == 2, output
+    async with httpx.AsyncClient() as http:
+        for address in addresses:
+            assert (await http.get(address)).status_code == 200, address
+
+
 async def test_demo_plays_the_story_to_its_end(stack: Stack) -> None:
     status, output = await run(stack, "demo")
     assert status == 0, output

@@ -88,6 +88,8 @@ def _addresses(stack: Stack, gateway: str) -> Table:
     table = Table(box=None, show_header=False, pad_edge=False, title_justify="left")
     rows = {
         "API": f"{gateway}/api/v1",
+        "reference": f"{gateway}/docs",
+        "OpenAPI": f"{gateway}/openapi.json",
         "mails": f"{stack.home.mail} (penguinmails mail list)",
         "logs": f"{stack.home.logs} (penguinmails logs -f)",
         "all the rest": "penguinmails env --json",
