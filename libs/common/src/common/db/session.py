@@ -109,12 +109,23 @@ class Database:
     async def _begin(self, session: TenantSession) -> None:
         """Enter eagerly; once more when the pooled connection had died meanwhile (nothing is done yet)."""
         try:
-            await session.connection()
+            await self._connect(session)
         except Exception as error:
             if not is_unavailable(error) or isinstance(error, TimeoutError | PoolTimeout):
                 raise
             await session.rollback()
+            await self._connect(session)
+
+    async def _connect(self, session: TenantSession) -> None:
+        """Begin. An event loop that gives up connecting to a dying server says so by a cancellation that
+        nobody asked for; it must not end the request as if it had been told to stop."""
+        try:
             await session.connection()
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is None or task.cancelling():
+                raise
+            raise ConnectionError("the driver gave up connecting") from error
 
     def _engine_of(self, tenant_id: UUID) -> AsyncEngine:
         """The database that holds the tenant; the one place that will choose among several."""
