@@ -266,6 +266,8 @@ class _Lane:
 
     async def send(self, producer: AIOKafkaProducer, topic: str, partition: int) -> None:
         self.batch.close()
+        if partition not in await producer.partitions_for(topic):
+            raise KafkaError(f"{topic} lacks partition {partition}")
         await (await producer.send_batch(self.batch, topic, partition=partition))
 
     def finish_spans(self) -> None:
