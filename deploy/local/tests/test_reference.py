@@ -6,6 +6,7 @@ import pytest
 from fastapi import FastAPI
 
 from common.web.openapi import Operation, Unmergeable, merged_document, operations
+from penguinmails import api_page
 from penguinmails.reference import applications
 
 Json = dict[str, Any]
@@ -82,3 +83,11 @@ def test_only_posts_of_tenants_take_an_idempotency_key(by_id: dict[str, Operatio
 def test_a_name_with_two_meanings_is_refused(apps: dict[str, FastAPI]) -> None:
     with pytest.raises(Unmergeable, match=r"repeats .* /api/v1/workspaces"):
         merged_document({"workspaces": apps["workspaces"], "again": apps["workspaces"]})
+
+
+def test_the_table_says_who_may_and_what_follows(by_id: dict[str, Operation]) -> None:
+    lines = api_page.render(by_id.values()).splitlines()
+    line = next(one for one in lines if "`POST /workspaces`" in one)
+    for part in ("owner, admin", "409 `slug_taken`", "| key |", "`WorkspaceCreated`", "`workspace.created`"):
+        assert part in line
+    assert any("`GET /campaigns/{campaign_id}` | everybody in the workspace |" in one for one in lines)

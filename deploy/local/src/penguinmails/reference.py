@@ -12,13 +12,15 @@ from fastapi import FastAPI
 
 from common.cli import build_kernel
 from common.service import Service
-from common.web.openapi import merged_document
-from penguinmails import config
+from common.web.openapi import merged_document, operations
+from penguinmails import api_page, config
 from penguinmails.credentials import SERVICES
 from penguinmails.home import Home
 
 DOCUMENT = Path("services/tenants/src/tenants/reference/openapi.json")
 """Inside the package of the service that serves it; `docs/openapi.json` links to it."""
+
+TABLE = Path("docs/api.md")
 
 
 def applications() -> dict[str, FastAPI]:
@@ -49,7 +51,8 @@ def pages() -> dict[Path, str]:
     """What is made, by its path in the repository."""
     apps = applications()
     document = json.dumps(merged_document(apps), indent=1, ensure_ascii=False) + "\n"
-    return {DOCUMENT: document}
+    table = api_page.render(one for name, app in apps.items() for one in operations(name, app))
+    return {DOCUMENT: document, TABLE: table}
 
 
 def write(root: Path) -> None:

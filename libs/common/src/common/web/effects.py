@@ -68,8 +68,7 @@ def _walk(target: Any, service: str, found: Effects, seen: set[Any]) -> None:
     seen.add(target)
     tree = ast.parse(textwrap.dedent(inspect.getsource(target)))
     names: dict[str, Any] = vars(inspect.getmodule(target))
-    for name in _raises(target):
-        _note(names.get(name), found)
+    found.errors.update(kind for name in _raises(target) if _is_error(kind := names.get(name)))
     for node in _nodes(tree):
         if isinstance(node, ast.Name | ast.Attribute):
             _note(_resolve(node, names), found)
@@ -118,10 +117,14 @@ def _resolve(node: ast.expr, names: dict[str, Any]) -> Any:
 def _note(thing: Any, found: Effects) -> None:
     if not inspect.isclass(thing):
         return
-    if issubclass(thing, ApiError):
+    if _is_error(thing):
         found.errors.add(thing)
     elif issubclass(thing, Event):
         found.events.add(thing)
+
+
+def _is_error(thing: Any) -> bool:
+    return inspect.isclass(thing) and issubclass(thing, ApiError)
 
 
 def _note_header(node: ast.Subscript, found: Effects) -> None:
