@@ -1,6 +1,6 @@
 # Needs python3 (3.11 or newer) and git; everything else comes from PyPI into .venv.
 .DEFAULT_GOAL := help
-.PHONY: up down reset status logs demo test check docs help
+.PHONY: up down reset status logs demo test check lint-api docs help
 
 # uv: the one on the PATH, else our own in .uv.
 UV := $(shell command -v uv 2>/dev/null)
@@ -15,6 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 RUN := .venv/bin/
 SYNCED := .venv/.synced
+SPECTRAL := deploy/api-lint/node_modules/.package-lock.json
 PROJECTS := $(wildcard pyproject.toml uv.lock libs/*/pyproject.toml services/*/pyproject.toml deploy/local/pyproject.toml)
 
 up: $(SYNCED) ## Start the whole stack in the background; PORT=… chooses the gateway's port
@@ -46,6 +47,16 @@ check: $(SYNCED) ## Format, lint, types, import rules, drift, house rules
 	@$(RUN)python -m common.reference --check docs
 	@$(RUN)penguinmails api-document --check
 	@$(RUN)pytest -q tests/house
+	@$(MAKE) --no-print-directory lint-api
+
+lint-api: ## Lint the API document with Spectral; needs npm
+	@if command -v npm >/dev/null; then $(MAKE) -s --no-print-directory $(SPECTRAL) && npm run --silent --prefix deploy/api-lint lint; \
+		else echo "npm is not here: the API document is NOT linted with Spectral."; fi
+
+$(SPECTRAL): deploy/api-lint/package-lock.json
+	@echo "Installing Spectral into deploy/api-lint …"
+	@npm ci --prefix deploy/api-lint --ignore-scripts --no-audit --no-fund --loglevel error
+	@touch $@
 
 docs: $(SYNCED) ## Make the reference pages from the code
 	@$(RUN)python -m common.reference docs

@@ -11,7 +11,7 @@ import re
 import textwrap
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, TypeGuard, cast
 
 from fastapi.dependencies.models import Dependant
 from fastapi.routing import APIRoute
@@ -123,7 +123,7 @@ def _note(thing: Any, found: Effects) -> None:
         found.events.add(thing)
 
 
-def _is_error(thing: Any) -> bool:
+def _is_error(thing: Any) -> TypeGuard[type[ApiError]]:
     return inspect.isclass(thing) and issubclass(thing, ApiError)
 
 
