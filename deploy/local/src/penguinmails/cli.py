@@ -9,6 +9,7 @@ from typing import Annotated
 
 import typer
 from rich.json import JSON
+from rich.markup import escape
 
 from penguinmails import demo, display, mailbox, trace
 from penguinmails.binaries import BinaryMissing
@@ -163,19 +164,27 @@ def show_mail(number: Annotated[int, typer.Argument(help="As in `mail list`; 1 i
 @app.command(name="api-document")
 def make_api_document(
     root: Annotated[Path, typer.Argument(help="The repository.")] = Path(),
-    check: Annotated[bool, typer.Option("--check", help="Only say what is out of date.")] = False,
+    check: Annotated[
+        bool, typer.Option("--check", help="Only say what is out of date, or breaks clients.")
+    ] = False,
+    release: Annotated[bool, typer.Option("--release", help="Clients may rely on it from now on.")] = False,
 ) -> None:
-    """Make the OpenAPI document of all services from their code."""
+    """Make the OpenAPI document of all services, and docs/api.md, from their code."""
     # Imports every service, which the other commands do not need.
     from penguinmails import reference  # noqa: PLC0415
 
     if not check:
         reference.write(root)
+        if release:
+            reference.release(root)
         return
     outdated = reference.stale(root)
     for path in outdated:
         console.print(f"[red]{path} is out of date:[/] make docs")
-    raise typer.Exit(len(outdated))
+    broken = reference.breaking(root)
+    for change in broken:
+        console.print(f"[red]Breaks clients of {reference.RELEASED}:[/] {escape(change)}")
+    raise typer.Exit(1 if outdated or broken else 0)
 
 
 def main() -> None:

@@ -12,6 +12,7 @@ from fastapi import FastAPI
 
 from common.cli import build_kernel
 from common.service import Service
+from common.web.compatibility import breaks
 from common.web.openapi import merged_document, operations
 from penguinmails import api_page, config
 from penguinmails.credentials import SERVICES
@@ -21,6 +22,8 @@ DOCUMENT = Path("services/tenants/src/tenants/reference/openapi.json")
 """Inside the package of the service that serves it; `docs/openapi.json` links to it."""
 
 TABLE = Path("docs/api.md")
+RELEASED = Path("docs/openapi.released.json")
+"""The document clients were given last; later ones may add to it only."""
 
 
 def applications() -> dict[str, FastAPI]:
@@ -69,3 +72,13 @@ def stale(root: Path) -> list[str]:
         for path, page in made
         if not (root / path).is_file() or (root / path).read_text(encoding="utf-8") != page
     ]
+
+
+def breaking(root: Path) -> list[str]:
+    """What in the committed document would break clients of the released one."""
+    return breaks(json.loads((root / RELEASED).read_text()), json.loads((root / DOCUMENT).read_text()))
+
+
+def release(root: Path) -> None:
+    """From now on clients may rely on the committed document."""
+    (root / RELEASED).write_bytes((root / DOCUMENT).read_bytes())
