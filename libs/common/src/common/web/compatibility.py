@@ -140,6 +140,6 @@ def _together(shapes: list[_Shape]) -> _Shape:
         enum={value for one in shapes for value in one.enum},
         open=any(one.open for one in shapes),
         properties={name: kind for one in shapes for name, kind in one.properties.items()},
-        required=set.intersection(*objects) if objects else set(),
+        required=set.intersection(*objects) if objects else set[str](),
         items={name: kind for one in shapes for name, kind in one.items.items()},
     )
