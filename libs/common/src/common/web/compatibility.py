@@ -140,6 +140,6 @@ def _together(shapes: list[_Shape]) -> _Shape:
         enum={value for one in shapes for value in one.enum},
         open=any(one.open for one in shapes),
         properties={name: kind for one in shapes for name, kind in one.properties.items()},
-        required=set.intersection(*objects) if objects else set[str](),
+        required={name for one in objects for name in one if all(name in other for other in objects)},
         items={name: kind for one in shapes for name, kind in one.items.items()},
     )
