@@ -96,8 +96,9 @@ async def _post(harness: Harness, tenant: MadeTenant, path: str, **body: object)
 
 async def _seed_auth(harness: Harness, tenant: MadeTenant) -> None:
     await sign_in(harness, tenant)
+    await _post(harness, tenant, "/invitations", email=f"{new_id().hex}@example.com", role="member")
     async with harness.kernel.database.tenant(SystemContext(tenant.tenant_id, "job", "auth")) as session:
-        mail = (await session.scalars(select(MailRow))).one()
+        mail = (await session.scalars(select(MailRow).where(MailRow.kind == "welcome"))).one()
         await claim_mail(session, mail, settings_of(harness.kernel))
         await session.execute(_SIGNING_KEY, {"kid": str(new_id())})
         await session.execute(_ADDRESS_SALT)

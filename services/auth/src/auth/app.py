@@ -3,6 +3,8 @@
 from fastapi import FastAPI
 
 from auth.account.endpoints import router as account
+from auth.invitation.endpoints import accepting
+from auth.invitation.endpoints import router as invitations
 from auth.key.endpoints import router as keys
 from auth.login.endpoints import router as logins
 from auth.parts import make_parts
@@ -17,6 +19,8 @@ from common.web.kernel import Kernel
 
 def create_app(kernel: Kernel) -> FastAPI:
     """All routes of the service."""
-    app = create_common_app(kernel, [keys, tokens, logins, refreshes, passwords, account, sessions, users])
+    app = create_common_app(
+        kernel, [keys, tokens, logins, refreshes, passwords, account, sessions, users, accepting, invitations]
+    )
     app.state.parts = make_parts(kernel)
     return app

@@ -108,6 +108,24 @@ class MailRow(TenantRow):
     __table_args__ = (_SCHEMA,)
 
 
+class InvitationRow(TenantRow):
+    """An address that may become a user. `memberships`: workspace ids and roles as events have them."""
+
+    __tablename__ = "invitations"
+
+    invitation_id: Mapped[UUID] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(Text)
+    role: Mapped[str] = mapped_column(Text)
+    memberships: Mapped[list[dict[str, str]]] = mapped_column(JSONB)
+    invited_by: Mapped[UUID]
+    status: Mapped[str] = mapped_column(Text, server_default="pending")
+    secret_hash: Mapped[bytes] = mapped_column(LargeBinary)
+    created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    expires_at: Mapped[datetime]
+
+    __table_args__ = (_SCHEMA,)
+
+
 class SigningKeyRow(TenantRow):
     """A key pair of the platform's tenant; `private_key` is encrypted."""
 

@@ -4,7 +4,7 @@ from datetime import datetime
 from typing import ClassVar, Literal
 
 from common.contracts.envelope import Event, Life, Part, Topic
-from common.ids import SessionId, TenantId, UserId, WorkspaceId
+from common.ids import InvitationId, SessionId, TenantId, UserId, WorkspaceId
 
 TenantRoleName = Literal["owner", "admin", "member"]
 WorkspaceRoleName = Literal["admin", "member", "viewer"]
@@ -146,6 +146,36 @@ class RefreshTokenReused(Event):
 
     tenant_id: TenantId
     session_id: SessionId
+    user_id: UserId
+
+
+class _InvitationEvent(Event):
+    TOPIC: ClassVar[Topic] = "penguinmails.users"
+    SUBJECT: ClassVar[str] = "invitation_id"
+    RESOURCE: ClassVar[str] = "invitation"
+
+    tenant_id: TenantId
+    invitation_id: InvitationId
+
+
+class UserInvited(_InvitationEvent):
+    ACTION: ClassVar[str | None] = "user.invited"
+    LIFE: ClassVar[Life] = "birth"
+
+    email: str
+    role: TenantRoleName
+    memberships: tuple[FirstMembership, ...] = ()
+
+
+class InvitationRevoked(_InvitationEvent):
+    ACTION: ClassVar[str | None] = "invitation.revoked"
+
+
+class InvitationAccepted(_InvitationEvent):
+    """The invited person is the user `user_id` from now on."""
+
+    ACTION: ClassVar[str | None] = "invitation.accepted"
+
     user_id: UserId
 
 

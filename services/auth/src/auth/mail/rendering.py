@@ -45,6 +45,23 @@ def welcome(letter: Letter, company: str, link: str) -> EmailMessage:
     return _compose(letter, "Welcome to PenguinMails: set your password", text, html)
 
 
+def invitation(letter: Letter, company: str, by: str, link: str) -> EmailMessage:
+    """The mail that lets somebody become a user of a tenant."""
+    text = (
+        f"Hello,\n\n{by} invites you to {company} on PenguinMails. Accept here:\n\n"
+        f"{link}\n\n"
+        "The link works once, for 7 days. If you do not know what this is about, ignore this mail.\n"
+    )
+    html = (
+        '<!doctype html><html lang="en"><body><p>Hello,</p>'
+        f"<p>{escape(by)} invites you to <strong>{escape(company)}</strong> on PenguinMails.</p>"
+        f'<p><a href="{escape(link)}">Accept the invitation</a></p>'
+        "<p>The link works once, for 7 days. If you do not know what this is about, ignore this mail.</p>"
+        "</body></html>"
+    )
+    return _compose(letter, "You are invited to PenguinMails", text, html)
+
+
 def sender_address(sender: str) -> str:
     """The bare address of `Name <address>`."""
     return parseaddr(sender)[1]

@@ -3,6 +3,7 @@
 from dataclasses import dataclass
 from uuid import UUID
 
+from auth.invitation.rules import LINK_PURPOSE as INVITATION_PURPOSE
 from auth.mail import queries
 from auth.mail.gateway import Refused, ServerAway
 from auth.mail.rendering import Letter
@@ -51,6 +52,24 @@ async def queue_welcome(session: TenantSession, owner: UserRow, company: str) ->
     await session.flush()
 
 
+async def queue_invitation(
+    session: TenantSession, invitation_id: UUID, recipient: str, facts: dict[str, str]
+) -> None:
+    """Queue the mail of an invitation, whose id it shares."""
+    session.add(
+        MailRow(
+            mail_id=invitation_id,
+            kind="invitation",
+            occasion=f"invitation {invitation_id}",
+            recipient=recipient,
+            recipient_name="",
+            facts=facts,
+            traceparent=telemetry.carrier().get("traceparent"),
+        )
+    )
+    await session.flush()
+
+
 async def claim_mail(session: TenantSession, row: MailRow, settings: AuthSettings) -> Claimed:
     """Make the mail ours for a lease, and its link good."""
     claim = new_id()
@@ -74,8 +93,12 @@ async def claim_mail(session: TenantSession, row: MailRow, settings: AuthSetting
 
 
 async def _make_link(session: TenantSession, row: MailRow, settings: AuthSettings) -> str:
-    """The page to set a password, with the mail's own token: derived, so that no table holds it."""
+    """The page that the mail is about, with the mail's own token: derived, so that no table holds it."""
     key = settings.link_secret.get_secret_value()
+    base = str(settings.public_url).rstrip("/")
+    if row.kind == "invitation":
+        invitation = derived_token(key, INVITATION_PURPOSE, row.tenant_id, row.mail_id)
+        return f"{base}/invitation?token={invitation.text}"
     token = derived_token(key, LINK_PURPOSE, row.tenant_id, row.mail_id)
     if row.user_id is not None and await queries.find_password_token(session, row.mail_id) is None:
         life = WELCOME_LINK_LIFE if row.kind == "welcome" else RESET_LINK_LIFE
@@ -89,7 +112,7 @@ async def _make_link(session: TenantSession, row: MailRow, settings: AuthSetting
             )
         )
         await session.flush()
-    return f"{str(settings.public_url).rstrip('/')}/onboarding?token={token.text}"
+    return f"{base}/onboarding?token={token.text}"
 
 
 async def settle_mail(session: TenantSession, row: MailRow, failure: Exception | None) -> None:

@@ -9,6 +9,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager
+from email.message import EmailMessage
 from uuid import UUID
 
 from opentelemetry.trace import SpanKind
@@ -120,7 +121,7 @@ class Postman:
     async def _deliver(self, mail: Claimed) -> Exception | None:
         """Send the mail; what the server had against it, or None."""
         letter = mail.letter
-        message = rendering.welcome(letter, mail.facts["company"], mail.link)
+        message = _write(mail)
         sender = rendering.sender_address(letter.sender)
         try:
             await self._server.send(message, sender, rendering.recipient_address(letter.recipient))
@@ -164,3 +165,10 @@ class Postman:
                 if not is_unavailable(error):
                     raise
                 log.warning("claim of a mail not renewed", extra={"fields": {"error": type(error).__name__}})
+
+
+def _write(mail: Claimed) -> EmailMessage:
+    company = mail.facts["company"]
+    if mail.kind == "invitation":
+        return rendering.invitation(mail.letter, company, mail.facts["by"], mail.link)
+    return rendering.welcome(mail.letter, company, mail.link)

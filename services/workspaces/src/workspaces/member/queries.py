@@ -8,7 +8,7 @@ from sqlalchemy import select, text
 from common.db.session import TenantSession
 from common.errors import ResourceNotFound
 from common.ids import Kind, to_text
-from workspaces.models import MemberRow
+from workspaces.models import MemberRow, WorkspaceRow
 
 _ACTIVE_USER = text(
     "SELECT 1 FROM tenancy.members WHERE tenant_id = :tenant AND member_id = :user AND status = 'active'"
@@ -40,6 +40,14 @@ async def lock_memberships_of(session: TenantSession, user_id: UUID) -> Sequence
     """All present memberships of a user, locked."""
     statement = select(MemberRow).where(MemberRow.user_id == user_id, MemberRow.role.is_not(None))
     return (await session.scalars(statement.order_by(MemberRow.workspace_id).with_for_update())).all()
+
+
+async def lock_active_workspace(session: TenantSession, workspace_id: UUID) -> WorkspaceRow | None:
+    """The workspace, locked against archival, or None when it has ended or never was."""
+    statement = select(WorkspaceRow).where(
+        WorkspaceRow.workspace_id == workspace_id, WorkspaceRow.status == "active"
+    )
+    return await session.scalar(statement.with_for_update())
 
 
 async def find_active_user(session: TenantSession, user_id: UUID) -> int | None:

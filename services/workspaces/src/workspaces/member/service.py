@@ -6,7 +6,7 @@ from sqlalchemy.exc import IntegrityError
 
 from common.bus import outbox
 from common.context import WorkspaceRole
-from common.contracts.auth import UserDeactivated
+from common.contracts.auth import UserDeactivated, UserRegistered
 from common.contracts.workspaces import (
     WorkspaceMemberAdded,
     WorkspaceMemberRemoved,
@@ -88,6 +88,17 @@ async def remove_member(session: TenantSession, row: MemberRow) -> None:
             version=row.version,
         ),
     )
+
+
+async def begin_memberships_of(session: TenantSession, event: UserRegistered) -> None:
+    """New users work from the start where their invitation says, as far as it still exists.
+
+    An owner's first membership comes with the default workspace itself.
+    """
+    for offer in event.memberships:
+        known = await queries.lock_membership(session, offer.workspace_id, event.user_id)
+        if known is None and await queries.lock_active_workspace(session, offer.workspace_id) is not None:
+            await add_member(session, offer.workspace_id, event.user_id, offer.role)
 
 
 async def end_memberships_of(session: TenantSession, event: UserDeactivated) -> None:

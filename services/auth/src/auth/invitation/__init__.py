@@ -1,0 +1,1 @@
+"""Slice: inviting people into a tenant."""

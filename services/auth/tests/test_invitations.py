@@ -1,0 +1,157 @@
+"""Invitations: mailed, within the limit, accepted once."""
+
+import asyncio
+import re
+from typing import Any
+
+import httpx
+import pytest
+from services.auth.tests.office import Office, ScriptedServer, deliver_until
+
+from auth.mail.worker import Postman
+from common.contracts.auth import UserRegistered
+from common.contracts.tenants import Limits, TenantSuspended
+from common.ids import Kind, new_id, to_text
+from common.testing.harness import Harness, MadeTenant, bearer
+
+INVITATIONS = "/api/v1/invitations"
+PASSWORD = "a walrus on a bicycle"
+
+
+@pytest.fixture
+async def tenant(service: Harness, postman: Postman, office: Office) -> MadeTenant:
+    made = await service.make_tenant("Acme Rockets")
+    await office.empty_queue()
+    return made
+
+
+@pytest.fixture
+def email() -> str:
+    return f"{new_id().hex}@example.com"
+
+
+async def invite(service: Harness, headers: dict[str, str], email: str, **more: Any) -> httpx.Response:
+    body = {"email": email, "role": "member", **more}
+    return await service.client.post(INVITATIONS, headers=headers, json=body)
+
+
+@pytest.fixture
+async def token(
+    service: Harness, tenant: MadeTenant, email: str, postman: Postman, mail_server: ScriptedServer
+) -> str:
+    """The secret of a mailed invitation that lets a member work in the default workspace."""
+    workspace = to_text(Kind.WORKSPACE, tenant.workspace_id)
+    offers = [{"workspace_id": workspace, "role": "viewer"}]
+    answer = await invite(service, tenant.headers, email, workspaces=offers)
+    assert answer.status_code == 201, answer.text
+    assert answer.json()["workspaces"] == offers
+    await deliver_until(postman, lambda: bool(mail_server.taken))
+    message, _, recipient = mail_server.taken[0]
+    body = message.get_body(("plain",))
+    assert body is not None
+    assert recipient == email
+    found = re.search(r"/invitation\?token=([A-Za-z0-9_-]+)", body.get_content())
+    assert found is not None
+    return found[1]
+
+
+async def accept(service: Harness, token: str, password: str = PASSWORD) -> httpx.Response:
+    body = {"token": token, "name": "Ida", "password": password}
+    return await service.client.post(f"{INVITATIONS}/accept", json=body)
+
+
+def refusal(answer: httpx.Response) -> tuple[int, str]:
+    return answer.status_code, answer.json()["code"]
+
+
+GONE = (410, "token_used_or_expired")
+
+
+async def test_an_invitation_makes_a_user_who_can_log_in(
+    service: Harness, office: Office, tenant: MadeTenant, email: str, token: str
+) -> None:
+    answer = await accept(service, token)
+    assert answer.status_code == 201, answer.text
+    body = answer.json()
+    assert (body["user"]["email"], body["user"]["role"]) == (email, "member")
+    (registered,) = (await office.emitted(tenant.tenant_id, "UserRegistered"))[1:]
+    workspace = to_text(Kind.WORKSPACE, tenant.workspace_id)
+    assert registered["memberships"] == [{"workspace_id": workspace, "role": "viewer"}]
+    assert registered["meta"]["actor"]["id"] == body["user"]["user_id"]
+    (accepted,) = await office.emitted(tenant.tenant_id, "InvitationAccepted")
+    assert accepted["user_id"] == body["user"]["user_id"]
+    del registered["type"]
+    await service.handle(tenant.tenant_id, UserRegistered.model_validate(registered))
+    me = await service.client.get("/api/v1/auth/me", headers=bearer(body["access_token"]))
+    assert me.json()["workspaces"] == [{"workspace_id": workspace, "role": "viewer"}]
+    entered = await service.client.post("/api/v1/auth/login", json={"email": email, "password": PASSWORD})
+    assert entered.status_code == 200
+    assert refusal(await accept(service, token)) == GONE
+
+
+async def test_of_parallel_uses_one_wins(service: Harness, token: str) -> None:
+    answers = await asyncio.gather(*(accept(service, token) for _ in range(5)))
+    assert sorted(answer.status_code for answer in answers) == [201, *[410] * 4]
+
+
+async def test_a_weak_password_does_not_use_the_link_up(service: Harness, token: str) -> None:
+    assert refusal(await accept(service, token, "Acme Rockets are best")) == (422, "weak_password")
+    assert (await accept(service, token)).status_code == 201
+
+
+async def test_revoked_expired_and_invented_links_are_gone(
+    service: Harness, office: Office, tenant: MadeTenant, token: str
+) -> None:
+    last = "A" if token[-1] != "A" else "Q"
+    assert refusal(await accept(service, token[:-1] + last)) == GONE
+    assert refusal(await accept(service, "x")) == GONE
+    await office.fetch(
+        "UPDATE auth.invitations SET expires_at = now() WHERE tenant_id = $1", tenant.tenant_id
+    )
+    assert refusal(await accept(service, token)) == GONE
+    await office.fetch(
+        "UPDATE auth.invitations SET expires_at = now() + interval '1 day' WHERE tenant_id = $1",
+        tenant.tenant_id,
+    )
+    (listed,) = (await service.client.get(INVITATIONS, headers=tenant.headers)).json()["data"]
+    path = f"{INVITATIONS}/{listed['invitation_id']}"
+    for _ in range(2):
+        assert (await service.client.delete(path, headers=tenant.headers)).status_code == 204
+    assert len(await office.emitted(tenant.tenant_id, "InvitationRevoked")) == 1
+    assert refusal(await accept(service, token)) == GONE
+
+
+async def test_a_suspended_tenant_takes_nobody(service: Harness, tenant: MadeTenant, token: str) -> None:
+    event = TenantSuspended(tenant_id=tenant.tenant_id, version=2, reason="unpaid")
+    await service.handle(tenant.tenant_id, event)
+    assert refusal(await accept(service, token)) == (403, "tenant_suspended")
+
+
+async def test_the_limit_is_exact_under_parallel_requests(service: Harness, email: str) -> None:
+    room = Limits(max_workspaces=3, max_users=10, email_sends_per_month=1)
+    tenant = await service.make_tenant(limits=room)
+    answers = await asyncio.gather(*(invite(service, tenant.headers, f"{n}{email}") for n in range(50)))
+    assert sorted(answer.status_code for answer in answers) == [*[201] * 9, *[403] * 41]
+    assert {answer.json().get("code") for answer in answers} == {None, "limit_exceeded"}
+
+
+async def test_one_invitation_and_one_account_per_address(
+    service: Harness, office: Office, tenant: MadeTenant, email: str
+) -> None:
+    answers = await asyncio.gather(*(invite(service, tenant.headers, email) for _ in range(3)))
+    assert sorted(answer.status_code for answer in answers) == [201, 409, 409]
+    assert {answer.json().get("code") for answer in answers} == {None, "already_invited"}
+    own = f"{tenant.owner_id.hex}@example.com"
+    assert refusal(await invite(service, tenant.headers, own)) == (409, "already_user")
+    (event,) = await office.emitted(tenant.tenant_id, "UserInvited")
+    assert (event["email"], event["role"]) == (email, "member")
+
+
+async def test_nobody_grants_more_than_they_have(service: Harness, tenant: MadeTenant, email: str) -> None:
+    _, admin = await service.make_user(tenant, "admin")
+    _, member = await service.make_user(tenant, "member")
+    assert refusal(await invite(service, bearer(admin), email, role="owner")) == (403, "forbidden")
+    assert refusal(await invite(service, bearer(member), email)) == (403, "forbidden")
+    foreign = to_text(Kind.WORKSPACE, (await service.make_tenant()).workspace_id)
+    offers = [{"workspace_id": foreign, "role": "viewer"}]
+    assert (await invite(service, tenant.headers, email, workspaces=offers)).status_code == 404
