@@ -18,6 +18,7 @@ _BY_NAME: Mapping[str, Any] = {
     "instance": "/api/v1/campaigns",
     "ip": "203.0.113.7",
     "next_cursor": None,
+    "primary_color": "#0b5fff",
     "onboarding_url": "/onboarding?tenant_id=tenant_01jcp0e84xf9e8wske7w6smprh",
     "refresh_token": "r_example",
     "request_id": "0192d5a0-7a1b-7c3d-8e4f-5a6b7c8d9e0f",

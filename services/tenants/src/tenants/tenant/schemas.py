@@ -66,7 +66,9 @@ HttpsUrl = Annotated[
     AfterValidator(_https_url),
     WithJsonSchema({"type": "string", "format": "uri", "pattern": "^https://", "maxLength": 2000}),
 ]
-Colour = Annotated[str, StringConstraints(pattern=r"^#[0-9A-Fa-f]{6}$", to_lower=True)]
+Colour = Annotated[
+    str, StringConstraints(pattern=r"^#[0-9A-Fa-f]{6}$", to_lower=True), Field(examples=["#0b5fff"])
+]
 ReadOnly = Annotated[None, BeforeValidator(_read_only), WithJsonSchema({"readOnly": True})]
 """Shown, and refused when named."""
 
