@@ -5,6 +5,7 @@ import os
 import signal
 import subprocess
 import sys
+from collections.abc import Callable
 from pathlib import Path
 
 import psutil
@@ -30,18 +31,23 @@ def adopt_orphans() -> None:
         _LIBC.prctl(PR_SET_CHILD_SUBREAPER, 1, 0, 0, 0)
 
 
-def spawn(
-    command: list[str], log: Path, environment: dict[str, str], folder: Path, death: signal.Signals
-) -> int:
-    inherited = {key: value for key, value in os.environ.items() if key not in UNWANTED}
+def dying_with_us(death: signal.Signals) -> Callable[[], None]:
+    """To be called in a new child: from then on our end brings it the signal."""
     parent = os.getpid()
 
-    def die_with_parent() -> None:
+    def prepare() -> None:
         if _LIBC:
             _LIBC.prctl(PR_SET_PDEATHSIG, int(death), 0, 0, 0)
         if os.getppid() != parent:
             os._exit(1)
 
+    return prepare
+
+
+def spawn(
+    command: list[str], log: Path, environment: dict[str, str], folder: Path, death: signal.Signals
+) -> int:
+    inherited = {key: value for key, value in os.environ.items() if key not in UNWANTED}
     with log.open("ab") as output:
         process = subprocess.Popen(
             command,
@@ -51,7 +57,7 @@ def spawn(
             env={**inherited, "PYTHONUNBUFFERED": "1", **environment},
             cwd=folder,
             start_new_session=True,
-            preexec_fn=die_with_parent,  # noqa: PLW1509 - we have one thread
+            preexec_fn=dying_with_us(death),  # noqa: PLW1509 - we have one thread
         )
     process.returncode = 0  # the supervisor reaps it
     return process.pid

@@ -48,7 +48,6 @@ class Config:
             "SERVICE_HOST": LOOPBACK,
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka,
             "KAFKA_IDEMPOTENCE": "false",
-            "KAFKA_MEND_TOPICS": "true",
             "JWKS_URL": f"{self.url('auth')}/.well-known/jwks.json",
             "AUTH_URL": self.url("auth"),
             "TOKEN_ISSUER": self.url("gateway"),

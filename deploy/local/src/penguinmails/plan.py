@@ -1,6 +1,5 @@
 """Every process of the local stack, in one table."""
 
-import secrets
 import signal
 import sys
 from collections.abc import Callable
@@ -57,15 +56,9 @@ def _postgres(config: Config) -> Unit:
 
 
 def _kafka(config: Config) -> Unit:
-    """The log is in memory, so each start is a new cluster and says so by its id."""
-    address = f"tcp://{config.kafka}"
-
-    def command() -> list[str]:
-        cluster = f"--cluster-id=pm-{secrets.token_hex(8)}"
-        listener = [f"--listener-url={address}", f"--advertised-listener-url={address}"]
-        return [str(binaries.kafka()), cluster, *listener, "--storage-engine=memory://tansu/"]
-
-    return Unit("kafka", command, probes.accepts(config.ports["kafka"]))
+    inner = str(config.ports["kafka_inner"])
+    run = _python("penguinmails.broker", "--port", str(config.ports["kafka"]), "--inner-port", inner)
+    return Unit("kafka", run, probes.accepts(config.ports["kafka"]))
 
 
 def _collector(config: Config) -> Unit:

@@ -11,6 +11,7 @@ GATEWAY_PORT = 8080
 NAMES = (
     "postgres",
     "kafka",
+    "kafka_inner",
     "collector",
     "mail",
     "stripe",

@@ -115,7 +115,7 @@ def build_kernel(service: Service, settings: ServiceSettings) -> Kernel:
 async def run_roles(service: Service, settings: ServiceSettings, roles: tuple[str, ...]) -> None:
     """Run the roles until SIGTERM or SIGINT; a role that fails takes the process down with it."""
     kernel = build_kernel(service, settings)
-    cluster = Cluster(settings, service.name)
+    cluster = Cluster(settings)
     stop = asyncio.Event()
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):

@@ -34,10 +34,6 @@ class ServiceSettings(BaseSettings):
     kafka_idempotence: bool = True
     kafka_replication_factor: int = 1
     kafka_fetch_wait_ms: int = 100
-    kafka_mend_topics: bool = Field(
-        default=False,
-        description="make topics with too few partitions anew; only for a broker whose log is in memory",
-    )
     event_retention_days: int = 7
 
     jwks_url: str = "http://127.0.0.1:8001/.well-known/jwks.json"

@@ -10,6 +10,7 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
+from common.bus.holes import Holes
 from common.bus.interruptions import INTERRUPTIONS, own_cancellation_only
 from common.bus.kafka import Cluster
 from common.bus.offsets import Offsets, Progress
@@ -22,6 +23,7 @@ log = logging.getLogger(__name__)
 _UPKEEP_SECONDS = 0.5
 _HAND_OVER_SECONDS = 4
 _FETCH_TIMEOUT_MS = 200
+_HOLE_SECONDS = 0.01
 _FETCH_RECORDS = 500
 _FETCH_BYTES = 256 * 1024
 
@@ -79,6 +81,7 @@ class Consumer:
         self._partitions = [TopicPartition(t, p) for t in sorted(topics) for p in range(PARTITIONS)]
         self._offsets = Offsets(name)
         self._progress: dict[TopicPartition, Progress] = {}
+        self._holes = Holes()
         self.working = False
 
     async def run(self) -> None:
@@ -134,15 +137,23 @@ class Consumer:
             if not ownership.owned:
                 await asyncio.sleep(_UPKEEP_SECONDS)
                 continue
-            deliveries = await self._fetch(kafka)
+            deliveries = await self._fetch(kafka, loop.time())
             for delivery in deliveries:
                 self._progress[delivery.partition].started(delivery.record.offset)
             await self._processor.take(deliveries, self._done)
             self.working = True
 
-    async def _fetch(self, kafka: Any) -> list[Delivery]:
+    async def _fetch(self, kafka: Any, now: float) -> list[Delivery]:
         fetched = await kafka.getmany(timeout_ms=_FETCH_TIMEOUT_MS, max_records=_FETCH_RECORDS)
-        return [Delivery(record) for records in fetched.values() for record in records]
+        deliveries: list[Delivery] = []
+        for partition, records in fetched.items():
+            expected = self._progress[partition].fetched
+            taken = self._holes.before(partition, expected, records, now)
+            if len(taken) < len(records):
+                kafka.seek(partition, taken[-1].offset + 1 if taken else expected)
+                await asyncio.sleep(_HOLE_SECONDS)
+            deliveries += (Delivery(record) for record in taken)
+        return deliveries
 
     def _done(self, delivery: Delivery) -> None:
         progress = self._progress.get(delivery.partition)

@@ -13,15 +13,6 @@ from common.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
 
-TOPIC_OWNERS: dict[str, str] = {
-    "penguinmails.tenants": "tenants",
-    "penguinmails.users": "auth",
-    "penguinmails.workspaces": "workspaces",
-    "penguinmails.campaigns": "campaigns",
-    "penguinmails.security": "audit",
-    "penguinmails.access": "audit",
-}
-"""The one service that may make a topic anew."""
 _TOPIC_EXISTS = 36
 _FRESH_SECONDS = 1.0
 
@@ -38,9 +29,8 @@ class Cluster:
     instance serves all roles of a process.
     """
 
-    def __init__(self, settings: ServiceSettings, service: str = "") -> None:
+    def __init__(self, settings: ServiceSettings) -> None:
         self._settings = settings
-        self._service = service
         self._admin: AIOKafkaAdminClient | None = None
         self._lock = asyncio.Lock()
         self._seen: tuple[float, str] = (float("-inf"), "")
@@ -67,30 +57,22 @@ class Cluster:
             missing = [name for name in all_topics() if name not in present]
             if missing:
                 await _create_topics(admin, missing, self._settings.kafka_replication_factor)
-            await self._mend_topics(admin)
+            await self._refuse_other_topics(admin)
             return str(described["cluster_id"])
         except BaseException:
             await self.close()
             raise
 
-    async def _mend_topics(self, admin: AIOKafkaAdminClient) -> None:
-        """Refuse topics that do not have our partitions.
-
-        A broker that came back empty makes a topic by itself when an old client asks for it first. Where
-        that can happen (`kafka_mend_topics`), the topic's one owner makes it anew, and everybody else waits:
-        nobody has published to this log before they saw all topics right, so nothing is lost.
+    async def _refuse_other_topics(self, admin: AIOKafkaAdminClient) -> None:
+        """Keys find their partition by the number of partitions: with another number, order is lost.
 
         Raises:
-            KafkaError: a topic is not right (yet).
+            KafkaError: a topic was made by somebody else, such as a broker that makes topics by itself.
         """
         described: list[dict[str, Any]] = await admin.describe_topics(all_topics())
-        wrong = [item["topic"] for item in described if len(item["partitions"]) < PARTITIONS]
-        own = [name for name in wrong if TOPIC_OWNERS[name.removesuffix(".dlq")] == self._service]
-        if own and self._settings.kafka_mend_topics:
-            await admin.delete_topics(own)
-            await _create_topics(admin, own, self._settings.kafka_replication_factor)
+        wrong = [item["topic"] for item in described if len(item["partitions"]) != PARTITIONS]
         if wrong:
-            raise KafkaError(f"topics without {PARTITIONS} partitions: {', '.join(wrong)}")
+            raise KafkaError(f"topics with other than {PARTITIONS} partitions: {', '.join(wrong)}")
 
     async def _connect(self) -> AIOKafkaAdminClient:
         self._admin = AIOKafkaAdminClient(
