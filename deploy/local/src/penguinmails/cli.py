@@ -145,18 +145,24 @@ def show_trace(trace_id: Annotated[str, typer.Argument(help="From the header X-T
     console.print(trace.tree(spans))
 
 
+Recipient = Annotated[str | None, typer.Option("--to", help="Only mails to this address.")]
+
+
 @mail.command("list")
-def list_mails() -> None:
+def list_mails(to: Recipient = None) -> None:
     """The caught mails, newest first; numbers are for `mail show`."""
-    console.print(mailbox.table(mailbox.read_all(_stack().home.mail)))
+    console.print(mailbox.table(mailbox.read_all(_stack().home.mail, to)))
 
 
 @mail.command("show")
-def show_mail(number: Annotated[int, typer.Argument(help="As in `mail list`; 1 is the newest.")] = 1) -> None:
+def show_mail(
+    number: Annotated[int, typer.Argument(help="As in `mail list`; 1 is the newest.")] = 1,
+    to: Recipient = None,
+) -> None:
     """Headers and text of one mail."""
-    mails = mailbox.read_all(_stack().home.mail)
+    mails = mailbox.read_all(_stack().home.mail, to)
     if not 0 < number <= len(mails):
-        console.print(f"[red]There are {len(mails)} mails.[/]")
+        console.print(f"[red]There are {len(mails)} mails{f' to {escape(to)}' if to else ''}.[/]")
         raise typer.Exit(1)
     console.print(mailbox.text(mails[number - 1]), markup=False, highlight=False, soft_wrap=True)
 

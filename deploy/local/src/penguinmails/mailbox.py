@@ -9,9 +9,10 @@ from rich.markup import escape
 from rich.table import Table
 
 
-def read_all(maildir: Path) -> list[Path]:
-    """Newest first."""
-    return sorted((path for path in maildir.glob("[nc]*/*")), key=lambda path: path.name, reverse=True)
+def read_all(maildir: Path, recipient: str | None = None) -> list[Path]:
+    """Newest first; those to one address, or all."""
+    paths = sorted((path for path in maildir.glob("[nc]*/*")), key=lambda path: path.name, reverse=True)
+    return [path for path in paths if recipient in (None, str(parse(path)["X-Envelope-To"]))]
 
 
 def parse(path: Path) -> EmailMessage:

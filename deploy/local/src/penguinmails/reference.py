@@ -14,7 +14,7 @@ from common.cli import build_kernel
 from common.service import Service
 from common.web.compatibility import breaks
 from common.web.openapi import merged_document, operations
-from penguinmails import api_page, config
+from penguinmails import api_page, config, errors_page
 from penguinmails.credentials import SERVICES
 from penguinmails.home import Home
 
@@ -22,6 +22,7 @@ DOCUMENT = Path("services/tenants/src/tenants/reference/openapi.json")
 """Inside the package of the service that serves it; `docs/openapi.json` links to it."""
 
 TABLE = Path("docs/api.md")
+ERRORS = Path("docs/errors.md")
 RELEASED = Path("docs/openapi.released.json")
 """The document clients were given last; later ones may add to it only."""
 
@@ -55,7 +56,7 @@ def pages() -> dict[Path, str]:
     apps = applications()
     document = json.dumps(merged_document(apps), indent=1, ensure_ascii=False) + "\n"
     table = api_page.render(one for name, app in apps.items() for one in operations(name, app))
-    return {DOCUMENT: document, TABLE: table}
+    return {DOCUMENT: document, TABLE: table, ERRORS: errors_page.render()}
 
 
 def write(root: Path) -> None:

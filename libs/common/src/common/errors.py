@@ -1,6 +1,6 @@
 """Errors of the API. The exception tree is the list: status, stable code, public title.
 
-`docs/errors.md` is generated from here. A detail never holds SQL, a stack trace or a foreign id.
+A detail never holds SQL, a stack trace or a foreign id.
 """
 
 from typing import Any, ClassVar
@@ -8,7 +8,10 @@ from uuid import UUID
 
 
 class ApiError(Exception):
-    """Base of all errors that become a problem document (RFC 9457)."""
+    """Something went wrong here; the trace id leads operators to it.
+
+    Base of all errors that become a problem document (RFC 9457).
+    """
 
     status: ClassVar[int] = 500
     code: ClassVar[str] = "internal_error"
@@ -53,6 +56,8 @@ class TenantSuspended(Forbidden):
 
 
 class LimitExceeded(Forbidden):
+    """A limit of the plan is reached; `detail` names it, what is in use and the maximum."""
+
     code = "limit_exceeded"
 
     def __init__(self, limit: str, current: int, maximum: int) -> None:
@@ -60,7 +65,10 @@ class LimitExceeded(Forbidden):
 
 
 class CrossTenantForbidden(ApiError):
-    """The request names a tenant other than the token's. `named` goes to the audit log only."""
+    """The request names a tenant other than the token's.
+
+    `named` goes to the audit log only.
+    """
 
     status = 403
     code = "cross_tenant_forbidden"
@@ -93,12 +101,16 @@ class ResourceNotFound(NotFound):
 
 
 class MethodNotAllowed(ApiError):
+    """The path does not take this method; `Allow` says which it takes."""
+
     status = 405
     code = "method_not_allowed"
     title = "Method Not Allowed"
 
 
 class Conflict(ApiError):
+    """Another change was faster; fetch again and decide anew."""
+
     status = 409
     code = "conflict"
     title = "Conflict"
@@ -132,6 +144,8 @@ class PreconditionRequired(ApiError):
 
 
 class PayloadTooLarge(ApiError):
+    """The body is larger than the server takes."""
+
     status = 413
     code = "payload_too_large"
     title = "Content Too Large"
@@ -141,7 +155,10 @@ class PayloadTooLarge(ApiError):
 
 
 class Invalid(ApiError):
-    """The payload or a query parameter is not acceptable. `problems` maps JSON pointers to messages."""
+    """The payload or a parameter is not acceptable; `errors` says where and why.
+
+    `problems` are pairs of a JSON pointer and a message.
+    """
 
     status = 422
     code = "validation_failed"
@@ -153,6 +170,8 @@ class Invalid(ApiError):
 
 
 class IdempotencyKeyReused(Invalid):
+    """The key was used for another request."""
+
     code = "idempotency_key_reused"
 
     def __init__(self) -> None:
@@ -160,6 +179,8 @@ class IdempotencyKeyReused(Invalid):
 
 
 class InvalidCursor(Invalid):
+    """The cursor is not one of this list."""
+
     code = "invalid_cursor"
 
     def __init__(self) -> None:
@@ -167,6 +188,8 @@ class InvalidCursor(Invalid):
 
 
 class TooManyRequests(ApiError):
+    """The request is one too many for now; come back after `Retry-After` seconds."""
+
     status = 429
     code = "rate_limited"
     title = "Too Many Requests"

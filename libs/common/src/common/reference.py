@@ -1,10 +1,8 @@
 """Reference pages made from the code: `python -m common.reference [--check] DOCS_FOLDER`."""
 
-import inspect
 import sys
 from pathlib import Path
 
-from common import errors
 from common.contracts.envelope import TOPICS, Event, registry
 
 _EVENTS_HEAD = """# Events
@@ -18,16 +16,6 @@ is at least once: drop what you have seen by `ce_id`. Ignore fields you do not k
 `ce_source`; a repeated publication carries the same number. Dead letters of our own consumers are in `<topic>.dlq`.
 
 Each value also has `meta`: the actor, the request id and the id of the event that caused it.
-"""
-_ERRORS_HEAD = """# Errors
-
-Made from `libs/common/src/common/errors.py` by `make docs`; do not edit.
-
-Every error is `application/problem+json` (RFC 9457) with `type`, `title`, `status`, `detail`, `instance`, `code` and
-`trace_id`; `validation_failed` adds `errors`, a list of `pointer` and `message`. `code` never changes its meaning.
-
-| status | code | |
-|---|---|---|
 """
 
 
@@ -47,17 +35,10 @@ def _event_line(event: type[Event]) -> str:
     return f"| `{event.ce_type()}` | {event.RESOURCE} | {action} | {fields} |\n"
 
 
-def errors_page() -> str:
-    """`docs/errors.md`: the kernel's errors; slices add codes of their own."""
-    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass)]
-    listed = {(kind.status, kind.code, kind.title) for kind in kinds if issubclass(kind, errors.ApiError)}
-    return _ERRORS_HEAD + "".join(f"| {s} | `{code}` | {title} |\n" for s, code, title in sorted(listed))
-
-
 def main(arguments: list[str]) -> int:
     """Write the pages, or with `--check` say which are out of date."""
     folder = Path(arguments[-1])
-    pages = {folder / "events.md": events_page(), folder / "errors.md": errors_page()}
+    pages = {folder / "events.md": events_page()}
     if "--check" not in arguments:
         for path, page in pages.items():
             path.write_text(page, encoding="utf-8")

@@ -55,6 +55,12 @@ async def list_invitations(
     return Page(data=[Invitation.model_validate(row) for row in rows], next_cursor=next_cursor)
 
 
+@router.get("/{invitation_id}", operation_id="getInvitation", dependencies=[owner_or_admin])
+async def get_invitation(invitation_id: InvitationId, session: Session) -> Invitation:
+    """One invitation."""
+    return Invitation.model_validate(await queries.get_invitation(session, invitation_id))
+
+
 @router.delete(
     "/{invitation_id}", status_code=204, operation_id="revokeInvitation", dependencies=[owner_or_admin]
 )

@@ -15,6 +15,8 @@ class TokenUsedOrExpired(ApiError):
 
 
 class WeakPassword(Invalid):
+    """The password is easy to guess; `errors` says why."""
+
     code = "weak_password"
 
     def __init__(self, why: str) -> None:

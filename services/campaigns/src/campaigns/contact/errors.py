@@ -11,6 +11,8 @@ class ContactExists(Conflict):
 
 
 class ContactUndeliverable(Conflict):
+    """The contact has bounced or complained: its status can no longer be chosen."""
+
     code = "contact_undeliverable"
 
     def __init__(self, status: str) -> None:

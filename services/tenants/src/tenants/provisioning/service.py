@@ -12,10 +12,10 @@ from common.contracts.auth import UserRegistered, WelcomeMailRefused, WelcomeMai
 from common.contracts.tenants import DefaultWorkspace, Owner, TenantProvisioned
 from common.contracts.workspaces import WorkspaceCreated
 from common.db.session import TenantSession
+from common.errors import IdempotencyKeyReused
 from common.ids import Kind, new_id, to_text
 from tenants.models import CompanyRow, ProvisioningRow, SignUpKeyRow, StepRow, SubscriptionRow
 from tenants.provisioning import queries
-from tenants.provisioning.errors import IdempotencyKeyReused
 from tenants.provisioning.rules import BILLING_HEADSTART, NEEDED_FOR_TOKEN, STEPS, StepName
 from tenants.provisioning.schemas import TenantCreate
 from tenants.tenant.queries import find_company
