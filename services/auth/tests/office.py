@@ -66,5 +66,5 @@ async def deliver_until(postman: Postman, done: Callable[[], bool]) -> None:
     """Let the postman go until `done`, a minute at most."""
     async with asyncio.timeout(60):
         while not done():
-            await postman.set_out()
-    await postman.come_home()
+            await postman.rounds.step()
+    await postman.rounds.finish()

@@ -17,7 +17,7 @@ async def test_a_mail_leaves_once_and_tells(
 ) -> None:
     tenant = await service.make_tenant("Acme")
     await deliver_until(postman, lambda: bool(mail_server.taken))
-    await postman.set_out()
+    await postman.rounds.step()
     ((message, sender, recipient),) = mail_server.taken
     assert sender == "no-reply@penguinmails.test"
     assert recipient == f"{tenant.owner_id.hex}@example.com"
@@ -68,7 +68,7 @@ async def test_a_refused_mail_is_not_tried_again(
     tenant = await service.make_tenant()
     await deliver_until(postman, lambda: not mail_server.answers)
     await office.make_due(tenant.tenant_id)
-    await postman.set_out()
+    await postman.rounds.step()
     assert mail_server.taken == []
     assert (await office.mail_of(tenant.tenant_id))["state"] == "refused"
     (event,) = await office.emitted(tenant.tenant_id, "WelcomeMailRefused")
@@ -85,8 +85,8 @@ async def test_a_mail_under_way_is_nobody_elses(
         await mail_server.reached.wait()
     rival_server = ScriptedServer()
     rival = Postman(service.kernel.database, settings_of(service.kernel), rival_server)  # type: ignore[arg-type]
-    await rival.set_out()
-    await rival.come_home()
+    await rival.rounds.step()
+    await rival.rounds.finish()
     assert rival_server.taken == []
     mail_server.hold.set()
     await first
@@ -100,8 +100,8 @@ async def test_the_claim_of_a_dead_process_runs_out_and_its_mail_leaves_under_th
     tenant = await service.make_tenant()
     dead = await postman._claim(tenant.tenant_id)
     assert dead is not None
-    await postman.set_out()
-    await postman.come_home()
+    await postman.rounds.step()
+    await postman.rounds.finish()
     assert mail_server.taken == [], "the claim still holds"
     await office.make_due(tenant.tenant_id)
     await deliver_until(postman, lambda: bool(mail_server.taken))
@@ -145,6 +145,6 @@ async def test_nobody_at_the_address_is_a_server_that_is_away(
     await office.empty_queue()
     postman = Postman(service.kernel.database, settings_of(service.kernel), MailServer("smtp://127.0.0.1:1"))
     tenant = await service.make_tenant()
-    await postman.set_out()
-    await postman.come_home()
+    await postman.rounds.step()
+    await postman.rounds.finish()
     assert (await office.mail_of(tenant.tenant_id))["error"] == "server_away"

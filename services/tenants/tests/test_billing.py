@@ -127,6 +127,6 @@ async def test_the_clerk_finds_due_tenants_by_itself(
 ) -> None:
     async with asyncio.timeout(60):
         while not stripe.subscriptions:
-            await clerk.open_cases()
-    await clerk.close()
+            await clerk.rounds.step()
+    await clerk.rounds.finish()
     assert (await office.steps(tenant_id))["billing"] == "done"

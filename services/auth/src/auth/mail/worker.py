@@ -7,7 +7,7 @@ settling commit can make a second copy, which has the same Message-ID.
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, Sequence
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from email.message import EmailMessage
 from uuid import UUID
@@ -23,27 +23,21 @@ from common import telemetry
 from common.context import SystemContext
 from common.db.errors import is_unavailable
 from common.db.session import Database
-from common.ids import PLATFORM_TENANT, Kind, to_text
 from common.web.kernel import Kernel
+from common.work import Rounds
 
 log = logging.getLogger(__name__)
 
 _MAILS_AT_A_TIME = 8
-_POLL_SECONDS = 0.2
 _OUTAGE_SECONDS = 1.0
 _SETTLE_RETRY_SECONDS = 0.25
-_FAREWELL_SECONDS = 6.0
 
 
 async def send_mails(kernel: Kernel) -> None:
     """Worker: send what is due, until cancelled; then finish what is under way."""
     settings = settings_of(kernel)
-    postman = Postman(kernel.database, settings, MailServer(settings.smtp_url.get_secret_value()))
-    try:
-        while True:
-            await postman.set_out()
-    finally:
-        await postman.come_home()
+    server = MailServer(settings.smtp_url.get_secret_value())
+    await Postman(kernel.database, settings, server).rounds.run()
 
 
 class Postman:
@@ -53,61 +47,22 @@ class Postman:
         self._database = database
         self._settings = settings
         self._server = server
-        self._under_way: set[asyncio.Task[None]] = set()
-        self._wait_until = 0.0
-
-    async def set_out(self) -> None:
-        """Start sending for the tenants that have waited longest; returns when it is time to look again."""
-        room = _MAILS_AT_A_TIME - len(self._under_way)
-        tenants: Sequence[UUID] = ()
-        if room > 0 and asyncio.get_running_loop().time() >= self._wait_until:
-            tenants = await self._list_due_tenants(room)
-        for tenant in tenants:
-            task = asyncio.create_task(self._send_one(tenant))
-            self._under_way.add(task)
-            task.add_done_callback(self._under_way.discard)
-        if self._under_way:
-            await asyncio.wait(self._under_way, timeout=_POLL_SECONDS, return_when=asyncio.FIRST_COMPLETED)
-        else:
-            await asyncio.sleep(_POLL_SECONDS)
-
-    async def come_home(self) -> None:
-        """Finish what is under way, within bounds."""
-        if not self._under_way:
-            return
-        _, late = await asyncio.wait(self._under_way, timeout=_FAREWELL_SECONDS)
-        for task in late:
-            task.cancel()
-        await asyncio.gather(*late, return_exceptions=True)
-
-    async def _list_due_tenants(self, batch: int) -> Sequence[UUID]:
-        try:
-            async with self._database.tenant(SystemContext(PLATFORM_TENANT, "job", "auth")) as session:
-                return await queries.list_due_tenants(session, batch)
-        except Exception as error:
-            if not is_unavailable(error):
-                raise
-            log.warning("mail queue not read", extra={"fields": {"error": type(error).__name__}})
-            return ()
+        self.rounds = Rounds(
+            "mail", "auth", database, queries.list_due_tenants, self._send_one, at_a_time=_MAILS_AT_A_TIME
+        )
 
     async def _send_one(self, tenant_id: UUID) -> None:
         """Send one mail of the tenant. A mail that cannot even be tried comes again when its claim ends."""
-        telemetry.log_fields.set({"tenant_id": to_text(Kind.TENANT, tenant_id)})
-        try:
-            mail = await self._claim(tenant_id)
-            if mail is None:
-                return
-            parent = telemetry.remote_context(mail.traceparent)
-            with telemetry.span("send mail", SpanKind.CLIENT, parent, app__mail__kind=mail.kind):
-                async with self._kept_claim(mail):
-                    failure = await self._deliver(mail)
-                    await self._settle(mail, failure)
-        except Exception as error:
-            if not is_unavailable(error):
-                log.exception("mail not sent")
+        mail = await self._claim(tenant_id)
+        if mail is None:
             return
+        parent = telemetry.remote_context(mail.traceparent)
+        with telemetry.span("send mail", SpanKind.CLIENT, parent, app__mail__kind=mail.kind):
+            async with self._kept_claim(mail):
+                failure = await self._deliver(mail)
+                await self._settle(mail, failure)
         if isinstance(failure, ServerAway):
-            self._wait_until = asyncio.get_running_loop().time() + _OUTAGE_SECONDS
+            self.rounds.pause(_OUTAGE_SECONDS)
 
     async def _claim(self, tenant_id: UUID) -> Claimed | None:
         async with self._database.tenant(SystemContext(tenant_id, "job", "auth")) as session:
