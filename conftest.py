@@ -7,6 +7,7 @@ from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
+from tests.pooler import pgbouncer
 
 from common.db.provision import role_names
 from common.service import Service
@@ -33,8 +34,22 @@ def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
 
 
 @pytest.fixture(scope="session")
-def postgres(request: pytest.FixtureRequest) -> DatabaseServer:
-    """A PostgreSQL server: TEST_POSTGRES_SUPERUSER_DSN (role passwords `pw`), else the stack's."""
+def postgres(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[DatabaseServer]:
+    """A PostgreSQL server: TEST_POSTGRES_SUPERUSER_DSN (role passwords `pw`), else the stack's.
+
+    With TEST_POOLER=pgbouncer the app roles reach it through PgBouncer in transaction mode.
+    """
+    server = _server(request)
+    if os.environ.get("TEST_POOLER") != "pgbouncer":
+        yield server
+        return
+    with pgbouncer(server, tmp_path_factory.mktemp("pgbouncer")) as pooled:
+        yield pooled
+
+
+def _server(request: pytest.FixtureRequest) -> DatabaseServer:
     dsn = os.environ.get("TEST_POSTGRES_SUPERUSER_DSN")
     if dsn:
         return DatabaseServer(dsn, {role: "pw" for name in SERVICES for role in role_names(name)})

@@ -24,13 +24,16 @@ class Attacker:
         self.sql = connection
         self._prover = Prover(database.tenancy_key)
 
-    def proof(self, tenant: MadeTenant) -> bytes:
+    async def proof(self, tenant: MadeTenant) -> bytes:
         """What the service would prove on this connection for a job of the tenant."""
-        return self._prover.system(tenant.tenant_id, "job", self.sql.get_server_pid())
+        return self._prover.system(tenant.tenant_id, "job", await self._backend_pid())
+
+    async def _backend_pid(self) -> int:
+        return int(await self.sql.fetchval("SELECT pg_backend_pid()"))
 
     async def enter(self, tenant: MadeTenant) -> None:
         """Enter as the service does for a job."""
-        await self.replay(tenant, self.proof(tenant))
+        await self.replay(tenant, await self.proof(tenant))
 
     async def replay(self, tenant: MadeTenant, proof: bytes) -> None:
         """Enter with a proof from wherever."""
@@ -39,7 +42,7 @@ class Attacker:
     async def enter_user(self, tenant: MadeTenant) -> None:
         """Enter as the service does for a request of the tenant's owner."""
         ids = (tenant.tenant_id, tenant.owner_id, new_id(), datetime.now(tz=UTC))
-        proof = self._prover.user(*ids, self.sql.get_server_pid())
+        proof = self._prover.user(*ids, await self._backend_pid())
         enter = "SELECT verdict FROM tenancy.enter($1, $2, $3, $4, $5)"
         assert await self.sql.fetchval(enter, *ids, proof) == "ok"
 
@@ -52,8 +55,8 @@ class Attacker:
             local,
         )
 
-    async def settings(self) -> tuple[str, str]:
-        """Context and seal, as any SQL can read them."""
+    async def settings(self) -> tuple[str | None, str | None]:
+        """Context and seal, as any SQL can read them; None on a server connection that never had them."""
         row = await self.sql.fetchrow(
             "SELECT current_setting('tenancy.context', true), current_setting('tenancy.seal', true)"
         )
@@ -87,7 +90,8 @@ class Attacker:
 @asynccontextmanager
 async def attack(database: ServiceDatabase) -> AsyncGenerator[Attacker]:
     """A fresh connection as the app role."""
-    connection = await asyncpg.connect(database.app_url)
+    cache = {"statement_cache_size": 0} if database.pooler_mode == "transaction" else {}
+    connection = await asyncpg.connect(database.app_url, **cache)
     try:
         yield Attacker(connection, database)
     finally:

@@ -247,7 +247,7 @@ async def test_cursors_left_behind_show_nothing_of_the_next_tenant(world: World,
 
 async def test_watching_other_sessions_shows_no_proof(world: World, attacker: Attacker) -> None:
     async with attack(world.database) as honest:
-        proof = honest.proof(world.theirs)
+        proof = await honest.proof(world.theirs)
         async with honest.sql.transaction():
             await honest.replay(world.theirs, proof)
             queries = [row["query"] for row in await attacker.sql.fetch("SELECT query FROM pg_stat_activity")]

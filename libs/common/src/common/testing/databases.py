@@ -20,12 +20,16 @@ class DatabaseServer:
 
     superuser_url: str
     passwords: Mapping[str, str]
+    pooler: tuple[str, int] | None = None
+    """Host and port of a transaction pooler that the roles of requests go through."""
 
-    def url(self, role: str, database: str) -> str:
-        """libpq URL of `role` on `database`."""
+    def url(self, role: str, database: str, *, pooled: bool = False) -> str:
+        """libpq URL of `role` on `database`, through the pooler when asked and there is one."""
         url = make_url(self.superuser_url).set(
             username=role, password=self.passwords[role], database=database
         )
+        if pooled and self.pooler is not None:
+            url = url.set(host=self.pooler[0], port=self.pooler[1])
         return url.render_as_string(hide_password=False)
 
 
@@ -40,7 +44,12 @@ class ServiceDatabase:
 
     @property
     def app_url(self) -> str:
-        return self.server.url(f"{self.service}_app", self.name)
+        return self.server.url(f"{self.service}_app", self.name, pooled=True)
+
+    @property
+    def pooler_mode(self) -> str:
+        """How `app_url` is to be used: the setting of this name."""
+        return "session" if self.server.pooler is None else "transaction"
 
     @property
     def owner_url(self) -> str:

@@ -119,6 +119,7 @@ async def harness(
     settings = service.settings(
         **{
             "database_url": database.app_url,
+            "pooler_mode": database.pooler_mode,
             "relay_database_url": database.relay_url,
             "tenancy_key": database.tenancy_key,
             "link_secret": TEST_LINK_SECRET,
