@@ -1,6 +1,6 @@
 """Fixtures of the isolation tests: for each service a database with two tenants."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 
 import asyncpg
 import pytest
@@ -9,10 +9,20 @@ from common.testing.databases import ServiceDatabase
 from common.testing.harness import Harness
 from tests.isolation.attacker import Attacker, attack
 from tests.isolation.installation import World, tenant_tables
+from tests.isolation.recorder import StatementRecorder
 from tests.isolation.seeds import seed
 from tests.isolation.services import ENVIRONMENT, SERVICES
 
 Databases = Callable[[str], Awaitable[ServiceDatabase]]
+
+
+@pytest.fixture(scope="session", autouse=True)
+def statements() -> Iterator[StatementRecorder]:
+    """What all services of these tests run, from the first test on."""
+    recorder = StatementRecorder()
+    recorder.start()
+    yield recorder
+    recorder.stop()
 
 
 @pytest.fixture(scope="session")

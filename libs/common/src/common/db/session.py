@@ -173,6 +173,15 @@ def enter_tenant(session: _EnteringSession, transaction: SessionTransaction, con
         session.database.enter(session, connection)
 
 
+@event.listens_for(_EnteringSession, "before_flush")
+def name_tenant(session: _EnteringSession, _context: object, _instances: object) -> None:
+    """Write the tenant into new rows. The database would fill it in, but a router before several databases
+    reads it from the statement."""
+    for row in session.new:
+        if isinstance(row, TenantRow):
+            row.tenant_id = row.tenant_id or session.context.tenant_id
+
+
 @event.listens_for(_EnteringSession, "after_commit")
 def wake_relay(session: _EnteringSession) -> None:
     if session.wrote_events:

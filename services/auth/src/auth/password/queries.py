@@ -36,6 +36,7 @@ async def get_company_name(session: TenantSession) -> str:
 async def get_parameters(session: TenantSession, address_key: bytes, otherwise: Parameters) -> Parameters:
     """The address's salt and cost, `otherwise` stored for it; in a context of the platform's tenant."""
     values = {
+        "tenant_id": session.tenant_id,
         "address_key": address_key,
         "salt": otherwise.salt,
         "time_cost": otherwise.time_cost,

@@ -62,7 +62,7 @@ async def insert_or_lock_contact(session: TenantSession, values: dict[str, Any])
 
     One statement, so that of two callers at once exactly one inserts.
     """
-    statement = insert(ContactRow).values(values)
+    statement = insert(ContactRow).values({"tenant_id": session.tenant_id, **values})
     statement = statement.on_conflict_do_update(
         constraint="contacts_email_key", set_={"email": statement.excluded.email}
     )

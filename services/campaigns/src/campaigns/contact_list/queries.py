@@ -61,7 +61,12 @@ async def add_contacts(session: TenantSession, row: ListRow, contact_ids: Collec
     """Put contacts into the list; those that were not there before, in the order of their ids."""
     statement = insert(ListContactRow).on_conflict_do_nothing().returning(ListContactRow.contact_id)
     values = [
-        {"list_id": row.list_id, "contact_id": contact_id, "workspace_id": row.workspace_id}
+        {
+            "tenant_id": row.tenant_id,
+            "list_id": row.list_id,
+            "contact_id": contact_id,
+            "workspace_id": row.workspace_id,
+        }
         for contact_id in contact_ids
     ]
     return sorted((await session.scalars(statement, values)).all())

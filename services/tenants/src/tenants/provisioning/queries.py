@@ -20,6 +20,7 @@ async def put_sign_up_key(session: TenantSession, row: SignUpKeyRow) -> SignUpKe
         delete(SignUpKeyRow).where(SignUpKeyRow.key_hash == row.key_hash, SignUpKeyRow.created_at < outdated)
     )
     values = {
+        "tenant_id": session.tenant_id,
         "key_hash": row.key_hash,
         "request_hash": row.request_hash,
         "new_tenant_id": row.new_tenant_id,
@@ -34,6 +35,7 @@ async def put_sign_up_key(session: TenantSession, row: SignUpKeyRow) -> SignUpKe
 async def put_company(session: TenantSession, row: CompanyRow) -> bool:
     """Store the session's tenant; False when it is stored already."""
     values = {
+        "tenant_id": session.tenant_id,
         "company_name": row.company_name,
         "plan": row.plan,
         "owner_user_id": row.owner_user_id,
