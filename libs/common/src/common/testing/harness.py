@@ -135,4 +135,5 @@ async def harness(
             yield Harness(service, kernel, issuer, client)
         finally:
             await kernel.access_log.flush()
+            await kernel.rate_limiter.close()
             await kernel.database.close()
