@@ -23,7 +23,7 @@ from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import RateLimiter as Counter
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
-from valkey.asyncio import ConnectionPool
+from valkey.asyncio import BlockingConnectionPool, ConnectionPool
 from valkey.exceptions import ValkeyError
 
 from common.context import UserContext
@@ -42,8 +42,9 @@ _TENANTS = 50_000
 _KEPT_SECONDS = 60.0
 _REFUSED_SECONDS = 0.5
 """How old a limit may be that a request is refused by."""
-_STORE_SECONDS = 0.25
+_STORE_SECONDS = 0.5
 """How long the shared store may take before it counts as away."""
+_STORE_CONNECTIONS = 16
 _AWAY_SECONDS = 5.0
 """How long a store that was away is left alone."""
 
@@ -87,7 +88,7 @@ class RateLimiter:
         self._known: OrderedDict[UUID, _Known] = OrderedDict()
         self._asking: dict[UUID, asyncio.Task[None]] = {}
         self._local = SlidingWindowCounterRateLimiter(MemoryStorage())
-        self._pool = ConnectionPool.from_url(url.replace("redis", "valkey", 1)) if url else None
+        self._pool = _pool(url) if url else None
         self._shared = _shared_counter(self._pool) if self._pool else None
         self._away_until = 0.0
 
@@ -161,6 +162,13 @@ class RateLimiter:
             fields = {"error": type(error).__name__, "seconds": _AWAY_SECONDS}
             log.warning("rate limit store away, counting here", extra={"fields": fields})
         self._away_until = now + _AWAY_SECONDS
+
+
+def _pool(url: str) -> ConnectionPool:
+    """Connections to the store; the two names stand for one protocol."""
+    return BlockingConnectionPool.from_url(
+        url.replace("redis", "valkey", 1), max_connections=_STORE_CONNECTIONS, timeout=_STORE_SECONDS
+    )
 
 
 def _shared_counter(pool: ConnectionPool) -> Counter:
