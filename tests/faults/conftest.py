@@ -7,7 +7,7 @@ from tests.e2e.client import Platform, Tenant, eventually
 
 @pytest.fixture
 async def tenant(platform: Platform) -> Tenant:
-    """A tenant of the test's own, as soon as sign-up works; its plan lets it ask as often as the load does."""
+    """A tenant of the test's own, as soon as sign-up works; its plan allows as many requests as the load."""
 
     async def sign_up() -> Tenant | None:
         answer = await platform.try_sign_up("Resilient Ltd", "enterprise")

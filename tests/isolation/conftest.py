@@ -37,7 +37,9 @@ def _addresses(database: ServiceDatabase) -> dict[str, str]:
 
 
 async def _make_world(harness: Harness, database: ServiceDatabase) -> World:
-    mine, theirs = [await harness.make_tenant(company, features=BUSY) for company in ("Mine Ltd", "Theirs Ltd")]
+    mine, theirs = [
+        await harness.make_tenant(company, features=BUSY) for company in ("Mine Ltd", "Theirs Ltd")
+    ]
     for tenant in (mine, theirs):
         await seed(harness, tenant)
     await harness.kernel.access_log.flush()

@@ -130,9 +130,7 @@ async def test_requests_go_on_while_the_store_is_away(
     assert len(caplog.records) == 1
 
 
-async def test_the_store_is_asked_again_after_a_while(
-    scripted: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+async def test_the_store_is_asked_again_after_a_while(scripted: str, monkeypatch: pytest.MonkeyPatch) -> None:
     tenant_id = new_id()
     monkeypatch.setattr(ratelimit, "_AWAY_SECONDS", 0.0)
     async with replica(scripted, tenant_id, 9) as back, replica(scripted, tenant_id, 9) as other:
@@ -148,3 +146,29 @@ def test_memory_for_limits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     for number, tenant_id in enumerate(tenants):
         limiter.learn(tenant_id, {"api_rate_limit": number})
     assert list(limiter._known) == tenants[-3:]
+
+
+async def test_counters_are_looked_through_now_and_then_only() -> None:
+    memory = ratelimit._Memory()
+    await memory.incr("past", -1)
+    first = memory.timer
+    assert first is not None
+    for _ in range(50):
+        await memory.incr("present", 60)
+        await asyncio.sleep(0)
+    assert memory.timer is first
+    assert set(memory.storage) == {"present"}, "the one time has thrown out what was over"
+    memory.stop()
+
+
+async def test_expired_counters_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ratelimit, "_REST_SECONDS", 0.0)
+    memory = ratelimit._Memory()
+    for number in range(100):
+        await memory.incr(str(number), -1)
+        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while len(memory.storage) > 2:
+            await memory.incr("last", 60)
+            await asyncio.sleep(0)
+    memory.stop()

@@ -79,7 +79,7 @@ def _who(operation: Operation) -> str:
 
 def _codes(operation: Operation) -> str:
     found = [f"{status} `{code}`" for status, codes in operation.codes().items() for code in codes]
-    common = _COMMON | ({TooManyRequests.code} if operation.is_tenants else set())
+    common = _COMMON | {TooManyRequests.code} if operation.is_tenants else _COMMON
     return ", ".join(one for one in found if one.partition("`")[2].rstrip("`") not in common) or "–"
 
 

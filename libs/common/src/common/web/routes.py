@@ -104,9 +104,7 @@ def account_router(prefix: str, tag: str) -> APIRouter:
 
 def exit_router(prefix: str, tag: str) -> APIRouter:
     """A router for routes that end the caller's sessions."""
-    return APIRouter(
-        prefix=f"/api/v1{prefix}", tags=[tag], route_class=ExitRoute, responses=TENANT_PROBLEMS
-    )
+    return APIRouter(prefix=f"/api/v1{prefix}", tags=[tag], route_class=ExitRoute, responses=TENANT_PROBLEMS)
 
 
 def tenant_router(prefix: str, tag: str) -> APIRouter:
