@@ -158,7 +158,7 @@ async def test_counters_are_looked_through_now_and_then_only() -> None:
         await asyncio.sleep(0)
     assert memory.timer is first
     assert set(memory.storage) == {"present"}, "the one time has thrown out what was over"
-    memory.stop()
+    await memory.stop()
 
 
 async def test_expired_counters_go(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -171,4 +171,4 @@ async def test_expired_counters_go(monkeypatch: pytest.MonkeyPatch) -> None:
         while len(memory.storage) > 2:
             await memory.incr("last", 60)
             await asyncio.sleep(0)
-    memory.stop()
+    await memory.stop()

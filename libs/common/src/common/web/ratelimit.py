@@ -68,10 +68,11 @@ class _Memory(MemoryStorage):
             self.timer = asyncio.create_task(_rest_after(self.timer))
         return count
 
-    def stop(self) -> None:
+    async def stop(self) -> None:
         """Look no more."""
         if self.timer is not None:
             self.timer.cancel()
+            await asyncio.gather(self.timer, return_exceptions=True)
 
 
 async def _rest_after(sweep: asyncio.Task[None]) -> None:
@@ -131,7 +132,7 @@ class RateLimiter:
 
     async def close(self) -> None:
         """Let the counters and the store go."""
-        self._memory.stop()
+        await self._memory.stop()
         if self._pool is not None:
             await self._pool.disconnect()
 
