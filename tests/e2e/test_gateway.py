@@ -1,6 +1,8 @@
 """What the gateway and the services behind it refuse, alike."""
 
+import asyncio
 import json
+import re
 from typing import Any
 
 import httpx
@@ -123,3 +125,40 @@ async def test_unknown_paths_and_methods_are_problems(platform: Platform, tenant
     assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
     wrong = await platform.http.put("/api/v1/workspaces", headers=tenant.headers, json={})
     assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
+
+
+@pytest.mark.parametrize("service", ROUTES)
+async def test_the_rate_limit_is_shown_through_the_gateway(
+    platform: Platform, tenant: Tenant, service: str
+) -> None:
+    left: list[int] = []
+    for _ in range(2):
+        answer = await platform.http.get(ROUTES[service], headers=tenant.headers)
+        assert answer.status_code == 200
+        assert answer.headers["RateLimit-Policy"] == '"tenant";q=300;w=60'
+        shown = re.fullmatch(r'"tenant";r=(\d+);t=(\d+)', answer.headers["RateLimit"])
+        assert shown
+        assert 1 <= int(shown[2]) <= 60
+        left.append(int(shown[1]))
+    assert left[1] < left[0] < 300
+    nobody = await platform.http.get(ROUTES[service])
+    assert nobody.status_code == 401
+    assert "RateLimit" not in nobody.headers
+
+
+async def test_a_tenant_over_its_limit_hears_it_through_the_gateway_and_the_other_does_not(
+    platform: Platform, tenant: Tenant, other: Tenant
+) -> None:
+    async def ask(_: int) -> httpx.Response:
+        return await platform.http.get(ROUTES["workspaces"], headers=tenant.headers)
+
+    answers = await asyncio.gather(*map(ask, range(50)))
+    while all(answer.status_code == 200 for answer in answers):
+        answers = await asyncio.gather(*map(ask, range(50)))
+    refused = next(answer for answer in answers if answer.status_code != 200)
+    assert (refused.status_code, refused.json()["code"]) == (429, "rate_limited")
+    assert refused.headers["content-type"] == "application/problem+json"
+    assert 1 <= int(refused.headers["Retry-After"]) <= 60
+    assert refused.headers["RateLimit"].startswith('"tenant";r=0;')
+    unharmed = await platform.http.get(ROUTES["workspaces"], headers=other.headers)
+    assert unharmed.status_code == 200

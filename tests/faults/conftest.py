@@ -7,10 +7,10 @@ from tests.e2e.client import Platform, Tenant, eventually
 
 @pytest.fixture
 async def tenant(platform: Platform) -> Tenant:
-    """A tenant of the test's own, as soon as sign-up works."""
+    """A tenant of the test's own, as soon as sign-up works; its plan allows as many requests as the load."""
 
     async def sign_up() -> Tenant | None:
-        answer = await platform.try_sign_up("Resilient Ltd")
+        answer = await platform.try_sign_up("Resilient Ltd", "enterprise")
         return answer if isinstance(answer, Tenant) else None
 
     return await eventually(sign_up, within=60, every=0.3)

@@ -91,7 +91,11 @@ class Calls:
 
 
 def bytes_of(answer: httpx.Response) -> tuple[int, str, str]:
-    """An error as the caller sees it, without what differs between any two requests."""
+    """An error as the caller sees it, without what differs between any two requests.
+
+    Of the headers only the type counts: `RateLimit` goes down with each request of the caller's own tenant,
+    so it differs between any two of them, and `test_rate_limit.py` holds that nobody else's show in it.
+    """
     document = answer.json()
     text = answer.text.replace(document["trace_id"], "").replace(document["instance"], "")
     return answer.status_code, answer.headers["content-type"], text

@@ -6,7 +6,7 @@ import asyncpg
 import pytest
 
 from common.testing.databases import ServiceDatabase
-from common.testing.harness import Harness
+from common.testing.harness import BUSY, Harness
 from tests.isolation.attacker import Attacker, attack
 from tests.isolation.installation import World, tenant_tables
 from tests.isolation.recorder import StatementRecorder
@@ -47,7 +47,9 @@ def _addresses(database: ServiceDatabase) -> dict[str, str]:
 
 
 async def _make_world(harness: Harness, database: ServiceDatabase) -> World:
-    mine, theirs = [await harness.make_tenant(company) for company in ("Mine Ltd", "Theirs Ltd")]
+    mine, theirs = [
+        await harness.make_tenant(company, features=BUSY) for company in ("Mine Ltd", "Theirs Ltd")
+    ]
     for tenant in (mine, theirs):
         await seed(harness, tenant)
     await harness.kernel.access_log.flush()

@@ -15,7 +15,7 @@ from common.bus.projections import PROJECTIONS
 from common.contracts import registry
 from common.contracts.tenants import Limits
 from common.ids import Kind, new_id, parse, to_text
-from common.testing.harness import Harness, MadeTenant, bearer
+from common.testing.harness import BUSY, Harness, MadeTenant, bearer
 from common.testing.issuer import TokenIssuer
 from tests.isolation.seeds import add_user, record_event, sign_in, sign_up
 
@@ -91,7 +91,7 @@ class InProcess:
 
     async def join(self, service: str) -> Party:
         self._services[service] = harness = await self._make(service)
-        tenant = await harness.make_tenant(limits=ROOM)
+        tenant = await harness.make_tenant(limits=ROOM, features=BUSY)
         if service == "tenants":
             await sign_up(harness, tenant)
         session_id = await sign_in(harness, tenant) if service == "auth" else new_id()

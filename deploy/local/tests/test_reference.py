@@ -48,6 +48,15 @@ def test_errors_are_problem_documents(document: Json) -> None:
         assert all(list(answer["content"]) == ["application/problem+json"] for answer in failures.values())
 
 
+def test_requests_with_a_token_are_counted(document: Json) -> None:
+    for operation in all_operations(document):
+        for code, answer in operation["responses"].items():
+            shown = {"RateLimit", "RateLimit-Policy"} <= set(answer["headers"])
+            assert shown == (bool(operation["security"]) and code != "401")
+        if operation["security"]:
+            assert "Retry-After" in operation["responses"]["429"]["headers"]
+
+
 def test_neither_internal_routes_nor_health_are_in_it(document: Json) -> None:
     assert not [path for path in document["paths"] if path.startswith(("/internal", "/health"))]
 

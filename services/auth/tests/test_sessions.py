@@ -8,7 +8,7 @@ from services.auth.tests.office import Office
 from common.contracts.auth import SessionEnded, SessionsRevoked
 from common.contracts.tenants import TenantSuspended
 from common.ids import Kind, new_id, to_text
-from common.testing.harness import Harness, MadeTenant, bearer
+from common.testing.harness import FEATURES, Harness, MadeTenant, bearer
 
 SESSIONS = "/api/v1/auth/sessions"
 
@@ -96,3 +96,16 @@ async def test_a_suspended_tenants_member_can_look_at_the_account_and_log_out(se
     assert (await service.client.get(SESSIONS, headers=elsewhere)).status_code == 200
     answer = await service.client.post("/api/v1/auth/logout", headers=tenant.headers)
     assert answer.status_code == 204
+
+
+async def test_sessions_can_be_ended_however_much_the_tenant_has_asked(
+    service: Harness, sign_in: SignIn
+) -> None:
+    tenant = await service.make_tenant(features=FEATURES.model_copy(update={"api_rate_limit": 1}))
+    mine, other = [bearer((await sign_in(tenant))["access_token"]) for _ in range(2)]
+    codes = [(await service.client.get(SESSIONS, headers=mine)).status_code for _ in range(2)]
+    assert codes == [200, 429]
+    for headers, path in ((mine, "logout"), (other, "logout-all")):
+        answer = await service.client.post(f"/api/v1/auth/{path}", headers=headers)
+        assert answer.status_code == 204
+        assert answer.headers["RateLimit-Policy"] == '"session";q=1;w=60'

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 
+from common.errors import TooManyRequests
 from common.web.openapi import Operation
 
 _HEAD = """# API
@@ -13,11 +14,17 @@ Made from the code of the services by `make docs`; do not edit. The document for
 - **who**: the role in the tenant, or in the workspace concerned (tenant owners and admins act as its
   admin). Roles are those the database knows at the time of the request.
 - **codes**: the answers that belong to the endpoint. Any may also answer 500 `internal_error` and 503
-  `unavailable`; with a token 401 `unauthenticated`, 403 `cross_tenant_forbidden` and `tenant_suspended`;
-  with a body 413 `payload_too_large` and 422 `validation_failed`.
+  `unavailable`; with a token 401 `unauthenticated`, 403 `cross_tenant_forbidden` and `tenant_suspended`,
+  and 429 `rate_limited` over the tenant's requests per minute (see below); with a body 413
+  `payload_too_large` and 422 `validation_failed`.
 - **idempotent**: `yes` by nature, `key` with the header `Idempotency-Key`.
 - **evented**: the events that the endpoint's own code emits. **audited**: what the audit log says of a
   success; refusals (401, 403) and misses (404) of tenants' endpoints are in it always.
+
+Every answer to a token that is accepted says in `RateLimit-Policy` and `RateLimit` what the tenant, over all
+its users, may ask of the service in a minute (`api_rate_limit` of its features) and what is left; 429 comes
+with `Retry-After`. Ending sessions (`/auth/logout`, `/auth/logout-all`, `DELETE /auth/sessions/{session_id}`)
+is counted for each session by itself: what others ask cannot keep anybody signed in.
 """
 _COLUMNS = "| endpoint | who | codes | idempotent | evented | audited |\n|---|---|---|---|---|---|\n"
 _COMMON = {
@@ -72,7 +79,8 @@ def _who(operation: Operation) -> str:
 
 def _codes(operation: Operation) -> str:
     found = [f"{status} `{code}`" for status, codes in operation.codes().items() for code in codes]
-    return ", ".join(one for one in found if one.partition("`")[2].rstrip("`") not in _COMMON) or "–"
+    common = _COMMON | {TooManyRequests.code} if operation.is_tenants else _COMMON
+    return ", ".join(one for one in found if one.partition("`")[2].rstrip("`") not in common) or "–"
 
 
 def _idempotent(operation: Operation) -> str:

@@ -29,6 +29,7 @@ from common.settings import ServiceSettings
 from common.web.access import AccessLog
 from common.web.app import asgi
 from common.web.kernel import Kernel
+from common.web.ratelimit import RateLimiter
 from common.web.tokens import TokenVerifier
 
 log = logging.getLogger(__name__)
@@ -109,6 +110,7 @@ def build_kernel(service: Service, settings: ServiceSettings) -> Kernel:
         verifier=TokenVerifier(settings),
         access_log=AccessLog(service.name, database),
         cursors=Cursors(settings.link_secret.get_secret_value()),
+        rate_limiter=RateLimiter(service.name, database, settings.rate_limit_url),
     )
 
 
@@ -136,6 +138,7 @@ async def run_roles(service: Service, settings: ServiceSettings, roles: tuple[st
                 task.cancel()
     finally:
         await cluster.close()
+        await kernel.rate_limiter.close()
         await kernel.database.close()
     log.info("stopped")
 

@@ -41,6 +41,12 @@ class ServiceSettings(BaseSettings):
     token_audience: str = "penguinmails"  # noqa: S105
     public_url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8080")
 
+    rate_limit_url: str = Field(
+        default="",
+        pattern="^$|^(valkey|redis)s?://",
+        description="Valkey or Redis in which all replicas count requests; empty: each counts its own",
+    )
+
     otel_exporter_otlp_endpoint: str = ""
     trace_ratio: float = 1.0
     log_level: str = "INFO"

@@ -10,6 +10,7 @@ from auth.login.endpoints import router as logins
 from auth.parts import make_parts
 from auth.password.endpoints import router as passwords
 from auth.refresh.endpoints import router as refreshes
+from auth.session.endpoints import exits
 from auth.session.endpoints import router as sessions
 from auth.token.endpoints import router as tokens
 from auth.user.endpoints import router as users
@@ -19,8 +20,7 @@ from common.web.kernel import Kernel
 
 def create_app(kernel: Kernel) -> FastAPI:
     """All routes of the service."""
-    app = create_common_app(
-        kernel, [keys, tokens, logins, refreshes, passwords, account, sessions, users, accepting, invitations]
-    )
+    public = [keys, tokens, logins, refreshes, passwords, accepting]
+    app = create_common_app(kernel, [*public, account, sessions, exits, users, invitations])
     app.state.parts = make_parts(kernel)
     return app

@@ -27,6 +27,8 @@ LIMITS = tenant_events.Limits(max_workspaces=3, max_users=3, email_sends_per_mon
 FEATURES = tenant_events.Features(
     api_rate_limit=300, data_retention_days=90, custom_branding=False, beta_features=False
 )
+BUSY = FEATURES.model_copy(update={"api_rate_limit": 12_000})
+"""Features of a tenant that whole suites ask with: the rate limit of the plan `enterprise`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,4 +138,5 @@ async def harness(
             yield Harness(service, kernel, issuer, client)
         finally:
             await kernel.access_log.flush()
+            await kernel.rate_limiter.close()
             await kernel.database.close()

@@ -14,6 +14,7 @@ from common.db.session import Database, TenantSession
 from common.errors import Unauthenticated, Unavailable
 from common.settings import ServiceSettings
 from common.web.access import AccessLog
+from common.web.ratelimit import RateLimiter
 from common.web.tokens import TokenVerifier
 
 PROJECTION_WAIT_SECONDS = 2.0
@@ -31,6 +32,7 @@ class Kernel:
     verifier: TokenVerifier
     access_log: AccessLog
     cursors: Cursors
+    rate_limiter: RateLimiter
 
     @asynccontextmanager
     async def enter(self, caller: UserContext) -> AsyncGenerator[TenantSession]:
@@ -48,7 +50,9 @@ class Kernel:
         deadline = clock() + PROJECTION_WAIT_SECONDS
         while True:
             try:
-                return await stack.enter_async_context(self.database.tenant(caller))
+                session = await stack.enter_async_context(self.database.tenant(caller))
+                self.rate_limiter.learn(caller.tenant_id, session.standing.features)
+                return session
             except EntryRefused as error:
                 raise Unauthenticated from error
             except MemberUnknown as error:

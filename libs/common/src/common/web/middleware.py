@@ -12,6 +12,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 from common import telemetry
 from common.errors import PayloadTooLarge
 from common.ids import new_id
+from common.web.ratelimit import Quota
 
 log = logging.getLogger("common.access")
 
@@ -82,6 +83,9 @@ class _Exchange:
             headers["X-Request-Id"] = self._request_id
             if trace_id := telemetry.current_trace_id():
                 headers["X-Trace-Id"] = trace_id
+            quota: Quota | None = self._scope["state"].get("quota")
+            if quota is not None and self.status != 401:  # not to those whom the tenant has shut out
+                headers.update(quota.headers())
         await self._send(message)
 
     def log(self, route: str) -> None:

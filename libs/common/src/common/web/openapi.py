@@ -31,6 +31,22 @@ _HEADERS: Mapping[str, tuple[str, Json]] = {
         "Seconds to wait",
         {"type": "integer", "format": "int32", "minimum": 0, "maximum": 86400},
     ),
+    "RateLimit": (
+        "What is left of the policy named: requests `r`, and seconds `t` until there is more",
+        {
+            "type": "string",
+            "pattern": r'^"(tenant|session)";r=\d{1,9};t=\d{1,5}$',
+            "example": '"tenant";r=299;t=60',
+        },
+    ),
+    "RateLimit-Policy": (
+        "The requests `q` that may be made in `w` seconds, by the tenant or by this session",
+        {
+            "type": "string",
+            "pattern": r'^"(tenant|session)";q=\d{1,9};w=60$',
+            "example": '"tenant";q=300;w=60',
+        },
+    ),
     "Cache-Control": ("How long the answer may be kept", {"type": "string", "maxLength": 200}),
     "Idempotent-Replayed": ("`true` on an answer given again", {"type": "string", "enum": ["true"]}),
     "X-Request-Id": (
@@ -41,6 +57,7 @@ _HEADERS: Mapping[str, tuple[str, Json]] = {
     "WWW-Authenticate": ("`Bearer` and why", {"type": "string", "maxLength": 200}),
 }
 _EVERY_ANSWER = ("X-Request-Id", "X-Trace-Id")
+_COUNTED_ANSWER = (*_EVERY_ANSWER, "RateLimit", "RateLimit-Policy")
 _IDEMPOTENCY_KEY: Json = {
     "name": "Idempotency-Key",
     "in": "header",
@@ -77,6 +94,7 @@ class Operation:
         kinds |= {errors.PayloadTooLarge} if self.route.dependant.body_params else set()
         if self.is_tenants:
             kinds |= {errors.Unauthenticated, errors.CrossTenantForbidden, errors.TenantSuspended}
+            kinds.add(errors.TooManyRequests)
         if self.is_keyed:
             kinds |= {errors.IdempotencyInProgress, errors.IdempotencyKeyReused}
         declared = {int(status) for status in self.route.responses if int(status) >= 400}
@@ -88,6 +106,10 @@ class Operation:
         if self.route.dependant.path_params:
             found[404].add(errors.NotFound.code)
         return {status: sorted(found[status]) for status in sorted(found)}
+
+    def headers(self, status: int) -> tuple[str, ...]:
+        """The headers of every answer with the status."""
+        return _COUNTED_ANSWER if self.is_tenants and status != 401 else _EVERY_ANSWER
 
     @property
     def is_keyed(self) -> bool:
@@ -170,7 +192,7 @@ def _complete(described: Json, operation: Operation) -> None:
     for parameter in parameters:
         _tidy(parameter)
     described["responses"] = {
-        **_successes(described["responses"], operation.effects),
+        **_successes(described["responses"], operation),
         **{str(status): _failure(status, codes, operation) for status, codes in operation.codes().items()},
     }
 
@@ -195,13 +217,13 @@ def _describe(name: str) -> str:
     return f"Id of the {name.removesuffix('_id').replace('_', ' ')}" if name.endswith("_id") else f"By {name}"
 
 
-def _successes(responses: Json, effects: Effects) -> Json:
+def _successes(responses: Json, operation: Operation) -> Json:
     kept = {status: answer for status, answer in responses.items() if int(status) < 400}
     for status, answer in kept.items():
         if answer["description"] == "Successful Response":
             answer["description"] = _SUCCESS[int(status)]
-        own = sorted(effects.headers & set(_HEADERS)) if int(status) != 204 else []
-        answer["headers"] = _headers(*_EVERY_ANSWER, *own)
+        own = sorted(operation.effects.headers & set(_HEADERS)) if int(status) != 204 else []
+        answer["headers"] = _headers(*operation.headers(int(status)), *own)
     return kept
 
 
@@ -225,7 +247,7 @@ def _failure(status: int, codes: list[str], operation: Operation) -> Json:
     own = {401: ("WWW-Authenticate",), 429: ("Retry-After",), 503: ("Retry-After",)}.get(status, ())
     return {
         "description": f"{document['title']}: " + ", ".join(f"`{code}`" for code in codes),
-        "headers": _headers(*_EVERY_ANSWER, *own),
+        "headers": _headers(*operation.headers(status), *own),
         "content": {PROBLEM_JSON: {"schema": {"$ref": "#/components/schemas/Problem"}, "example": document}},
     }
 

@@ -4,7 +4,7 @@
 """
 
 from collections.abc import Callable, Coroutine, Mapping
-from typing import Any
+from typing import Any, ClassVar
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
@@ -14,11 +14,12 @@ from starlette.responses import Response
 from common import telemetry
 from common.context import RequestInfo, UserContext
 from common.contracts.audit import Target
-from common.errors import CrossTenantForbidden, Unauthenticated
+from common.errors import CrossTenantForbidden, TooManyRequests, Unauthenticated
 from common.ids import Kind, parse, to_text
 from common.schema import Problem
 from common.web.idempotency import Replayed, keep_answer
 from common.web.kernel import kernel_of
+from common.web.ratelimit import CountedFor
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -31,6 +32,7 @@ TENANT_PROBLEMS: dict[int | str, dict[str, Any]] = {
     403: {**_PROBLEM, "description": "The role does not allow it, or a foreign tenant was named"},
     404: {**_PROBLEM, "description": "Unknown, foreign, or in a workspace that is not yours"},
     422: {**_PROBLEM, "description": "The request is not acceptable"},
+    429: {**_PROBLEM, "description": "Too many requests of the tenant"},
     503: {**_PROBLEM, "description": "A dependency is away"},
 }
 PUBLIC_PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -48,7 +50,10 @@ class InternalRoute(APIRoute):
 
 
 class TenantRoute(APIRoute):
-    """Takes verified users of one tenant, and compares every tenant the request names with theirs."""
+    """Takes verified users of one tenant, within its rate limit, and compares every tenant the request names
+    with theirs."""
+
+    COUNTED_FOR: ClassVar[CountedFor] = "tenant"
 
     def get_route_handler(self) -> Handler:
         inner = super().get_route_handler()
@@ -63,6 +68,7 @@ class TenantRoute(APIRoute):
                     "user_id": to_text(Kind.USER, caller.user_id),
                 }
             )
+            await _count(request, caller, self.COUNTED_FOR)
             refuse_foreign_tenants(request, caller)
             try:
                 response = await inner(request)
@@ -82,11 +88,23 @@ class AccountRoute(TenantRoute):
     """About the caller's own account only: works while the tenant is suspended, too."""
 
 
+class ExitRoute(AccountRoute):
+    """Ends the caller's sessions. Counted for each session by itself: neither a colleague nor a thief who
+    uses up the tenant's requests can keep anybody signed in."""
+
+    COUNTED_FOR = "session"
+
+
 def account_router(prefix: str, tag: str) -> APIRouter:
     """A router for routes about the caller's own account."""
     return APIRouter(
         prefix=f"/api/v1{prefix}", tags=[tag], route_class=AccountRoute, responses=TENANT_PROBLEMS
     )
+
+
+def exit_router(prefix: str, tag: str) -> APIRouter:
+    """A router for routes that end the caller's sessions."""
+    return APIRouter(prefix=f"/api/v1{prefix}", tags=[tag], route_class=ExitRoute, responses=TENANT_PROBLEMS)
 
 
 def tenant_router(prefix: str, tag: str) -> APIRouter:
@@ -134,6 +152,18 @@ async def _authenticate(request: Request) -> UserContext:
         email=claims.email,
         request=request_info(request),
     )
+
+
+async def _count(request: Request, caller: UserContext, counted_for: CountedFor) -> None:
+    """Count the request; the middleware shows on the answer, whatever it becomes, what is left.
+
+    Raises:
+        TooManyRequests: with the seconds until the next one may come.
+    """
+    quota = await kernel_of(request).rate_limiter.take(caller, counted_for)
+    request.state.quota = quota
+    if not quota.allowed:
+        raise TooManyRequests(quota.reset)
 
 
 def refuse_foreign_tenants(request: Request, caller: UserContext) -> None:

@@ -8,18 +8,19 @@ from common.db.paging import page
 from common.ids import SessionId
 from common.schema import Page
 from common.web.deps import Caller, Cursor, Limit, Session, Shared
-from common.web.routes import account_router
+from common.web.routes import account_router, exit_router
 
 router = account_router("/auth", "sessions")
+exits = exit_router("/auth", "sessions")
 
 
-@router.post("/logout", status_code=204, operation_id="logOut")
+@exits.post("/logout", status_code=204, operation_id="logOut")
 async def log_out(session: Session, caller: Caller) -> None:
     """End this session; its tokens stop working everywhere."""
     await service.log_out(session, caller.user_id, caller.session_id)
 
 
-@router.post("/logout-all", status_code=204, operation_id="logOutEverywhere")
+@exits.post("/logout-all", status_code=204, operation_id="logOutEverywhere")
 async def log_out_everywhere(session: Session, caller: Caller) -> None:
     """End all sessions of the caller."""
     await service.log_out_everywhere(session, caller.user_id, caller.session_id)
@@ -37,7 +38,7 @@ async def list_sessions(
     return Page(data=[_sign_in(row, caller) for row in rows], next_cursor=next_cursor)
 
 
-@router.delete("/sessions/{session_id}", status_code=204, operation_id="endSession")
+@exits.delete("/sessions/{session_id}", status_code=204, operation_id="endSession")
 async def end_session(session_id: SessionId, session: Session, caller: Caller) -> None:
     """End one of the caller's sessions."""
     row = await queries.lock_session(session, caller.user_id, session_id)

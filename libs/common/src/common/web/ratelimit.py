@@ -1,0 +1,217 @@
+"""How many requests a tenant may make in a minute: counted once authenticated, shown on every answer.
+
+The count is the tenant's, over all its users, in each service. A limit is known from the last time that
+anybody of the tenant was let in, so a request that passes costs no query of its own. Two things ask the
+database: a tenant this process has not met for a minute, and, at most twice a second, one at its limit,
+whose refused requests would otherwise never learn of a better one.
+
+With `RATE_LIMIT_URL` all replicas share the counts. While that store is away each counts what it sees
+itself: requests go on, and none is refused that the store would have let pass.
+"""
+
+import asyncio
+import logging
+import math
+import time
+from collections import OrderedDict
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any, Literal
+from uuid import UUID
+
+from limits import RateLimitItemPerMinute
+from limits.aio.storage import MemoryStorage, RedisStorage
+from limits.aio.strategies import RateLimiter as Counter
+from limits.aio.strategies import SlidingWindowCounterRateLimiter
+from valkey.asyncio import BlockingConnectionPool, ConnectionPool
+from valkey.exceptions import ValkeyError
+
+from common.context import UserContext
+from common.db.errors import EntryRefused, MemberUnknown, is_unavailable
+from common.db.session import Database
+
+log = logging.getLogger(__name__)
+
+CountedFor = Literal["tenant", "session"]
+WINDOW_SECONDS = 60
+FIRST_LIMIT = 300
+"""The limit of a tenant that the database does not know yet: the smallest plan's."""
+
+_TENANTS = 50_000
+"""Limits remembered; the tenant away for longest is forgotten first."""
+_KEPT_SECONDS = 60.0
+_REFUSED_SECONDS = 0.5
+"""How old a limit may be that a request is refused by."""
+_STORE_SECONDS = 0.5
+"""How long the shared store may take before it counts as away."""
+_STORE_CONNECTIONS = 16
+_REST_SECONDS = 5.0
+_AWAY_SECONDS = 5.0
+"""How long a store that was away is left alone."""
+
+
+class _Requests(RateLimitItemPerMinute):
+    """Requests of one minute. The limit is no part of the key: the count outlives a change of it."""
+
+    def key_for(self, *identifiers: bytes | str | int | float) -> str:
+        return "/".join((self.namespace, *map(str, identifiers)))
+
+
+class _Memory(MemoryStorage):
+    """Counters of this process. The library looks for expired ones, among those of all tenants, at every hit;
+    here it rests in between, so that nobody's requests take longer for the number of tenants."""
+
+    async def incr(self, key: str, expiry: float, amount: int = 1) -> int:
+        before = self.timer
+        count = await super().incr(key, expiry, amount)
+        if self.timer is not before and self.timer is not None:
+            self.timer = asyncio.create_task(_rest_after(self.timer))
+        return count
+
+    async def stop(self) -> None:
+        """Look no more."""
+        if self.timer is not None:
+            self.timer.cancel()
+            await asyncio.gather(self.timer, return_exceptions=True)
+
+
+async def _rest_after(sweep: asyncio.Task[None]) -> None:
+    await sweep
+    await asyncio.sleep(_REST_SECONDS)
+
+
+@dataclass(frozen=True, slots=True)
+class Quota:
+    """Where a request left its caller; `reset` is in seconds."""
+
+    counted_for: CountedFor
+    allowed: bool
+    limit: int
+    remaining: int
+    reset: int
+
+    def headers(self) -> dict[str, str]:
+        """As draft-ietf-httpapi-ratelimit-headers writes it."""
+        return {
+            "RateLimit-Policy": f'"{self.counted_for}";q={self.limit};w={WINDOW_SECONDS}',
+            "RateLimit": f'"{self.counted_for}";r={self.remaining};t={self.reset}',
+        }
+
+
+@dataclass(frozen=True, slots=True)
+class _Known:
+    limit: int
+    at: float
+
+
+class RateLimiter:
+    """Counts the requests to one service. An empty `url` counts in this process."""
+
+    def __init__(self, service: str, database: Database, url: str = "") -> None:
+        self._service, self._database = service, database
+        self._known: OrderedDict[UUID, _Known] = OrderedDict()
+        self._asking: dict[UUID, asyncio.Task[None]] = {}
+        self._memory = _Memory()
+        self._local = SlidingWindowCounterRateLimiter(self._memory)
+        self._pool = _pool(url) if url else None
+        self._shared = _shared_counter(self._pool) if self._pool else None
+        self._away_until = 0.0
+
+    async def take(self, caller: UserContext, counted_for: CountedFor = "tenant") -> Quota:
+        """Count one request of the caller's tenant, or of the caller's session alone."""
+        limit = await self._limit_of(caller, _KEPT_SECONDS)
+        quota = await self._count(caller, counted_for, limit)
+        if quota.allowed:
+            return quota
+        newer = await self._limit_of(caller, _REFUSED_SECONDS)
+        return quota if newer == limit else await self._count(caller, counted_for, newer)
+
+    def learn(self, tenant_id: UUID, features: Mapping[str, Any]) -> None:
+        """Note the limit among the features that the tenant has now."""
+        self._remember(tenant_id, int(features.get("api_rate_limit", FIRST_LIMIT)))
+
+    async def close(self) -> None:
+        """Let the counters and the store go."""
+        await self._memory.stop()
+        if self._pool is not None:
+            await self._pool.disconnect()
+
+    def _remember(self, tenant_id: UUID, limit: int) -> None:
+        self._known[tenant_id] = _Known(limit, time.monotonic())
+        self._known.move_to_end(tenant_id)
+        if len(self._known) > _TENANTS:
+            self._known.popitem(last=False)
+
+    async def _limit_of(self, caller: UserContext, max_age: float) -> int:
+        known = self._known.get(caller.tenant_id)
+        if known is None or time.monotonic() - known.at > max_age:
+            await self._ask_once(caller)
+            known = self._known.get(caller.tenant_id)
+        return known.limit if known else FIRST_LIMIT
+
+    async def _ask_once(self, caller: UserContext) -> None:
+        """Ask the database; whoever wants to know the same meanwhile waits for the same answer."""
+        tenant_id = caller.tenant_id
+        task = self._asking.get(tenant_id)
+        if task is None:
+            task = self._asking[tenant_id] = asyncio.create_task(self._ask(caller))
+            task.add_done_callback(lambda _: self._asking.pop(tenant_id, None))
+        await asyncio.shield(task)
+
+    async def _ask(self, caller: UserContext) -> None:
+        """Enter as the caller; the request itself will say what is wrong with one who is not let in."""
+        try:
+            async with self._database.tenant(caller) as session:
+                self.learn(caller.tenant_id, session.standing.features)
+        except Exception as error:
+            if not (isinstance(error, EntryRefused | MemberUnknown) or is_unavailable(error)):
+                raise
+            known = self._known.get(caller.tenant_id)
+            self._remember(caller.tenant_id, known.limit if known else FIRST_LIMIT)
+
+    async def _count(self, caller: UserContext, counted_for: CountedFor, limit: int) -> Quota:
+        key = f"{self._service}/{caller.tenant_id}"
+        if counted_for == "session":
+            key = f"{key}/{caller.session_id}"
+        if self._shared is None or time.monotonic() < self._away_until:
+            return await _hit(self._local, counted_for, limit, key)
+        try:
+            async with asyncio.timeout(_STORE_SECONDS):
+                return await _hit(self._shared, counted_for, limit, key)
+        except (ValkeyError, OSError, TimeoutError) as error:
+            self._note_away(error)
+            return await _hit(self._local, counted_for, limit, key)
+
+    def _note_away(self, error: Exception) -> None:
+        now = time.monotonic()
+        if now >= self._away_until:
+            fields = {"error": type(error).__name__, "seconds": _AWAY_SECONDS}
+            log.warning("rate limit store away, counting here", extra={"fields": fields})
+        self._away_until = now + _AWAY_SECONDS
+
+
+def _pool(url: str) -> ConnectionPool:
+    """Connections to the store; the two names stand for one protocol."""
+    return BlockingConnectionPool.from_url(
+        url.replace("redis", "valkey", 1), max_connections=_STORE_CONNECTIONS, timeout=_STORE_SECONDS
+    )
+
+
+def _shared_counter(pool: ConnectionPool) -> Counter:
+    options: dict[str, Any] = {"connection_pool": pool}  # documented, but not in the annotation
+    storage = RedisStorage("async+valkey://", key_prefix="penguinmails", **options)
+    return SlidingWindowCounterRateLimiter(storage)
+
+
+async def _hit(counter: Counter, counted_for: CountedFor, limit: int, key: str) -> Quota:
+    """Refused requests are not counted: who slows down gets on at once."""
+    item = _Requests(limit)
+    allowed = await counter.hit(item, key)
+    left = await counter.get_window_stats(item, key)
+    return Quota(
+        counted_for=counted_for,
+        allowed=allowed,
+        limit=limit,
+        remaining=left.remaining if allowed else 0,
+        reset=max(1, math.ceil(left.reset_time - time.time())),
+    )

@@ -1,0 +1,174 @@
+"""Counts that replicas share, over the wire protocol and the scripts that a Valkey server would run."""
+
+import asyncio
+import logging
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
+from typing import Never
+from uuid import UUID
+
+import pytest
+from fakeredis import TcpFakeServer
+from limits.aio.storage.redis.bridge import RedisBridge
+from valkey.asyncio import Valkey
+
+from common import clock
+from common.context import RequestInfo, UserContext
+from common.db.errors import MemberUnknown
+from common.ids import new_id
+from common.web import ratelimit
+from common.web.ratelimit import RateLimiter
+
+_SCRIPTS = (RedisBridge.SCRIPT_SLIDING_WINDOW, RedisBridge.SCRIPT_ACQUIRE_SLIDING_WINDOW)
+
+
+class Server(TcpFakeServer):
+    request_queue_size = 128
+    daemon_threads = True
+
+
+class Nowhere:
+    """Stands where the database is, and knows nobody."""
+
+    def tenant(self, context: UserContext) -> Never:
+        raise MemberUnknown
+
+
+@pytest.fixture(scope="module")
+def store() -> Iterator[str]:
+    """URL of a store."""
+    server = Server(("127.0.0.1", 0), server_type="valkey")
+    thread = threading.Thread(target=server.serve_forever)
+    thread.start()
+    yield f"valkey://127.0.0.1:{server.server_address[1]}/0"
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+@pytest.fixture
+async def scripted(store: str) -> str:
+    """This server hangs up on a script it does not know, where others let the client send it."""
+    async with Valkey.from_url(store) as client:
+        for script in _SCRIPTS:
+            await client.script_load(script)
+    return store
+
+
+@asynccontextmanager
+async def replica(url: str, tenant_id: UUID, limit: int) -> AsyncIterator[RateLimiter]:
+    """A process of the service `campaigns` that knows the tenant's limit."""
+    limiter = RateLimiter("campaigns", Nowhere(), url)  # type: ignore[arg-type]
+    limiter.learn(tenant_id, {"api_rate_limit": limit})
+    try:
+        yield limiter
+    finally:
+        await limiter.close()
+
+
+def caller(tenant_id: UUID) -> UserContext:
+    request = RequestInfo("request-1", "GET", "/api/v1/x", "127.0.0.1", "test")
+    return UserContext(tenant_id, new_id(), new_id(), clock.now(), "a@example.com", request)
+
+
+async def test_replicas_let_pass_together_what_one_would(scripted: str) -> None:
+    tenant_id = new_id()
+    async with replica(scripted, tenant_id, 20) as one, replica(scripted, tenant_id, 20) as two:
+        quotas = await asyncio.gather(*((one, two)[n % 2].take(caller(tenant_id)) for n in range(30)))
+        assert sum(quota.allowed for quota in quotas) == 20
+        refused = await two.take(caller(tenant_id))
+        assert (refused.allowed, refused.remaining) == (False, 0)
+        assert 1 <= refused.reset <= 60
+
+
+async def test_redis_is_taken_too(scripted: str) -> None:
+    tenant_id = new_id()
+    redis = scripted.replace("valkey", "redis")
+    async with replica(scripted, tenant_id, 9) as one, replica(redis, tenant_id, 9) as two:
+        left = [(await limiter.take(caller(tenant_id))).remaining for limiter in (one, two)]
+    assert left == [8, 7]
+
+
+async def test_a_session_ends_whatever_its_tenant_has_used(scripted: str) -> None:
+    tenant_id = new_id()
+    async with replica(scripted, tenant_id, 1) as limiter:
+        assert [(await limiter.take(caller(tenant_id))).allowed for _ in range(2)] == [True, False]
+        mine, thiefs = caller(tenant_id), caller(tenant_id)
+        assert [(await limiter.take(thiefs, "session")).allowed for _ in range(2)] == [True, False]
+        assert (await limiter.take(mine, "session")).allowed
+
+
+async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    writer.close()
+    await writer.wait_closed()
+
+
+async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
+    await reader.read()
+    writer.close()
+
+
+@pytest.mark.parametrize("manner", [None, refuse, hang], ids=["gone", "hanging up", "silent"])
+async def test_requests_go_on_while_the_store_is_away(
+    manner: object, caplog: pytest.LogCaptureFixture
+) -> None:
+    server = await asyncio.start_server(manner or refuse, "127.0.0.1", 0)  # type: ignore[arg-type]
+    port = server.sockets[0].getsockname()[1]
+    if manner is None:
+        server.close()
+        await server.wait_closed()
+    tenant_id = new_id()
+    async with replica(f"valkey://127.0.0.1:{port}", tenant_id, 40) as limiter:
+        with caplog.at_level(logging.WARNING, ratelimit.__name__):
+            async with asyncio.timeout(3):
+                quotas = await asyncio.gather(*(limiter.take(caller(tenant_id)) for _ in range(20)))
+                quotas += [await limiter.take(caller(tenant_id)) for _ in range(20)]
+    server.close()
+    assert all(quota.allowed for quota in quotas)
+    assert min(quota.remaining for quota in quotas) == 0, "each process counts what it sees itself"
+    assert len(caplog.records) == 1
+
+
+async def test_the_store_is_asked_again_after_a_while(scripted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    tenant_id = new_id()
+    monkeypatch.setattr(ratelimit, "_AWAY_SECONDS", 0.0)
+    async with replica(scripted, tenant_id, 9) as back, replica(scripted, tenant_id, 9) as other:
+        back._note_away(ConnectionError())
+        await back.take(caller(tenant_id))
+        assert (await other.take(caller(tenant_id))).remaining == 7
+
+
+def test_memory_for_limits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ratelimit, "_TENANTS", 3)
+    limiter = RateLimiter("campaigns", Nowhere())  # type: ignore[arg-type]
+    tenants = [new_id() for _ in range(5)]
+    for number, tenant_id in enumerate(tenants):
+        limiter.learn(tenant_id, {"api_rate_limit": number})
+    assert list(limiter._known) == tenants[-3:]
+
+
+async def test_counters_are_looked_through_now_and_then_only() -> None:
+    memory = ratelimit._Memory()
+    await memory.incr("past", -1)
+    first = memory.timer
+    assert first is not None
+    for _ in range(50):
+        await memory.incr("present", 60)
+        await asyncio.sleep(0)
+    assert memory.timer is first
+    assert set(memory.storage) == {"present"}, "the one time has thrown out what was over"
+    await memory.stop()
+
+
+async def test_expired_counters_go(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(ratelimit, "_REST_SECONDS", 0.0)
+    memory = ratelimit._Memory()
+    for number in range(100):
+        await memory.incr(str(number), -1)
+        await asyncio.sleep(0)
+    async with asyncio.timeout(5):
+        while len(memory.storage) > 2:
+            await memory.incr("last", 60)
+            await asyncio.sleep(0)
+    await memory.stop()
