@@ -29,16 +29,17 @@ from tenants.provisioning.service import Allocation, begin, claim_key
 from tests.isolation.services import SIGNING_KEY_PEM
 
 _IDEMPOTENCY_KEY = text("""
-INSERT INTO tenancy.idempotency_keys (principal, route, key, request_hash, status)
-VALUES (:principal, 'POST /seed', :key, sha256('seed'), 201)
+INSERT INTO tenancy.idempotency_keys (tenant_id, principal, route, key, request_hash, status)
+VALUES (tenancy.current_tenant(), :principal, 'POST /seed', :key, sha256('seed'), 201)
 """)
 # Tables of the platform's tenant: rows of others exist nowhere but here, to prove that the wall hides them.
 _SIGNING_KEY = text("""
-INSERT INTO auth.signing_keys (kid, status, public_jwk, private_key) VALUES (:kid, 'retired', '{}', '')
+INSERT INTO auth.signing_keys (tenant_id, kid, status, public_jwk, private_key)
+VALUES (tenancy.current_tenant(), :kid, 'retired', '{}', '')
 """)
 _ADDRESS_SALT = text("""
-INSERT INTO auth.address_salts (address_key, salt, time_cost, memory_kib, parallelism)
-VALUES (sha256('seed'), sha256('salt'), 1, 8, 1)
+INSERT INTO auth.address_salts (tenant_id, address_key, salt, time_cost, memory_kib, parallelism)
+VALUES (tenancy.current_tenant(), sha256('seed'), sha256('salt'), 1, 8, 1)
 """)
 _AUDIT_EVENT = (
     "INSERT INTO audit.events "

@@ -7,7 +7,7 @@ from tests.isolation.installation import World
 from tests.isolation.recorder import StatementRecorder
 from tests.isolation.services import SERVICES
 
-_INSERT = re.compile(r"^\s*INSERT INTO \S+ \(([^)]*)\)", re.IGNORECASE)
+_INSERT = re.compile(r"\bINSERT INTO \S+(?: AS \w+)?\s+\(([^)]*)\)", re.IGNORECASE)
 _NARROWED = re.compile(r"\btenant_id\s*=|\btenant_id IN\b", re.IGNORECASE)
 FEWEST = 50
 """Distinct statements that seeding alone brings about."""
@@ -15,7 +15,7 @@ FEWEST = 50
 
 def names_tenant(statement: str) -> bool:
     """Whether the tenant is among the inserted columns, or a condition."""
-    inserted = _INSERT.match(statement)
+    inserted = _INSERT.search(statement)
     return "tenant_id" in inserted[1] if inserted else bool(_NARROWED.search(statement))
 
 
@@ -23,7 +23,7 @@ async def test_every_statement_over_a_tenant_table_names_the_tenant(
     worlds: Callable[[str], Awaitable[World]], statements: StatementRecorder
 ) -> None:
     tables = {table.name for name in SERVICES for table in (await worlds(name)).tables}
-    pattern = re.compile(rf"\b({'|'.join(re.escape(table) for table in sorted(tables))})\b")
+    pattern = re.compile(rf"\b(FROM|JOIN|INTO|UPDATE)\s+({'|'.join(map(re.escape, sorted(tables)))})\b")
     concerned = [statement for statement in statements.seen if pattern.search(statement)]
     assert len(concerned) >= FEWEST, "the recorder sees what the services run"
     unnamed = [statement for statement in concerned if not names_tenant(statement)]
