@@ -1,6 +1,6 @@
 # Needs python3 (3.11 or newer) and git; everything else comes from PyPI into .venv.
 .DEFAULT_GOAL := help
-.PHONY: up down reset status logs demo test test-pooled check lint-api docs help
+.PHONY: up down reset status logs demo test test-pooled bench check lint-api docs help
 
 # uv: the one on the PATH, else our own in .uv.
 UV := $(shell command -v uv 2>/dev/null)
@@ -41,6 +41,9 @@ test: $(SYNCED) ## Run all tests on a stack of their own; ARGS=… goes to pytes
 
 test-pooled: $(SYNCED) ## Run the isolation tests through PgBouncer in transaction mode (needs pgbouncer)
 	@TEST_POOLER=pgbouncer $(RUN)pytest tests/isolation $(ARGS)
+
+bench: $(SYNCED) ## Measure, as ratios within one run; ARGS=--write keeps docs/performance.md
+	@$(RUN)python -m bench $(ARGS)
 
 check: $(SYNCED) ## Format, lint, types, import rules, drift, house rules
 	@$(RUN)ruff format --check .
