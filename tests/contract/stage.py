@@ -1,0 +1,104 @@
+"""Sends generated requests through the gateway as one of two tenants, and keeps account of the answers."""
+
+from collections import defaultdict
+from dataclasses import dataclass, field
+from typing import Any
+
+import requests
+from schemathesis.checks import CheckContext
+from schemathesis.core.transport import Response
+from schemathesis.generation.case import Case
+from schemathesis.specs.openapi.checks import ignored_auth
+
+from tests.contract.company import Company
+from tests.contract.feeding import SPENDING, feed
+
+TIMEOUT = 20
+
+
+@dataclass
+class Record:
+    """Which operation gave which answers, in the whole session."""
+
+    statuses: defaultdict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    requests: int = 0
+
+    def note(self, label: str, status: int) -> None:
+        self.statuses[label].add(status)
+        self.requests += 1
+
+    def reached(self, label: str) -> bool:
+        return any(200 <= status < 300 for status in self.statuses[label])
+
+
+@dataclass
+class Stage:
+    """The gateway, and two tenants that take turns."""
+
+    gateway: str
+    session: requests.Session
+    companies: tuple[Company, Company]
+    record: Record
+
+    def exchange(self, case: Case) -> Response:
+        """Send a generated request as the next tenant and check all there is to check."""
+        turn = self.record.requests % 2
+        company, other = self.companies[turn], self.companies[1 - turn]
+        feed(case, company)
+        label = case.operation.label
+        confirmed = self.record.reached(label)
+        response = self.send(case, company)
+        if label in SPENDING and response.status_code < 300:
+            company.sign_up()
+        marks = frozenset(other.marks)
+
+        def nothing_of_the_other(ctx: CheckContext, response: Response, case: Case) -> None:
+            found = [mark for mark in marks if mark in response.text]
+            assert not found, f"the answer names what is another tenant's: {found}"
+
+        self.validate(case, response, company, [nothing_of_the_other, accepts_valid_data], confirmed)
+        return response
+
+    def send(self, case: Case, company: Company) -> Response:
+        """The answer to a request as it is."""
+        response = case.call(base_url=self.gateway, session=self.session, headers=_headers(case, company))
+        self.record.note(case.operation.label, response.status_code)
+        return response
+
+    def validate(
+        self, case: Case, response: Response, company: Company, further: list[Any], confirmed: bool = True
+    ) -> None:
+        """Compare an answer with the document; `confirmed`: that the token is looked at is known already."""
+        case.validate_response(
+            response,
+            headers=_headers(case, company),
+            additional_checks=further,
+            excluded_checks=[ignored_auth] if confirmed else [],
+            transport_kwargs={"base_url": self.gateway, "headers": _headers(case, company)},
+        )
+
+
+def _headers(case: Case, company: Company) -> dict[str, str]:
+    return dict(company.headers) if _is_secured(case) else {}
+
+
+def _is_secured(case: Case) -> bool:
+    return bool(case.operation.definition.raw["security"])
+
+
+UNSAYABLE: dict[str, str] = {}
+"""Fields with rules that a JSON schema cannot express, and why."""
+
+
+def accepts_valid_data(ctx: CheckContext, response: Response, case: Case) -> None:
+    """What the document allows is not refused as malformed."""
+    if case.meta is None or not case.meta.generation.mode.is_positive:
+        return
+    assert response.status_code != 401 or not _is_secured(case), "the token should work"
+    if response.status_code != 422:
+        return
+    document = response.json()
+    if document["code"] != "validation_failed":
+        return
+    refused = {error["pointer"] for error in document["errors"]} - UNSAYABLE.keys()
+    assert not refused, f"the document allows it: {document['errors']}"
