@@ -26,7 +26,7 @@ THOROUGH = EXAMPLES > 10
 
 REFUSALS_OF_VALID_DATA = ["2xx", "401", "403", "404", "409", "410", "412", "422", "428"]
 """What may come of a request that the schema allows; `stage.accepts_valid_data` looks into a 422."""
-REFUSALS_OF_WRONG_DATA = ["401", "403", "404", "405", "413", "422"]
+REFUSALS_OF_WRONG_DATA = ["400", "401", "403", "404", "405", "413", "422"]
 
 _ID = re.compile(r"\^?([a-z]+)_")
 _KINDS = {kind.value: kind for kind in Kind}

@@ -18,6 +18,7 @@ from common.contracts.audit import Target
 from common.db.errors import EntryRefused, MemberUnknown, is_unavailable, is_wall_violation
 from common.errors import (
     ApiError,
+    BadRequest,
     CrossTenantForbidden,
     Invalid,
     MethodNotAllowed,
@@ -33,8 +34,8 @@ from common.web.routes import is_foreign, path_targets, request_info
 
 log = logging.getLogger(__name__)
 
-ERRORS_OF_EVERY_ROUTE: tuple[type[ApiError], ...] = (ApiError, Unavailable)
-"""What any route may answer: something broke, or a dependency is away."""
+ERRORS_OF_EVERY_ROUTE: tuple[type[ApiError], ...] = (ApiError, BadRequest, Unavailable)
+"""What any route may answer: something broke, is not HTTP for the gateway, or a dependency is away."""
 _RECORDED = (401, 403)
 _STANDING_ENDED = (EntryRefused, MemberUnknown)
 _BELOW_US = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
