@@ -23,6 +23,7 @@ OPERATIONS = [one for one in operations(load(DOCUMENT)) if one.definition.raw["s
 UNIQUE: dict[str, Callable[[], str]] = {
     "email": lambda: f"{uuid4().hex}@example.com",
     "domain": lambda: f"{uuid4().hex}.example.com",
+    "name": lambda: uuid4().hex,
     "slug": lambda: f"s{uuid4().hex}",
 }
 """Fields whose example is taken after the first time."""
@@ -89,7 +90,7 @@ def theirs(found: Callable[[], Company]) -> Company:
 def exchange(stage: Stage, case: Case, company: Company) -> Response:
     """The answer, which must be as documented."""
     response = stage.send(case, company)
-    stage.validate(case, response, company, [])
+    stage.validate(case, response, company)
     return response
 
 
