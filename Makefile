@@ -1,6 +1,6 @@
 # Needs python3 (3.11 or newer) and git; everything else comes from PyPI into .venv.
 .DEFAULT_GOAL := help
-.PHONY: up down reset status logs demo test check lint-api docs help
+.PHONY: up down reset status logs demo test soak check lint-api docs help
 
 # uv: the one on the PATH, else our own in .uv.
 UV := $(shell command -v uv 2>/dev/null)
@@ -38,6 +38,9 @@ demo: up ## Play the story of two tenants and an attempt to cross the border
 
 test: $(SYNCED) ## Run all tests on a stack of their own; ARGS=… goes to pytest
 	@$(RUN)pytest $(ARGS)
+
+soak: $(SYNCED) ## Ask every operation for long; CONTRACT_EXAMPLES=… CONTRACT_SEED=…
+	@CONTRACT_EXAMPLES=$(or $(CONTRACT_EXAMPLES),200) $(RUN)pytest tests/contract $(ARGS)
 
 check: $(SYNCED) ## Format, lint, types, import rules, drift, house rules
 	@$(RUN)ruff format --check .

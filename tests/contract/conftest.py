@@ -17,7 +17,7 @@ _record = Record()
 
 
 @pytest.fixture(scope="session")
-def found(stack: Stack) -> Iterator[Callable[[], Company]]:
+def new_company(stack: Stack) -> Iterator[Callable[[], Company]]:
     """Call it for a tenant of one's own."""
     environment: dict[str, Any] = stack.env()
     with httpx.Client(base_url=environment["gateway"], timeout=20) as http:
@@ -25,10 +25,10 @@ def found(stack: Stack) -> Iterator[Callable[[], Company]]:
 
 
 @pytest.fixture(scope="session")
-def stage(stack: Stack, found: Callable[[], Company]) -> Iterator[Stage]:
+def stage(stack: Stack, new_company: Callable[[], Company]) -> Iterator[Stage]:
     """The running platform behind its gateway, and two tenants."""
     with requests.Session() as session:
-        yield Stage(str(stack.env()["gateway"]), session, (found(), found()), _record)
+        yield Stage(str(stack.env()["gateway"]), session, (new_company(), new_company()), _record)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -44,9 +44,7 @@ def _path_ids(case: Case, company: Company) -> dict[str, str]:
     names = {item.name: kind_of(item.definition["schema"]) for item in case.operation.path_parameters}
     source = company.make if case.method == "DELETE" else company.id_of
     last = list(names)[-1] if names else ""
-    return {
-        name: (source if name == last else company.id_of)(kind) for name, kind in names.items() if kind
-    }
+    return {name: (source if name == last else company.id_of)(kind) for name, kind in names.items() if kind}
 
 
 def _feed_query(case: Case, company: Company) -> None:

@@ -67,7 +67,9 @@ SLOTS = [slot for operation in OPERATIONS for slot in slots_of(operation)]
 
 def request(operation: APIOperation, company: Company) -> Case:
     """The document's example, naming what is the company's."""
-    body = {name: UNIQUE[name]() if name in UNIQUE else value for name, value in example_of(operation).items()}
+    body = {
+        name: UNIQUE[name]() if name in UNIQUE else value for name, value in example_of(operation).items()
+    }
     case = operation.Case(
         headers={"If-Match": "*"} if "If-Match" in operation.headers else {},
         query={slot.at[0]: "" for slot in slots_of(operation) if slot.place == "query"},
@@ -78,13 +80,13 @@ def request(operation: APIOperation, company: Company) -> Case:
 
 
 @pytest.fixture(scope="module")
-def mine(found: Callable[[], Company]) -> Company:
-    return found()
+def mine(new_company: Callable[[], Company]) -> Company:
+    return new_company()
 
 
 @pytest.fixture(scope="module")
-def theirs(found: Callable[[], Company]) -> Company:
-    return found()
+def theirs(new_company: Callable[[], Company]) -> Company:
+    return new_company()
 
 
 def exchange(stage: Stage, case: Case, company: Company) -> Response:
