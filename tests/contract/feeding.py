@@ -23,16 +23,16 @@ SPENDING = {
 
 def feed(case: Case, company: Company) -> None:
     """Replace what names resources in those parts of a request that are not wrong on purpose."""
-    ids = _path_ids(case, company)
-    if not _is_wrong(case, ParameterLocation.PATH):
-        case.path_parameters = {**(case.path_parameters or {}), **ids}
     if not _is_wrong(case, ParameterLocation.QUERY):
         _feed_query(case, company)
     if case.headers and "If-Match" in case.headers and not _is_wrong(case, ParameterLocation.HEADER):
         case.headers["If-Match"] = "*"
     if isinstance(case.body, dict) and not _is_wrong(case, ParameterLocation.BODY):
         case.body = fed_body(case.operation.label, case.body, company)
-    prepare(case.operation.label, ids, company)
+    if not _is_wrong(case, ParameterLocation.PATH):
+        ids = _path_ids(case, company)
+        case.path_parameters = {**(case.path_parameters or {}), **ids}
+        prepare(case.operation.label, ids, company)
 
 
 def _is_wrong(case: Case, location: ParameterLocation) -> bool:
@@ -40,11 +40,10 @@ def _is_wrong(case: Case, location: ParameterLocation) -> bool:
 
 
 def _path_ids(case: Case, company: Company) -> dict[str, str]:
-    """Resources for the path; what the operation takes away is new each time."""
-    names = {item.name: kind_of(item.definition["schema"]) for item in case.operation.path_parameters}
-    source = company.make if case.method == "DELETE" else company.id_of
-    last = list(names)[-1] if names else ""
-    return {name: (source if name == last else company.id_of)(kind) for name, kind in names.items() if kind}
+    """Resources for the path; one that the operation takes away is new each time."""
+    kinds = {item.name: kind_of(item.definition["schema"]) for item in case.operation.path_parameters}
+    source = company.make if case.method == "DELETE" and len(kinds) == 1 else company.id_of
+    return {name: source(kind) for name, kind in kinds.items() if kind}
 
 
 def _feed_query(case: Case, company: Company) -> None:

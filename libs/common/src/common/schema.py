@@ -1,12 +1,14 @@
 """Building blocks of request and answer schemas."""
 
 import math
+import re
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar, cast
 
 from email_validator import validate_email
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
     BeforeValidator,
     ConfigDict,
@@ -97,7 +99,7 @@ class _NotNull:
 Email = Annotated[
     Text,
     AfterValidator(_normal_email),
-    WithJsonSchema({"type": "string", "format": "email", "maxLength": 255}),
+    WithJsonSchema({"type": "string", "format": "email", "maxLength": 254}),
 ]
 """A bare e-mail address without a display name, normalised: NFC, lower case."""
 
@@ -113,6 +115,16 @@ Timestamp = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time", "maxLength": 27}, mode="serialization"),
 ]
 """RFC 3339 in UTC with `Z`."""
+
+
+def _rfc3339_only(value: Any) -> Any:
+    if not isinstance(value, datetime) and not re.match(r"\d{4}-\d\d-\d\d[Tt ]", str(value)):
+        raise ValueError("must be an RFC 3339 time, such as 2026-01-15T09:30:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_rfc3339_only)]
+"""RFC 3339 with an offset, from a client; a bare number is no time."""
 
 Item = TypeVar("Item")
 

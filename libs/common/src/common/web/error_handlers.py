@@ -30,7 +30,7 @@ from common.errors import (
 )
 from common.web.kernel import kernel_of
 from common.web.middleware import BODY_LIMIT
-from common.web.routes import is_foreign, path_targets, request_info
+from common.web.routes import is_foreign, methods_at, path_targets, request_info
 
 log = logging.getLogger(__name__)
 
@@ -145,7 +145,8 @@ async def answer_framework_error(request: Request, error: Exception) -> JSONResp
     if error.status_code == 404:
         return problem(request, NotFound())
     if error.status_code == 405:
-        return problem(request, MethodNotAllowed(headers=dict(error.headers or {})))
+        methods = methods_at(request.app.routes, request.url.path)
+        return problem(request, MethodNotAllowed(headers={"Allow": ", ".join(methods)}))
     if error.status_code == 413:
         return problem(request, PayloadTooLarge(BODY_LIMIT))
     return problem(request, Invalid([("", "is not a body this operation can read")]))
