@@ -1,6 +1,6 @@
 # Needs python3 (3.11 or newer) and git; everything else comes from PyPI into .venv.
 .DEFAULT_GOAL := help
-.PHONY: up down reset status logs demo test test-pooled bench check lint-api docs help
+.PHONY: up down reset status logs demo test test-pooled soak bench check lint-api docs help
 
 # uv: the one on the PATH, else our own in .uv.
 UV := $(shell command -v uv 2>/dev/null)
@@ -44,6 +44,9 @@ test-pooled: $(SYNCED) ## Run the isolation tests through PgBouncer in transacti
 
 bench: $(SYNCED) ## Measure, as ratios within one run; ARGS=--write keeps docs/performance.md
 	@$(RUN)python -m bench $(ARGS)
+
+soak: $(SYNCED) ## Ask every operation for long; CONTRACT_EXAMPLES=… CONTRACT_SEED=…
+	@CONTRACT_EXAMPLES=$(or $(CONTRACT_EXAMPLES),200) $(RUN)pytest tests/contract $(ARGS)
 
 check: $(SYNCED) ## Format, lint, types, import rules, drift, house rules
 	@$(RUN)ruff format --check .

@@ -6,8 +6,7 @@ side is a role that no policy binds, and its statement before is a `set_config`.
 
 import asyncio
 import statistics
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from tempfile import NamedTemporaryFile
 from uuid import UUID
 
 import asyncpg
@@ -80,25 +79,14 @@ def _ids(subject: Subject) -> tuple[str, UUID]:
 
 async def _pgbench(url: str, script: str) -> float:
     """Transactions per second of one turn."""
-    with TemporaryDirectory() as folder:
-        path = Path(folder, "script.sql")
-        path.write_text(script)
-        options = [
-            "-n",
-            "-M",
-            "prepared",
-            "-c",
-            str(CLIENTS),
-            "-T",
-            str(SECONDS),
-            "-D",
-            "proven=0",
-            "-D",
-            "proof=0",
-        ]
+    variables = ["-D", "proven=0", "-D", "proof=0"]
+    with NamedTemporaryFile("w", suffix=".sql") as file:
+        file.write(script)
+        file.flush()
         process = await asyncio.create_subprocess_exec(
             str(binaries.postgres("pgbench")),
-            *(*options, "-f", str(path), "-d", url),
+            *("-n", "-M", "prepared", "-c", str(CLIENTS), "-T", str(SECONDS), *variables),
+            *("-f", file.name, "-d", url),
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,
         )

@@ -125,6 +125,7 @@ async def test_unknown_paths_and_methods_are_problems(platform: Platform, tenant
     assert (unknown.status_code, unknown.json()["code"]) == (404, "not_found")
     wrong = await platform.http.put("/api/v1/workspaces", headers=tenant.headers, json={})
     assert (wrong.status_code, wrong.json()["code"]) == (405, "method_not_allowed")
+    assert wrong.headers["allow"] == "GET, POST", "of all routes with this path"
 
 
 @pytest.mark.parametrize("service", ROUTES)

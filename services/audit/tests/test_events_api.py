@@ -225,6 +225,8 @@ async def test_a_cursor_of_another_tenant_is_refused(
         {"from": "yesterday"},
         {"from": "2026-11-21T00:00:00"},
         {"to": "-infinity"},
+        {"to": "0.5"},
+        {"from": "1767225600"},
         {"limit": "0"},
         {"cursor": "\u0000"},
         {"q": "x" * 300},

@@ -13,10 +13,10 @@ Made from the code of the services by `make docs`; do not edit. The document for
 
 - **who**: the role in the tenant, or in the workspace concerned (tenant owners and admins act as its
   admin). Roles are those the database knows at the time of the request.
-- **codes**: the answers that belong to the endpoint. Any may also answer 500 `internal_error` and 503
-  `unavailable`; with a token 401 `unauthenticated`, 403 `cross_tenant_forbidden` and `tenant_suspended`,
-  and 429 `rate_limited` over the tenant's requests per minute (see below); with a body 413
-  `payload_too_large` and 422 `validation_failed`.
+- **codes**: the answers that belong to the endpoint. Any may also answer 400 `bad_request`, 500
+  `internal_error` and 503 `unavailable`; with a token 401 `unauthenticated`, 403 `cross_tenant_forbidden` and
+  `tenant_suspended`, and 429 `rate_limited` over the tenant's requests per minute (see below); with a body
+  413 `payload_too_large` and 422 `validation_failed`.
 - **idempotent**: `yes` by nature, `key` with the header `Idempotency-Key`.
 - **evented**: the events that the endpoint's own code emits. **audited**: what the audit log says of a
   success; refusals (401, 403) and misses (404) of tenants' endpoints are in it always.
@@ -28,6 +28,7 @@ is counted for each session by itself: what others ask cannot keep anybody signe
 """
 _COLUMNS = "| endpoint | who | codes | idempotent | evented | audited |\n|---|---|---|---|---|---|\n"
 _COMMON = {
+    "bad_request",
     "internal_error",
     "unavailable",
     "unauthenticated",

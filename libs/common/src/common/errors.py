@@ -25,6 +25,14 @@ class ApiError(Exception):
         """Further members of the problem document, for the caller to act on."""
 
 
+class BadRequest(ApiError):
+    """The gateway's, about what is not HTTP or not an unambiguous path; no service sees the request."""
+
+    status = 400
+    code = "bad_request"
+    title = "Bad Request"
+
+
 class Unauthenticated(ApiError):
     """No, expired, forged or revoked token; the answer never says which."""
 

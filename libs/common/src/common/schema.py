@@ -1,26 +1,45 @@
 """Building blocks of request and answer schemas."""
 
 import math
+import re
 from datetime import datetime
 from typing import Annotated, Any, Generic, TypeVar, cast
 
 from email_validator import validate_email
 from pydantic import (
     AfterValidator,
+    AwareDatetime,
     BaseModel,
+    BeforeValidator,
     ConfigDict,
+    GetCoreSchemaHandler,
+    GetJsonSchemaHandler,
     PlainSerializer,
     StringConstraints,
     WithJsonSchema,
 )
+from pydantic.json_schema import JsonSchemaValue
+from pydantic_core import CoreSchema, core_schema
 
 from common.clock import rfc3339
 
 MAX_JSON_DEPTH = 8
 
 
-def _no_controls(text: str) -> str:
-    if any(ord(char) < 32 or 127 <= ord(char) < 160 for char in text):
+class Says:
+    """Adds keywords to a JSON schema: rules that code checks and the schema can say."""
+
+    def __init__(self, **keywords: Any) -> None:
+        self._keywords = keywords
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        return {**handler(schema), **self._keywords}
+
+
+def _no_controls(text: Any) -> Any:
+    if isinstance(text, str) and any(ord(char) < 32 or 127 <= ord(char) < 160 for char in text):
         raise ValueError("must not contain control characters")
     return text
 
@@ -47,7 +66,8 @@ def _storable(value: Any, depth: int = 0) -> Any:
 Text = Annotated[
     str,
     StringConstraints(min_length=1, max_length=255, strip_whitespace=True),
-    AfterValidator(_no_controls),
+    BeforeValidator(_no_controls),
+    Says(pattern=r"^[^\x00-\x1f\x7f-\x9f]*[^\s\x00-\x1f\x7f-\x9f][^\x00-\x1f\x7f-\x9f]*$"),
 ]
 """1–255 characters after trimming, without control characters."""
 
@@ -56,20 +76,34 @@ def _normal_email(text: str) -> str:
     return validate_email(text, check_deliverability=False, test_environment=True).normalized.lower()
 
 
-def _not_null(value: Any) -> Any:
-    if value is None:
-        raise ValueError("must not be null")
-    return value
+class _NotNull:
+    """Refuses null, in the JSON schema as well."""
+
+    def __get_pydantic_core_schema__(self, source: Any, handler: GetCoreSchemaHandler) -> CoreSchema:
+        return core_schema.no_info_after_validator_function(self._refuse, handler(source))
+
+    def __get_pydantic_json_schema__(
+        self, schema: CoreSchema, handler: GetJsonSchemaHandler
+    ) -> JsonSchemaValue:
+        described = handler(schema)
+        choices = [one for one in described.pop("anyOf", []) if one.get("type") != "null"]
+        return {**described, **(choices[0] if len(choices) == 1 else {"anyOf": choices})}
+
+    @staticmethod
+    def _refuse(value: Any) -> Any:
+        if value is None:
+            raise ValueError("must not be null")
+        return value
 
 
 Email = Annotated[
     Text,
     AfterValidator(_normal_email),
-    WithJsonSchema({"type": "string", "format": "email", "maxLength": 255}),
+    WithJsonSchema({"type": "string", "format": "email", "maxLength": 254}),
 ]
 """A bare e-mail address without a display name, normalised: NFC, lower case."""
 
-NotNull = AfterValidator(_not_null)
+NotNull = _NotNull()
 """For a field of an update that may be left out but not be null."""
 
 JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]
@@ -81,6 +115,16 @@ Timestamp = Annotated[
     WithJsonSchema({"type": "string", "format": "date-time", "maxLength": 27}, mode="serialization"),
 ]
 """RFC 3339 in UTC with `Z`."""
+
+
+def _rfc3339_only(value: Any) -> Any:
+    if not isinstance(value, datetime) and not re.match(r"\d{4}-\d\d-\d\d[Tt ]", str(value)):
+        raise ValueError("must be an RFC 3339 time, such as 2026-01-15T09:30:00Z")
+    return value
+
+
+Moment = Annotated[AwareDatetime, BeforeValidator(_rfc3339_only)]
+"""RFC 3339 with an offset, from a client; a bare number is no time."""
 
 Item = TypeVar("Item")
 

@@ -18,6 +18,7 @@ from common.contracts.audit import Target
 from common.db.errors import EntryRefused, MemberUnknown, is_unavailable, is_wall_violation
 from common.errors import (
     ApiError,
+    BadRequest,
     CrossTenantForbidden,
     Invalid,
     MethodNotAllowed,
@@ -29,12 +30,12 @@ from common.errors import (
 )
 from common.web.kernel import kernel_of
 from common.web.middleware import BODY_LIMIT
-from common.web.routes import is_foreign, path_targets, request_info
+from common.web.routes import is_foreign, methods_at, path_targets, request_info
 
 log = logging.getLogger(__name__)
 
-ERRORS_OF_EVERY_ROUTE: tuple[type[ApiError], ...] = (ApiError, Unavailable)
-"""What any route may answer: something broke, or a dependency is away."""
+ERRORS_OF_EVERY_ROUTE: tuple[type[ApiError], ...] = (ApiError, BadRequest, Unavailable)
+"""What any route may answer: something broke, is not HTTP for the gateway, or a dependency is away."""
 _RECORDED = (401, 403)
 _STANDING_ENDED = (EntryRefused, MemberUnknown)
 _BELOW_US = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
@@ -144,7 +145,8 @@ async def answer_framework_error(request: Request, error: Exception) -> JSONResp
     if error.status_code == 404:
         return problem(request, NotFound())
     if error.status_code == 405:
-        return problem(request, MethodNotAllowed(headers=dict(error.headers or {})))
+        methods = methods_at(request.app.routes, request.url.path)
+        return problem(request, MethodNotAllowed(headers={"Allow": ", ".join(methods)}))
     if error.status_code == 413:
         return problem(request, PayloadTooLarge(BODY_LIMIT))
     return problem(request, Invalid([("", "is not a body this operation can read")]))

@@ -75,7 +75,7 @@ class Examples:
         kind = schema.get("type", "object")
         if kind == "object":
             fields: Json = schema.get("properties", {})
-            return {key: self.of(field, key) for key, field in fields.items()}
+            return {key: self.of(field, key) for key, field in fields.items() if not field.get("readOnly")}
         if kind == "array":
             return [self.of(schema["items"], name)] if "items" in schema else []
         if kind == "string":

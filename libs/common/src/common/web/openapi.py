@@ -4,7 +4,7 @@ import inspect
 import json
 import re
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from copy import deepcopy
 from dataclasses import dataclass
 from typing import Any, cast
@@ -17,7 +17,7 @@ from common.errors import ApiError
 from common.web.effects import Effects, effects_of
 from common.web.error_handlers import ERRORS_OF_EVERY_ROUTE
 from common.web.examples import Examples
-from common.web.routes import InternalRoute, TenantRoute
+from common.web.routes import InternalRoute, TenantRoute, routes_in
 
 Json = dict[str, Any]
 
@@ -123,21 +123,12 @@ class Operation:
 
 def operations(service: str, app: FastAPI) -> Iterator[Operation]:
     """All documented operations of a service, without the internal ones."""
-    for route in _routes(app.routes):
+    for route in routes_in(app.routes):
         if route.include_in_schema and not isinstance(route, InternalRoute):
             found = effects_of(route)
             yield from (
                 Operation(service, method.lower(), route, found) for method in sorted(route.methods or ())
             )
-
-
-def _routes(routes: Iterable[Any]) -> Iterator[APIRoute]:
-    for route in routes:
-        included = getattr(route, "original_router", None)
-        if included is not None:
-            yield from _routes(included.routes)
-        elif isinstance(route, APIRoute):
-            yield route
 
 
 def merged_document(apps: Mapping[str, FastAPI]) -> Json:

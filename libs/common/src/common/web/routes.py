@@ -3,7 +3,7 @@
 `create_app` refuses routes of any other class, so a route cannot forget authentication.
 """
 
-from collections.abc import Callable, Coroutine, Mapping
+from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
 from typing import Any, ClassVar
 
 from fastapi import APIRouter
@@ -93,6 +93,22 @@ class ExitRoute(AccountRoute):
     uses up the tenant's requests can keep anybody signed in."""
 
     COUNTED_FOR = "session"
+
+
+def routes_in(routes: Iterable[Any]) -> Iterator[APIRoute]:
+    """All routes of an application or router, those of the routers it includes as well."""
+    for route in routes:
+        included = getattr(route, "original_router", None)
+        if included is not None:
+            yield from routes_in(included.routes)
+        elif isinstance(route, APIRoute):
+            yield route
+
+
+def methods_at(routes: Iterable[Any], path: str) -> list[str]:
+    """What a path can be asked with; the framework's own `Allow` names the methods of one route only."""
+    found = [route.methods or set[str]() for route in routes_in(routes) if route.path_regex.match(path)]
+    return sorted(set[str]().union(*found))
 
 
 def account_router(prefix: str, tag: str) -> APIRouter:

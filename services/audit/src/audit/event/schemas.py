@@ -3,10 +3,10 @@
 from typing import Annotated, Any, Literal
 
 from fastapi import Query
-from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
+from pydantic import BaseModel, ConfigDict, Field
 
 from common.ids import AuditEventId, TenantId
-from common.schema import Answer, Text, Timestamp
+from common.schema import Answer, Moment, Text, Timestamp
 
 Outcome = Literal["success", "denied", "error"]
 Severity = Literal["info", "low", "medium", "high", "critical"]
@@ -24,8 +24,8 @@ class Filters(BaseModel):
     outcome: Outcome | None = None
     flag: Flag | None = None
     severity: Severity | None = None
-    since: AwareDatetime | None = Field(default=None, alias="from", description="Not before (RFC 3339)")
-    until: AwareDatetime | None = Field(default=None, alias="to", description="Before (RFC 3339)")
+    since: Moment | None = Field(default=None, alias="from", description="Not before (RFC 3339)")
+    until: Moment | None = Field(default=None, alias="to", description="Before (RFC 3339)")
     q: Annotated[Text | None, Query(description="Part of an id, action, address or route")] = None
 
 

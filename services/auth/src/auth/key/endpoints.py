@@ -1,6 +1,6 @@
 """Routes `/.well-known/…`: the public keys, and where everything is."""
 
-from typing import Any
+from typing import Any, cast
 
 from fastapi import APIRouter
 from starlette.responses import JSONResponse
@@ -11,14 +11,18 @@ from common.web.routes import PUBLIC_PROBLEMS, PublicRoute
 
 router = APIRouter(prefix="/.well-known", tags=["keys"], route_class=PublicRoute, responses=PUBLIC_PROBLEMS)
 
-_CACHE_SECONDS = 60
+_CACHEABLE = {"Cache-Control": "public, max-age=60"}
 
 
-@router.get("/jwks.json", operation_id="getJwks")
+class JwkSet(JSONResponse):
+    media_type = "application/jwk-set+json"
+
+
+@router.get("/jwks.json", operation_id="getJwks", response_class=JwkSet)
 async def get_jwks(parts: Parts) -> dict[str, list[dict[str, str]]]:
     """The public keys of access tokens (RFC 7517)."""
     keys = await parts.keys.keys()
-    return _cacheable({"keys": list(keys.published)}, "application/jwk-set+json")
+    return cast(Any, JwkSet({"keys": list(keys.published)}, headers=_CACHEABLE))
 
 
 @router.get("/openid-configuration", operation_id="getOpenIdConfiguration")
@@ -33,9 +37,4 @@ async def get_configuration(parts: Parts) -> dict[str, Any]:
         "response_types_supported": ["token"],
         "subject_types_supported": ["public"],
     }
-    return _cacheable(document, "application/json")
-
-
-def _cacheable(document: Any, media_type: str) -> Any:
-    headers = {"Cache-Control": f"public, max-age={_CACHE_SECONDS}"}
-    return JSONResponse(document, headers=headers, media_type=media_type)
+    return cast(Any, JSONResponse(document, headers=_CACHEABLE))

@@ -1,0 +1,119 @@
+"""Sends generated requests through the gateway as one of two tenants, and keeps account of the answers."""
+
+from collections import defaultdict
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+
+import requests
+from schemathesis.checks import CheckContext, CheckFunction
+from schemathesis.core.transport import Response
+from schemathesis.generation.case import Case
+from schemathesis.specs.openapi.checks import allow_header_conformance, ignored_auth, unsupported_method
+
+from tests.contract.company import Company
+from tests.contract.feeding import SPENDING, feed
+
+
+@dataclass
+class Record:
+    """Which operation gave which answers, in the whole session."""
+
+    statuses: defaultdict[str, set[int]] = field(default_factory=lambda: defaultdict(set))
+    guarded: set[str] = field(default_factory=set)
+    """Operations that were seen to refuse no token and a wrong one."""
+    requests: int = 0
+
+    def reached(self, label: str) -> bool:
+        return any(200 <= status < 300 for status in self.statuses[label])
+
+
+@dataclass
+class Stage:
+    """The gateway, and two tenants that take turns."""
+
+    gateway: str
+    session: requests.Session
+    companies: tuple[Company, Company]
+    record: Record
+
+    def exchange(self, case: Case) -> Response:
+        """Send a generated request as the next tenant and check all there is to check."""
+        turn = self.record.requests % 2
+        company, other = self.companies[turn], self.companies[1 - turn]
+        company.stay_signed_in()
+        feed(case, company)
+        label = case.operation.label
+        response = self.send(case, company)
+        self.record.statuses[label].add(response.status_code)
+        if label in SPENDING and response.status_code < 300:
+            company.sign_up()
+        marks = frozenset(other.marks)
+
+        def nothing_of_the_other(ctx: CheckContext, response: Response, case: Case) -> None:
+            found = [mark for mark in marks if mark in response.text]
+            assert not found, f"the answer names what is another tenant's: {found}"
+
+        self.validate(case, response, company, [nothing_of_the_other, accepts_valid_data])
+        return response
+
+    def send(self, case: Case, company: Company) -> Response:
+        """The answer to a request as it is."""
+        response = case.call(base_url=self.gateway, session=self.session, headers=_headers(case, company))
+        self.record.requests += 1
+        return response
+
+    def validate(
+        self, case: Case, response: Response, company: Company, further: Sequence[CheckFunction] = ()
+    ) -> None:
+        """Compare an answer with the document; after a first success, try the operation without the token."""
+        label = case.operation.label
+        case.validate_response(
+            response,
+            headers=_headers(case, company),
+            additional_checks=list(further),
+            excluded_checks=self._excluded(case),
+            transport_kwargs={"base_url": self.gateway, "headers": _headers(case, company)},
+        )
+        if response.status_code < 300:
+            self.record.guarded.add(label)
+
+    def _excluded(self, case: Case) -> list[CheckFunction]:
+        """Checks that say nothing here: where no token is needed, the gateway wants one for other methods."""
+        label = case.operation.label
+        return [
+            *([ignored_auth] if label in self.record.guarded else []),
+            *([allow_header_conformance, unsupported_method] if label in SHADOWED else []),
+            *([] if _is_secured(case) else [unsupported_method]),
+        ]
+
+
+SHADOWED = {
+    "POST /api/v1/contacts/upsert": "GET, PATCH and DELETE of this path are those of /contacts/{contact_id}"
+}
+"""Operations whose path is also that of others, and of which."""
+
+
+def _headers(case: Case, company: Company) -> dict[str, str]:
+    return dict(company.headers) if _is_secured(case) else {}
+
+
+def _is_secured(case: Case) -> bool:
+    return bool(case.operation.definition.raw["security"])
+
+
+UNSAYABLE = {"/timezone": "the names of time zones change several times a year"}
+"""Fields with rules that a JSON schema cannot express, and why."""
+
+
+def accepts_valid_data(ctx: CheckContext, response: Response, case: Case) -> None:
+    """What the document allows is not refused as malformed."""
+    if case.meta is None or not case.meta.generation.mode.is_positive:
+        return
+    assert response.status_code != 401 or not _is_secured(case), "the token should work"
+    if response.status_code != 422:
+        return
+    document = response.json()
+    if document["code"] != "validation_failed":
+        return
+    refused = {error["pointer"] for error in document["errors"]} - UNSAYABLE.keys()
+    assert not refused, f"the document allows it: {document['errors']}"

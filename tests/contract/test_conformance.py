@@ -1,0 +1,32 @@
+"""Every operation of the document, with generated requests: right ones, wrong ones, and no token."""
+
+from hypothesis import HealthCheck, Phase, settings
+from schemathesis.generation.case import Case
+
+from tests.contract.document import EXAMPLES, closed, load, operations, read
+from tests.contract.stage import Stage
+
+SCHEMA = load(closed(read()))
+UNREACHED = {
+    "GET /api/v1/tenants/provisioning/{signed}": "its link is given only when a sign-up takes unusually long",
+}
+"""Operations whose success these requests cannot bring about, and why."""
+
+
+@SCHEMA.parametrize()
+@settings(
+    max_examples=EXAMPLES,
+    deadline=None,
+    database=None,
+    phases=[Phase.explicit, Phase.generate],
+    suppress_health_check=list(HealthCheck),
+)
+def test_answers_are_as_documented(case: Case, stage: Stage) -> None:
+    stage.exchange(case)
+
+
+def test_every_operation_was_asked_and_succeeded(stage: Stage) -> None:
+    """Runs after the others: without successes they prove little."""
+    labels = {operation.label for operation in operations(SCHEMA)}
+    assert labels <= stage.record.statuses.keys()
+    assert {label for label in labels if not stage.record.reached(label)} == UNREACHED.keys()
