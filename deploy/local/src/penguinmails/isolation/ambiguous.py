@@ -3,10 +3,11 @@
 from collections.abc import Iterator
 
 from penguinmails.isolation import forgeries, typeids
-from penguinmails.isolation.document import Operation
+from penguinmails.isolation.document import Json, Operation
 from penguinmails.isolation.exchange import Headers, Request
 from penguinmails.isolation.world import ANY_STATE, World, harmless, refused
 
+EMPTY: Json = {}
 OVERRIDES = ("X-HTTP-Method-Override", "X-HTTP-Method", "X-Method-Override")
 
 
@@ -101,7 +102,7 @@ def overrides(world: World) -> None:
         if not theirs or operation.method in ("GET", "POST"):
             continue
         for carrier in ("POST", "GET"):
-            target, body = operation.fill(theirs), None if carrier == "GET" else {}
+            target, body = operation.fill(theirs), None if carrier == "GET" else EMPTY
             lie = tuple((name, operation.method) for name in OVERRIDES)
             request = Request(carrier, target, (ANY_STATE, *lie), body).asking(("_method", operation.method))
             world.attempt("overrides", operation, request, f"{carrier} as {operation.method}", refused)

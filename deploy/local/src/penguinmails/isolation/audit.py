@@ -51,12 +51,19 @@ def _flagged(world: World, party: Party) -> list[Json]:
 
 def _missing(world: World, mine: list[Json], theirs: list[Json]) -> int:
     shown = {event["trace_id"] for event in mine}
-    suffered = {_target(event) for event in theirs}
-    return sum(attempt.trace_id not in shown or attempt.target not in suffered for attempt in world.attempts)
+    late = sum(attempt.trace_id not in shown for attempt in world.attempts)
+    return late + len(_unknown_to_victim(world, theirs)) + max(0, len(world.attempts) - len(theirs))
+
+
+def _unknown_to_victim(world: World, events: list[Json]) -> list[Attempt]:
+    """Attempts at resources of B's that B's log has no event about."""
+    suffered = {_target(event) for event in events}
+    return [each for each in world.attempts if not each.explicit and not each.targets & suffered]
 
 
 def _target(event: Json) -> str:
-    return (event.get("target") or {}).get("id") or ""
+    target: Json = event.get("target") or {}
+    return str(target.get("id") or "")
 
 
 def _judge_own(world: World, events: list[Json]) -> None:
@@ -65,24 +72,24 @@ def _judge_own(world: World, events: list[Json]) -> None:
         event = by_trace.get(attempt.trace_id)
         reasons = _incomplete(event, world.attacker, attempt)
         answer = Answer(200, [], str(event), 0.0)
-        world.note(
-            "audit_own", attempt.operation.name, attempt.request, answer, f"naming {attempt.target}", reasons
-        )
+        world.note("audit_own", attempt.operation.name, attempt.request, answer, "its event", reasons)
 
 
 def _incomplete(event: Json | None, attacker: Party, attempt: Attempt) -> list[str]:
     if event is None:
         return [f"not in A's audit log with flag {FLAG} within {WITHIN:.0f} s"]
-    told = {
-        "actor": (event["actor"].get("id"), attacker.user_id),
-        "target": (_target(event), attempt.target),
-        "method": ((event.get("request") or {}).get("method"), attempt.request.method),
+    request: Json = event.get("request") or {}
+    told: dict[str, tuple[object, frozenset[str]]] = {
+        "actor": (event["actor"].get("id"), frozenset({attacker.user_id})),
+        "method": (request.get("method"), frozenset({attempt.request.method})),
     }
-    return [f"A's log says {name} {seen}, not {true}" for name, (seen, true) in told.items() if seen != true]
+    if not attempt.explicit:
+        told["target"] = (_target(event), attempt.targets)
+    return [f"A's log names {what} {seen}" for what, (seen, true) in told.items() if seen not in true]
 
 
 def _judge_victims(world: World, operation: Operation, events: list[Json]) -> None:
-    """Every target is there, and nothing leads to A."""
+    """Every attempt is there, and nothing leads to A."""
     request = Request("GET", f"{LOG}?flag={FLAG}")
     traces = {attempt.trace_id for attempt in world.attempts if attempt.trace_id}
     for event in events:
@@ -91,10 +98,10 @@ def _judge_victims(world: World, operation: Operation, events: list[Json]) -> No
         if event.get("trace_id") in traces or world.attacker.wire.agent in answer.text:
             reasons.append("trace or user agent of tenant A")
         world.note("audit_victim", operation.name, request, answer, "an event of B's", reasons, who="B")
-    suffered = {_target(event) for event in events}
-    for target in sorted({attempt.target for attempt in world.attempts}):
-        reasons = [] if target in suffered else [f"no event about {target} within {WITHIN:.0f} s"]
-        answer = Answer(200, [], "", 0.0)
-        world.note(
-            "audit_victim", operation.name, request, answer, f"events about {target}", reasons, who="B"
-        )
+    total = Answer(200, [], f"{len(events)} events with flag {FLAG}", 0.0)
+    lacking = max(0, len(world.attempts) - len(events))
+    reasons = [f"{lacking} of {len(world.attempts)} attempts are not in B's log"] if lacking else []
+    world.note("audit_victim", operation.name, request, total, "one event for each attempt", reasons, who="B")
+    for attempt in _unknown_to_victim(world, events):
+        reasons = [f"no event about {' or '.join(sorted(attempt.targets))} within {WITHIN:.0f} s"]
+        world.note("audit_victim", attempt.operation.name, attempt.request, total, "its event", reasons)

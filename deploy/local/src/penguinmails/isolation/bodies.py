@@ -96,9 +96,7 @@ def _object(schema: Json, words: Words) -> Json:
     required = set(chosen.get("required", ()))
     body: Json = {}
     for name, of in fields.items():
-        if name in required:
-            body[name] = _value(of, words)
-        elif _names_a_resource(of) and _known(of, words):
+        if name in required or (_names_a_resource(of) and _known(of, words)):
             body[name] = _value(of, words)
     if not body and fields:
         name = next(iter(fields))
@@ -124,39 +122,44 @@ def _value(schema: Json, words: Words) -> Any:
         return known
     if "const" in chosen or "enum" in chosen:
         return chosen.get("const", chosen.get("enum", [None])[0])
-    match chosen.get("type"):
-        case "string":
-            return _text(chosen, words)
-        case "array":
-            wanted = chosen.get("minItems", 0) or _names_a_resource(chosen)
-            return [_value(chosen["items"], words)] if wanted and "items" in chosen else []
-        case "object":
-            return _object(chosen, words)
-        case "integer" | "number":
-            return chosen.get("default", chosen.get("minimum", 1))
-        case "boolean":
-            return chosen.get("default", True)
-        case _:
-            return _known_example(chosen)
+    make = _MAKERS.get(chosen.get("type", ""))
+    return make(chosen, words) if make else _known_example(chosen)
+
+
+def _array(schema: Json, words: Words) -> list[Any]:
+    wanted = schema.get("minItems", 0) or _names_a_resource(schema)
+    return [_value(schema["items"], words)] if wanted and "items" in schema else []
 
 
 def _text(schema: Json, words: Words) -> str:
-    tomorrow = (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
-    match schema.get("format"):
-        case "email":
-            return words.email()
-        case "hostname":
-            return words.hostname()
-        case "date-time":
-            return tomorrow
-        case "date":
-            return tomorrow[:10]
-        case "uri":
-            return f"https://{words.hostname()}/"
-        case None if "pattern" not in schema:
-            return words.name().ljust(schema.get("minLength", 0), "x")[: schema.get("maxLength")]
-        case _:
-            return str(_known_example(schema))
+    form: str | None = schema.get("format")
+    if form in _FORMATS:
+        return _FORMATS[form](words)
+    if form is None and "pattern" not in schema:
+        return words.name().ljust(schema.get("minLength", 0), "x")[: schema.get("maxLength")]
+    return str(_known_example(schema))
+
+
+def _tomorrow() -> str:
+    return (datetime.now(UTC) + timedelta(days=1)).strftime("%Y-%m-%dT%H:%M:%SZ")
+
+
+_FORMATS: dict[str | None, Callable[[Words], str]] = {
+    "email": lambda words: words.email(),
+    "hostname": lambda words: words.hostname(),
+    "uri": lambda words: f"https://{words.hostname()}/",
+    "date-time": lambda _: _tomorrow(),
+    "date": lambda _: _tomorrow()[:10],
+}
+
+_MAKERS: dict[str, Callable[[Json, Words], Any]] = {
+    "string": _text,
+    "array": _array,
+    "object": _object,
+    "boolean": lambda schema, _: schema.get("default", True),
+    "integer": lambda schema, _: schema.get("default", schema.get("minimum", 1)),
+    "number": lambda schema, _: schema.get("default", schema.get("minimum", 1)),
+}
 
 
 def _known_example(schema: Json) -> Any:

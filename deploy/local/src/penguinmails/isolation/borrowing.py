@@ -37,8 +37,7 @@ def cursors(world: World) -> None:
         mine = world.own_request(operation, world.attacker)
         if "cursor" not in operation.query or theirs is None or mine is None:
             continue
-        page = world.victim.ask(theirs.asking(("limit", "1"))).json
-        cursor = page.get("next_cursor") if isinstance(page, dict) else None
+        cursor = world.victim.ask(theirs.asking(("limit", "1"))).fields.get("next_cursor")
         if cursor:
             for more in ((), (("limit", "1"),), (("limit", "100"),)):
                 request = mine.asking(("cursor", cursor), *more)

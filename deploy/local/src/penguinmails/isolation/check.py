@@ -2,7 +2,7 @@
 
 import json
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator
 from contextlib import contextmanager
 from dataclasses import dataclass
 
@@ -63,7 +63,7 @@ def run(options: Options, progress: Callable[[str], None]) -> Report:
 
 
 @contextmanager
-def _parties(options: Options, progress: Callable[[str], None]) -> Iterator[tuple[Party, Party]]:
+def _parties(options: Options, progress: Callable[[str], None]) -> Generator[tuple[Party, Party]]:
     """Each with a connection of its own."""
 
     def party(label: str, http: httpx.Client) -> Party:
@@ -81,12 +81,12 @@ def _parties(options: Options, progress: Callable[[str], None]) -> Iterator[tupl
 def _world(attacker: Party, victim: Party, report: Report, progress: Callable[[str], None]) -> World:
     progress("reading /openapi.json")
     answer = attacker.ask(Request("GET", "/openapi.json", credential=("", "")))
-    if not answer.success or not isinstance(answer.json, dict):
+    if not answer.success or not answer.fields:
         raise CannotCheck(
             f"/openapi.json answers {answer.status or 'nothing'}; is this the gateway's address?"
         )
-    operations = document.read(answer.json)
-    published = frozenset({_NIL, *(value for _, value in typeids.find(json.dumps(answer.json)))})
+    operations = document.read(answer.fields)
+    published = frozenset({_NIL, *(value for _, value in typeids.find(json.dumps(answer.fields)))})
     report.accounts = {each.name: Account(each.name, str(each)) for each in operations}
     return World(operations, attacker, victim, report, progress, published)
 

@@ -38,14 +38,16 @@ def _delete_all(world: World, party: Party) -> None:
     deleting = [each for each in world.private if each.method == "DELETE" and each.kinds]
     deleting.sort(key=_order)
     for _ in range(_ROUNDS):
-        if not any([_delete(world, party, operation) for operation in deleting]):
+        gone = [_delete(world, party, operation) for operation in deleting]
+        if not any(gone):
             break
     _say_what_remains(world, party, deleting)
 
 
-def _order(operation: Operation) -> tuple[int, int]:
+def _order(operation: Operation) -> tuple[bool, int]:
+    """First what stands inside something else, last what everything stands in."""
     kind = operation.kinds[-1]
-    return (_LAST.index(kind) + 1 if kind in _LAST else 0, -len(operation.kinds))
+    return len(operation.kinds) == 1, _LAST.index(kind) + 1 if kind in _LAST else 0
 
 
 def _delete(world: World, party: Party, operation: Operation) -> bool:

@@ -16,8 +16,8 @@ from penguinmails.stack import Stack
 app = typer.Typer(no_args_is_help=True, help="Whether tenants are kept apart.")
 
 _PLAN = (
-    "Signs up two throw-away tenants (plan {plan}) at {url}, makes one of everything in both, attacks the "
-    "one as the other, and removes what can be removed. Mails go to addresses under .example, which nobody has."
+    "Signs up two throw-away tenants (plan {plan}) at {url}, makes one of everything in both, attacks one "
+    "as the other, and removes what can be removed. Mails go to addresses under .example, which nobody has."
 )
 
 

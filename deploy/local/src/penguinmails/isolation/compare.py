@@ -1,9 +1,7 @@
 """Whether two answers can be told apart."""
 
 import json
-from typing import Any, cast
 
-from penguinmails.isolation.document import Json
 from penguinmails.isolation.exchange import Answer
 
 _OF_THE_REQUEST = ("instance", "trace_id")
@@ -30,11 +28,8 @@ def differences(one: Answer, other: Answer, names: tuple[str, str] = ("", "")) -
 
 
 def _body(answer: Answer) -> str:
-    document: Any = answer.json
-    if not isinstance(document, dict):
-        return answer.text
-    kept = {name: value for name, value in cast("Json", document).items() if name not in _OF_THE_REQUEST}
-    return json.dumps(kept)
+    kept = {name: value for name, value in answer.fields.items() if name not in _OF_THE_REQUEST}
+    return json.dumps(kept) if answer.fields else answer.text
 
 
 def _headers(answer: Answer, named: str) -> dict[str, list[str]]:

@@ -6,7 +6,7 @@ import shlex
 import time
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from typing import Any
+from typing import Any, cast
 from urllib.parse import urlencode
 
 import httpx
@@ -89,10 +89,15 @@ class Answer:
             return None
 
     @property
+    def fields(self) -> Json:
+        """Empty when it is no JSON object."""
+        document = self.json
+        return cast("Json", document) if isinstance(document, dict) else {}
+
+    @property
     def problem(self) -> str:
         """The stable code of an error, or nothing."""
-        document = self.json
-        return str(document.get("code", "")) if isinstance(document, dict) else ""
+        return str(self.fields.get("code", ""))
 
     def header(self, name: str) -> str:
         return next((value for key, value in self.headers if key == name), "")

@@ -1,11 +1,13 @@
 """Family: identifiers of B where A's own belong. Foreign must look like never existing."""
 
 from penguinmails.isolation import bodies, typeids
-from penguinmails.isolation.document import METHODS, Operation
+from penguinmails.isolation.document import METHODS, Json, Operation
 from penguinmails.isolation.exchange import Request
 from penguinmails.isolation.world import ANY_STATE, World
 
 FORBIDDEN, UNKNOWN = (403,), (404,)
+CARRYING = ("POST", "PUT", "PATCH")
+EMPTY: Json = {}
 
 
 def in_paths(world: World) -> None:
@@ -50,8 +52,8 @@ def _ask_with_method(world: World, operation: Operation, method: str) -> None:
     name, foreign = list(theirs.items())[-1]
 
     def ask(value: str) -> Request:
-        body = {} if method in ("POST", "PUT", "PATCH") else None
-        return Request(method, operation.fill({**theirs, name: value}), (ANY_STATE,), body)
+        target = operation.fill({**theirs, name: value})
+        return Request(method, target, (ANY_STATE,), EMPTY if method in CARRYING else None)
 
     world.pair("foreign_path", operation, ask, foreign, f"{method} with {{{name}}} of B")
 

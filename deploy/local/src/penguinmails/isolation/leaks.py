@@ -1,10 +1,8 @@
 """Looks for what belongs to one tenant in what the other is told."""
 
 import json
-from typing import Any, cast
 
 from penguinmails.isolation import typeids
-from penguinmails.isolation.document import Json
 from penguinmails.isolation.exchange import Answer, Request
 from penguinmails.isolation.party import Party
 
@@ -19,7 +17,7 @@ def found(owner: Party, answer: Answer, request: Request, told: frozenset[str] =
     for name, value in answer.headers:
         echo = name == "location"
         places[f"header {name}"] = "" if echo and owner.mark not in value else value
-    said = told | ({owner.bait} if owner.bait in request.text else frozenset())
+    said: frozenset[str] = told | frozenset([owner.bait] if owner.bait in request.text else [])
     return [
         f"{description} of tenant {owner.label} in {place}"
         for place, text in places.items()
@@ -46,7 +44,6 @@ def _secrets(owner: Party) -> list[tuple[str, str]]:
 
 
 def _without_instance(answer: Answer) -> str:
-    document: Any = answer.json
-    if answer.success or not isinstance(document, dict):
-        return answer.text.lower()
-    return json.dumps({name: value for name, value in cast("Json", document).items() if name != "instance"})
+    if answer.success or "instance" not in answer.fields:
+        return answer.text
+    return json.dumps({name: value for name, value in answer.fields.items() if name != "instance"})

@@ -4,7 +4,6 @@ import json
 import secrets
 import time
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import uuid4
 
 from penguinmails.isolation import typeids
@@ -30,6 +29,7 @@ class Party:
     mark: str = field(default_factory=lambda: secrets.token_hex(10))
     bait: str = field(default_factory=lambda: f"bait{secrets.token_hex(5)}")
     ids: dict[str, list[str]] = field(default_factory=dict[str, list[str]])
+    born_with: frozenset[str] = frozenset()
     tenant_id: str = ""
     user_id: str = ""
     company_name: str = ""
@@ -58,7 +58,12 @@ class Party:
         return next(iter(self.ids.get(kind, ())), None)
 
     def latest(self, kind: str) -> str | None:
-        return next(reversed(self.ids.get(kind, [])), None)
+        """For bodies: what was there from the start, so that all is in one workspace; else the newest."""
+        return self.first(kind) if kind in self.born_with else next(reversed(self.ids.get(kind, [])), None)
+
+    @property
+    def all_ids(self) -> frozenset[str]:
+        return frozenset(value for values in self.ids.values() for value in values)
 
     def path_ids(self, operation: Operation) -> dict[str, str] | None:
         """Identifiers of the party's own for the path, or None when it lacks one."""
@@ -95,10 +100,11 @@ class Party:
         while answer.status == 202:
             self.wire.pause(answer)
             answer = self.wire.send(request, "")
-        made = answer.json
-        if answer.status != 201 or not isinstance(made, dict) or "access_token" not in made:
+        made = answer.fields
+        if answer.status != 201 or not made.get("access_token"):
             raise CannotCheck(f"signing up a tenant was refused: {answer.told()}")
         self.learn(json.dumps({name: made[name] for name in made if "token" not in name}))
+        self.born_with = frozenset(self.ids)
         self.tenant_id, self.user_id = made["tenant_id"], made["owner_user_id"]
         self._take_tokens(made)
 
@@ -109,8 +115,8 @@ class Party:
             self.renew_at = time.monotonic() + (answer.get("expires_in") or 900) / 2
 
     def _renew(self) -> None:
-        body: dict[str, Any] = {"refresh_token": self.refresh_token}
+        body = {"refresh_token": self.refresh_token}
         answer = self.wire.send(Request("POST", REFRESH, (), body, ("", "")), "")
         if not answer.success:
             raise CannotCheck(f"the token of tenant {self.label} could not be renewed: {answer.told()}")
-        self._take_tokens(answer.json)
+        self._take_tokens(answer.fields)

@@ -1,10 +1,10 @@
 """Makes one of every resource (two, so that lists have a second page), recipes read from the document."""
 
+from dataclasses import replace
 from uuid import uuid4
 
 from penguinmails.isolation import bodies
 from penguinmails.isolation.document import Operation
-from penguinmails.isolation.exchange import Answer
 from penguinmails.isolation.party import Party
 from penguinmails.isolation.world import World
 
@@ -40,13 +40,12 @@ def _make(world: World, party: Party, operation: Operation) -> None:
         return
     key = str(uuid4())
     headers = (("Idempotency-Key", key),) if KEY in operation.headers else ()
-    answer: Answer | None = None
-    for body in (world.own_body(operation, party), bodies.from_example(operation, party)):
-        request = world.request(operation, ids, body).having(*headers)
+    request = world.request(operation, ids, world.own_body(operation, party)).having(*headers)
+    answer = world.control("set_up", party, operation, request)
+    if answer.status == 422:
+        request = replace(request, body=bodies.from_example(operation, party))
         answer = world.control("set_up", party, operation, request)
-        if answer.status != 422:
-            break
-    if answer is None or not answer.success:
+    if not answer.success:
         return
     party.learn(answer.text, world.not_of(party))
     if party is world.victim and headers:

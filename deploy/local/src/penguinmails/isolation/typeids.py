@@ -2,7 +2,7 @@
 
 import re
 import time
-from typing import Any
+from typing import Any, cast
 from uuid import UUID, uuid4
 
 from typeid import TypeID
@@ -37,5 +37,5 @@ def never(kind: str) -> str:
 
 def uuid_text(identifier: str) -> str:
     """The same identifier as databases write it."""
-    parsed: Any = TypeID.from_string(identifier)
+    parsed = cast("TypeID[Any]", TypeID.from_string(identifier))
     return str(UUID(bytes=parsed.uuid_bytes))

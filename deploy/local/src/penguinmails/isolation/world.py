@@ -16,10 +16,15 @@ ANY_STATE = ("If-Match", "*")
 
 @dataclass(frozen=True)
 class Attempt:
-    """An attempt that the audit log must show: its trace and the identifier of B that it named."""
+    """An attempt that the audit logs must show.
+
+    `targets`: what of B's it named, any of which may be what the log names. `explicit`: it named tenant B
+    beside A's token (403), which the log shows whatever else was asked for.
+    """
 
     trace_id: str
-    target: str
+    targets: frozenset[str]
+    explicit: bool
     request: Request
     operation: Operation
 
@@ -84,7 +89,9 @@ class World:
             reasons.append(f"it succeeded with {answer.status}")
         self._record(family, operation, request, answer, f"{what}: {foreign}", reasons)
         if wanted and answer.status in (403, 404):
-            self.attempts.append(Attempt(answer.header("x-trace-id"), foreign, request, operation))
+            named = frozenset(value for _, value in typeids.find(request.text)) & self.victim.all_ids
+            trace = answer.header("x-trace-id")
+            self.attempts.append(Attempt(trace, named, answer.status == 403, request, operation))
         return answer
 
     def control(self, family: str, party: Party, operation: Operation, request: Request) -> Answer:
@@ -139,7 +146,7 @@ class World:
     def not_of(self, party: Party) -> frozenset[str]:
         """Identifiers that are not the party's, wherever it is shown them."""
         other = self.attacker if party is self.victim else self.victim
-        return self.published.union(*other.ids.values())
+        return self.published | other.all_ids
 
     def nobodys(self, operation: Operation) -> dict[str, str]:
         """Identifiers for the path that are nobody's, except one's own tenant."""
