@@ -3,6 +3,7 @@
 import asyncio
 import base64
 import json
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
@@ -183,18 +184,16 @@ async def broken_gateway(real: str) -> AsyncIterator[str]:
     async with httpx.AsyncClient(base_url=real, timeout=20, trust_env=False) as behind:
         config = uvicorn.Config(
             application(BrokenGateway(behind)),
-            port=0,
             lifespan="off",
             log_level="error",
             server_header=False,
             date_header=False,
         )
         server = uvicorn.Server(config)
-        serving = asyncio.create_task(server.serve())
-        while not server.started:
-            await asyncio.sleep(0.01)
+        listening = socket.create_server(("127.0.0.1", 0))
+        serving = asyncio.create_task(server.serve([listening]))
         try:
-            yield f"http://127.0.0.1:{server.servers[0].sockets[0].getsockname()[1]}"
+            yield f"http://127.0.0.1:{listening.getsockname()[1]}"
         finally:
             server.should_exit = True
             await serving

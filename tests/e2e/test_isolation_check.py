@@ -4,7 +4,6 @@ import asyncio
 import json
 import os
 import sys
-from collections.abc import AsyncIterator
 from pathlib import Path
 from typing import Any
 
@@ -76,12 +75,13 @@ async def whole(stack: Stack) -> Json:
 
 
 @pytest.fixture(scope="session")
-async def broken(stack: Stack) -> AsyncIterator[Json]:
+async def broken(stack: Stack) -> Json:
     """The report on the same stack behind the proxy that breaks it."""
     async with broken_gateway(stack.env()["gateway"]) as address:
         status, output, messages = await run(stack.home.root, "--json", "--against", f"{address}/api/v1/")
     assert status == 1, messages + output
-    yield json.loads(output)
+    report: Json = json.loads(output)
+    return report
 
 
 def test_everything_holds_on_the_running_stack(whole: Json) -> None:
