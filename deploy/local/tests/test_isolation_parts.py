@@ -8,7 +8,7 @@ from typing import Any
 import httpx
 import pytest
 
-from penguinmails.isolation import bodies, clean_up, compare, document, leaks, typeids
+from penguinmails.isolation import bodies, clean_up, compare, document, foreign_ids, leaks, typeids
 from penguinmails.isolation.exchange import Answer, CannotCheck, Request, Wire
 from penguinmails.isolation.findings import Account, Outcome, Report
 from penguinmails.isolation.party import Party
@@ -186,3 +186,29 @@ def test_what_was_not_tried_is_no_success() -> None:
     assert report.outcome is Outcome.HELD
     report.accounts["x"] = Account("x", "GET /x", not_tried=True)
     assert report.outcome is Outcome.NOT_DONE
+
+
+def test_what_cannot_be_named_is_reported() -> None:
+    contact = {"type": "string", "pattern": "^contact_[0-7]"}
+    named = {"name": "contact_id", "in": "query", "schema": contact}
+    body = {"type": "object", "properties": {"contact_ids": {"type": "array", "items": contact}}}
+    content = {"application/json": {"schema": body}}
+    paths = {
+        "/a/{contact_id}": {"get": {"operationId": "a", "parameters": [{**named, "in": "path"}]}},
+        "/b": {"post": {"operationId": "b", "requestBody": {"content": content}}},
+        "/c": {"get": {"operationId": "c", "parameters": [named]}},
+    }
+    checked = world({path: _with_token(item) for path, item in paths.items()}, nothing)
+    foreign_ids.in_paths(checked)
+    foreign_ids.in_bodies(checked)
+    foreign_ids.in_queries(checked)
+    untried = {name: account.untried for name, account in checked.report.accounts.items()}
+    assert untried == {
+        "a": ["identifiers in its path"],
+        "b": ["a contact_… in its body"],
+        "c": ["?contact_id="],
+    }
+
+
+def _with_token(item: Json) -> Json:
+    return {method: {**operation, "security": [{"token": []}]} for method, operation in item.items()}

@@ -1,7 +1,6 @@
 """Families: what the audit logs of both tenants say of the attempts."""
 
 import time
-from typing import Any
 from urllib.parse import urlencode
 
 from penguinmails.isolation import leaks
@@ -40,17 +39,17 @@ def _flagged(world: World, party: Party) -> list[Json]:
     while True:
         query = {"flag": FLAG, "limit": "100", **({"cursor": cursor} if cursor else {})}
         answer = party.ask(Request("GET", f"{LOG}?{urlencode(query)}"))
-        page: Any = answer.json
+        page = answer.fields
         if not answer.success:
             raise CannotCheck(f"tenant {party.label} cannot read its audit log: {answer.told()}")
-        events += page["data"]
-        cursor = page["next_cursor"] or ""
+        events += page.get("data", [])
+        cursor = page.get("next_cursor") or ""
         if not cursor:
             return events
 
 
 def _missing(world: World, mine: list[Json], theirs: list[Json]) -> int:
-    shown = {event["trace_id"] for event in mine}
+    shown = {event.get("trace_id") for event in mine}
     late = sum(attempt.trace_id not in shown for attempt in world.attempts)
     return late + len(_unknown_to_victim(world, theirs)) + max(0, len(world.attempts) - len(theirs))
 
@@ -67,7 +66,7 @@ def _target(event: Json) -> str:
 
 
 def _judge_own(world: World, events: list[Json]) -> None:
-    by_trace = {event["trace_id"]: event for event in events}
+    by_trace = {event.get("trace_id"): event for event in events}
     for attempt in world.attempts:
         event = by_trace.get(attempt.trace_id)
         reasons = _incomplete(event, world.attacker, attempt)
@@ -78,9 +77,10 @@ def _judge_own(world: World, events: list[Json]) -> None:
 def _incomplete(event: Json | None, attacker: Party, attempt: Attempt) -> list[str]:
     if event is None:
         return [f"not in A's audit log with flag {FLAG} within {WITHIN:.0f} s"]
+    actor: Json = event.get("actor") or {}
     request: Json = event.get("request") or {}
     told: dict[str, tuple[object, frozenset[str]]] = {
-        "actor": (event["actor"].get("id"), frozenset({attacker.user_id})),
+        "actor": (actor.get("id"), frozenset({attacker.user_id})),
         "method": (request.get("method"), frozenset({attempt.request.method})),
     }
     if not attempt.explicit:

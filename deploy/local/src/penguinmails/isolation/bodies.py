@@ -57,6 +57,15 @@ def places(body: Any, at: Place = ()) -> Iterator[tuple[Place, str]]:
         yield at, found[0][0]
 
 
+def kinds(schema: Json) -> set[str]:
+    """All kinds of identifiers that a body of this schema may name."""
+    chosen = _choice(schema)
+    kind = typeids.kind_of(chosen)
+    inner = [*chosen.get("properties", {}).values(), *([chosen["items"]] if "items" in chosen else [])]
+    found = {kind} if kind else set[str]()
+    return found.union(*(kinds(each) for each in inner))
+
+
 def replaced(body: Any, at: Place, value: str) -> Any:
     """The body with another value in that place."""
     if not at:
@@ -84,19 +93,13 @@ def _choice(schema: Json) -> Json:
     return schema
 
 
-def _names_a_resource(schema: Json) -> bool:
-    chosen = _choice(schema)
-    inner = [*chosen.get("properties", {}).values(), *([chosen["items"]] if "items" in chosen else [])]
-    return typeids.kind_of(chosen) is not None or any(_names_a_resource(each) for each in inner)
-
-
 def _object(schema: Json, words: Words) -> Json:
     chosen = _choice(schema)
     fields: Json = {name: of for name, of in chosen.get("properties", {}).items() if not of.get("readOnly")}
     required = set(chosen.get("required", ()))
     body: Json = {}
     for name, of in fields.items():
-        if name in required or (_names_a_resource(of) and _known(of, words)):
+        if name in required or (kinds(of) and _known(of, words)):
             body[name] = _value(of, words)
     if not body and fields:
         name = next(iter(fields))
@@ -127,7 +130,7 @@ def _value(schema: Json, words: Words) -> Any:
 
 
 def _array(schema: Json, words: Words) -> list[Any]:
-    wanted = schema.get("minItems", 0) or _names_a_resource(schema)
+    wanted = schema.get("minItems", 0) or kinds(schema)
     return [_value(schema["items"], words)] if wanted and "items" in schema else []
 
 

@@ -54,7 +54,9 @@ def run(options: Options, progress: Callable[[str], None]) -> Report:
         try:
             world = _world(attacker, victim, report, progress)
         except (CannotCheck, ValueError) as problem:
-            report.stopped = f"{options.url} has no usable OpenAPI document: {problem}"
+            report.stopped = (
+                f"{options.url} has no usable OpenAPI document: {problem} (is it a gateway's address?)"
+            )
         else:
             _run_and_clean(world, options)
         report.requests = attacker.wire.count + victim.wire.count
@@ -82,9 +84,7 @@ def _world(attacker: Party, victim: Party, report: Report, progress: Callable[[s
     progress("reading /openapi.json")
     answer = attacker.ask(Request("GET", "/openapi.json", credential=("", "")))
     if not answer.success or not answer.fields:
-        raise CannotCheck(
-            f"/openapi.json answers {answer.status or 'nothing'}; is this the gateway's address?"
-        )
+        raise CannotCheck(f"/openapi.json answers {answer.status or 'nothing'}")
     operations = document.read(answer.fields)
     published = frozenset({_NIL, *(value for _, value in typeids.find(json.dumps(answer.fields)))})
     report.accounts = {each.name: Account(each.name, str(each)) for each in operations}
@@ -150,7 +150,10 @@ def _settle_accounts(world: World) -> None:
     for operation in world.operations:
         account = world.report.accounts[operation.name]
         enough = account.attempts > 0 and (account.succeeded or operation.public)
-        if enough:
+        if account.untried:
+            account.not_tried = True
+            account.reason = f"B has nothing for {', '.join(account.untried)}"
+        elif enough:
             account.reason = ""
         elif operation.name in EXEMPT:
             account.reason = EXEMPT[operation.name]

@@ -1,6 +1,6 @@
 """Removes what was made, as its owner, by whatever the document offers; says what remains."""
 
-from penguinmails.isolation import bodies
+from penguinmails.isolation import resources
 from penguinmails.isolation.document import Operation
 from penguinmails.isolation.exchange import CannotCheck, Request
 from penguinmails.isolation.named_tenant import SPENDING
@@ -20,6 +20,7 @@ def run(world: World) -> None:
 
 def _clean(world: World, party: Party) -> None:
     try:
+        resources.look_around(world, party, "clean_up")
         _delete_all(world, party)
         erased = _delete_tenant(world, party)
         _log_out(world, party)
@@ -79,7 +80,7 @@ def _delete_tenant(world: World, party: Party) -> bool:
     operation = next((each for each in world.private if each.deletes_tenant), None)
     if operation is None:
         return False
-    body = bodies.fill(operation, party)
+    body = world.own_body(operation, party)
     if body is not None and "company_name" in body:
         body["company_name"] = party.company_name
     request = world.request(operation, {"tenant_id": party.tenant_id}, body)

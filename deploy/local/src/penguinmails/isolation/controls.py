@@ -88,7 +88,8 @@ def act_as_owner(world: World) -> None:
         if operation.method in ("PATCH", "PUT") or _is_action(operation):
             request = world.own_request(operation, world.attacker)
             if request is not None:
-                world.control("controls", world.attacker, operation, request)
+                answer = world.control("controls", world.attacker, operation, request)
+                world.attacker.learn(answer.text, world.not_of(world.attacker))
 
 
 def _is_action(operation: Operation) -> bool:

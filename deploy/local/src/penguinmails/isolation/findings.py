@@ -60,12 +60,14 @@ class Family:
 
 @dataclass
 class Account:
-    """What was done with one operation. `succeeded`: the owner's own call worked (the positive control)."""
+    """What was done with one operation. `succeeded`: the owner's own call worked (the positive control).
+    `untried`: what of B's could not be named."""
 
     operation: str
     request: str
     attempts: int = 0
     succeeded: bool = False
+    untried: list[str] = field(default_factory=list[str])
     reason: str = ""
     not_tried: bool = False
 

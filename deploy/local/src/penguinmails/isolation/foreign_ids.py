@@ -14,7 +14,10 @@ def in_paths(world: World) -> None:
     """Every documented operation, each parameter alone and all at once."""
     for operation in world.operations:
         own, theirs = world.attacker.path_ids(operation), world.victim.path_ids(operation)
-        if own is None or theirs is None or not operation.kinds:
+        if not operation.kinds:
+            continue
+        if own is None or theirs is None:
+            world.untried(operation, "identifiers in its path")
             continue
         for name in theirs:
             _ask_in_path(world, operation, own, name, theirs[name])
@@ -62,12 +65,14 @@ def in_bodies(world: World) -> None:
     """Every field of every body that names a resource."""
     for operation in world.operations:
         ids, body = world.attacker.path_ids(operation), _body_with_all_ids(world, operation)
-        if ids is None or body is None or operation.deletes_tenant:
-            continue
-        for place, kind in bodies.places(body):
+        named = list(bodies.places(body)) if ids is not None else []
+        for place, kind in named:
             foreign = world.victim.first(kind)
-            if foreign is not None:
+            if foreign is not None and ids is not None:
                 _ask_in_body(world, operation, ids, body, place, foreign)
+        tried = {kind for _, kind in named if world.victim.first(kind)}
+        for kind in sorted(bodies.kinds(operation.body or {}) - tried):
+            world.untried(operation, f"a {kind}_… in its body")
 
 
 def _body_with_all_ids(world: World, operation: Operation) -> object:
@@ -104,6 +109,8 @@ def in_queries(world: World) -> None:
             foreign = world.victim.first(kind) if kind else None
             if request is not None and foreign is not None:
                 _ask_in_query(world, operation, request, name, foreign)
+            elif kind:
+                world.untried(operation, f"?{name}=")
 
 
 def _ask_in_query(world: World, operation: Operation, request: Request, name: str, foreign: str) -> None:

@@ -16,7 +16,7 @@ def make_all(world: World) -> None:
     for party in (world.victim, world.attacker):
         for _ in range(2):
             _make_one_of_each(world, party)
-        _look_around(world, party)
+        look_around(world, party, "set_up")
 
 
 def _make_one_of_each(world: World, party: Party) -> None:
@@ -52,11 +52,11 @@ def _make(world: World, party: Party, operation: Operation) -> None:
         world.keys[operation.name] = key
 
 
-def _look_around(world: World, party: Party) -> None:
+def look_around(world: World, party: Party, family: str) -> None:
     """Learn the identifiers that nobody made on purpose: sessions, events."""
     for operation in world.reading:
         request = world.own_request(operation, party)
         if request is not None:
-            answer = world.control("set_up", party, operation, request)
+            answer = world.control(family, party, operation, request)
             if answer.success:
                 party.learn(answer.text, world.not_of(party))

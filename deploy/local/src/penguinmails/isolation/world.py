@@ -103,7 +103,7 @@ class World:
         if not succeeded:
             account.reason = f"its owner {party.label} was answered {answer.told()}"
         if party is self.attacker:
-            self._record(family, operation, request, answer, "as its owner", [])
+            self._record(family, operation, request, answer, "as its owner", [], control=True)
         else:
             self.report.count(family, None)
         return answer
@@ -124,6 +124,10 @@ class World:
             return
         curl = request.curl(self.report.url, who)
         self.report.count(family, Broken(family, operation, what, why, curl, answer.told()))
+
+    def untried(self, operation: Operation, what: str) -> None:
+        """The operation takes something of which B has none."""
+        self.report.accounts[operation.name].untried.append(what)
 
     def own_body(self, operation: Operation, party: Party) -> Json | None:
         """A body of the party's own, as far as one can be made."""
@@ -156,16 +160,22 @@ class World:
         }
 
     def _record(
-        self, family: str, operation: Operation, request: Request, answer: Answer, what: str, why: list[str]
+        self,
+        family: str,
+        operation: Operation,
+        request: Request,
+        answer: Answer,
+        what: str,
+        why: list[str],
+        control: bool = False,
     ) -> None:
         self.report.answers_searched += 1
-        if operation.name in self.report.accounts:
-            self.report.accounts[operation.name].attempts += 1
+        self.report.accounts[operation.name].attempts += not control
         told: frozenset[str] = frozenset()
         if operation.audit_log:
             told = leaks.of_the_log(self.victim, self.attacker.wire.sent)
         reasons = [*why, *leaks.found(self.victim, answer, request, told)]
-        if answer.status >= 500:
+        if answer.status >= 500 and answer.status != 503:
             reasons.append(f"a server error, {answer.status}")
         self.note(family, operation.name, request, answer, what, reasons)
 
