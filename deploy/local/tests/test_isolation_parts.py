@@ -106,6 +106,19 @@ def test_who_is_asked_to_come_back_too_late_says_so() -> None:
         wire(busy).send(Request("GET", "/"), "token")
 
 
+def test_an_installation_may_stand_below_a_path() -> None:
+    asked: list[bytes] = []
+
+    def installation(request: httpx.Request) -> httpx.Response:
+        asked.append(request.extensions["target"])
+        return httpx.Response(200)
+
+    below = wire(installation)
+    below.http.base_url = httpx.URL("http://installation/mails")
+    below.send(Request("GET", "/a/../b?c=1"), "token")
+    assert asked == [b"/mails/a/../b?c=1"]
+
+
 def test_time_that_is_up_ends_the_check() -> None:
     with pytest.raises(CannotCheck, match="not enough time"):
         wire(nothing, seconds=-1).send(Request("GET", "/"), "token")

@@ -152,13 +152,14 @@ class Wire:
         if time.monotonic() > self.deadline:
             raise CannotCheck("there was not enough time; give it more with --timeout")
         self.count += 1
+        base = self.http.base_url.raw_path.rstrip(b"/")
         content = None if request.body is None else json.dumps(request.body).encode()
         sending = self.http.build_request(
             request.method,
             "/",
             headers=[("User-Agent", self.agent), *request.as_sent(token)],
             content=content,
-            extensions={"target": request.target.encode()},
+            extensions={"target": base + request.target.encode()},
         )
         began = time.monotonic()
         try:
