@@ -15,6 +15,7 @@ from penguinmails import demo, display, mailbox, trace
 from penguinmails.binaries import BinaryMissing
 from penguinmails.display import console
 from penguinmails.home import default_home
+from penguinmails.isolation.command import app as isolation
 from penguinmails.postgres import DataUnusable
 from penguinmails.privileges import CannotDropRoot
 from penguinmails.stack import Stack, StackFailed
@@ -24,6 +25,7 @@ app = typer.Typer(
 )
 mail = typer.Typer(no_args_is_help=True, help="Mails the local stack has caught.")
 app.add_typer(mail, name="mail")
+app.add_typer(isolation, name="isolation")
 
 
 def _stack() -> Stack:
