@@ -191,6 +191,7 @@ async def broken_gateway(real: str) -> AsyncIterator[str]:
         )
         server = uvicorn.Server(config)
         listening = socket.create_server(("127.0.0.1", 0))
+        listening.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         serving = asyncio.create_task(server.serve([listening]))
         try:
             yield f"http://127.0.0.1:{listening.getsockname()[1]}"

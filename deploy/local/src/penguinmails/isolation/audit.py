@@ -11,16 +11,16 @@ from penguinmails.isolation.world import Attempt, World
 
 LOG = "/api/v1/audit/events"
 FLAG = "cross_tenant_attempt"
-WITHIN = 30.0
 _PAUSE = 0.5
 
 
-def run(world: World) -> None:
-    """Wait until every attempt is in A's log and every target in B's, then judge what they say."""
+def run(world: World, within: float) -> None:
+    """Wait up to `within` seconds until every attempt is in A's log and every target in B's, then judge what
+    they say."""
     operation = next((each for each in world.reading if each.path == LOG), None)
     if operation is None:
         return
-    deadline = time.monotonic() + WITHIN
+    deadline = time.monotonic() + within
     while True:
         mine, theirs = _flagged(world, world.attacker), _flagged(world, world.victim)
         missing = _missing(world, mine, theirs)
@@ -76,7 +76,7 @@ def _judge_own(world: World, events: list[Json]) -> None:
 
 def _incomplete(event: Json | None, attacker: Party, attempt: Attempt) -> list[str]:
     if event is None:
-        return [f"not in A's audit log with flag {FLAG} within {WITHIN:.0f} s"]
+        return [f"not in A's audit log with flag {FLAG} in time"]
     actor: Json = event.get("actor") or {}
     request: Json = event.get("request") or {}
     told: dict[str, tuple[object, frozenset[str]]] = {
@@ -103,5 +103,5 @@ def _judge_victims(world: World, operation: Operation, events: list[Json]) -> No
     reasons = [f"{lacking} of {len(world.attempts)} attempts are not in B's log"] if lacking else []
     world.note("audit_victim", operation.name, request, total, "one event for each attempt", reasons, who="B")
     for attempt in _unknown_to_victim(world, events):
-        reasons = [f"no event about {' or '.join(sorted(attempt.targets))} within {WITHIN:.0f} s"]
+        reasons = [f"no event about {' or '.join(sorted(attempt.targets))} in time"]
         world.note("audit_victim", attempt.operation.name, attempt.request, total, "its event", reasons)

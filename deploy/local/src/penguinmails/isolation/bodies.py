@@ -1,5 +1,6 @@
 """Request bodies made from their schemas, with identifiers and words of one party."""
 
+import re
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from typing import Any, Protocol, cast
@@ -138,9 +139,15 @@ def _text(schema: Json, words: Words) -> str:
     form: str | None = schema.get("format")
     if form in _FORMATS:
         return _FORMATS[form](words)
-    if form is None and "pattern" not in schema:
-        return words.name().ljust(schema.get("minLength", 0), "x")[: schema.get("maxLength")]
+    name = words.name().ljust(schema.get("minLength", 0), "x")[: schema.get("maxLength")]
+    if form is None and accepts(schema, name):
+        return name
     return str(_known_example(schema))
+
+
+def accepts(schema: Json, text: str) -> bool:
+    """Whether the schema's pattern, if it has one, lets the text through."""
+    return re.search(schema.get("pattern", ""), text) is not None
 
 
 def _tomorrow() -> str:

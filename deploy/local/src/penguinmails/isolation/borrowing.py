@@ -2,7 +2,7 @@
 
 from uuid import uuid4
 
-from penguinmails.isolation import typeids
+from penguinmails.isolation import bodies, typeids
 from penguinmails.isolation.document import Json, Operation
 from penguinmails.isolation.exchange import Answer, Request
 from penguinmails.isolation.resources import KEY
@@ -20,14 +20,14 @@ def search(world: World) -> None:
         if request is None:
             continue
         world.attempt("search", operation, request, "as it is", harmless)
-        for name in (name for name, schema in operation.query.items() if _takes_text(name, schema)):
-            for word in wanted:
+        for name, schema in operation.query.items():
+            for word in (word for word in wanted if _takes(name, schema, word)):
                 world.attempt("search", operation, request.asking((name, word)), f"?{name}=", harmless)
 
 
-def _takes_text(name: str, schema: Json) -> bool:
-    plain = schema.get("type") == "string" and not schema.keys() & {"enum", "format", "pattern"}
-    return plain and name != "cursor" and typeids.kind_of(schema) is None
+def _takes(name: str, schema: Json, word: str) -> bool:
+    plain = schema.get("type") == "string" and not schema.keys() & {"enum", "format"}
+    return plain and name != "cursor" and typeids.kind_of(schema) is None and bodies.accepts(schema, word)
 
 
 def cursors(world: World) -> None:

@@ -39,11 +39,13 @@ EXEMPT = {
 
 @dataclass(frozen=True)
 class Options:
-    """`timeout`: seconds for all but the clean-up. `plan`: of the two tenants."""
+    """`timeout`: seconds for all but the clean-up; `audit_wait`: seconds for attempts to be audited.
+    `plan`: of the two tenants."""
 
     url: str
     plan: str = "enterprise"
     timeout: float = 600.0
+    audit_wait: float = 30.0
 
 
 def run(options: Options, progress: Callable[[str], None]) -> Report:
@@ -93,7 +95,7 @@ def _world(attacker: Party, victim: Party, report: Report, progress: Callable[[s
 
 def _run_and_clean(world: World, options: Options) -> None:
     try:
-        _attack(world, options.plan)
+        _attack(world, options)
     except CannotCheck as problem:
         world.report.stopped = str(problem)
     finally:
@@ -104,17 +106,17 @@ def _run_and_clean(world: World, options: Options) -> None:
     _settle_accounts(world)
 
 
-def _attack(world: World, plan: str) -> None:
+def _attack(world: World, options: Options) -> None:
     for party in (world.victim, world.attacker):
         world.progress(f"signing up tenant {party.label}")
-        party.sign_up(plan)
+        party.sign_up(options.plan)
         world.report.tenants[party.label] = party.tenant_id
     before = _prepare(world)
     for what, family in _families():
         world.progress(what)
         family(world)
     controls.unchanged(world, before)
-    audit.run(world)
+    audit.run(world, options.audit_wait)
     named_tenant.run(world, last=True)
 
 

@@ -31,6 +31,7 @@ def check_isolation(
     against: Annotated[str, typer.Option(metavar="URL", help="A gateway; else the local stack's.")] = "",
     as_json: Annotated[bool, typer.Option("--json", help="The report as one JSON document.")] = False,
     timeout: Annotated[float, typer.Option(min=1, help="Seconds for all attacks together.")] = 600,
+    audit_wait: Annotated[float, typer.Option(min=0, help="Seconds for attempts to be audited.")] = 30,
     plan: Annotated[str, typer.Option(help="Plan of the two tenants.")] = "enterprise",
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
 ) -> None:
@@ -40,7 +41,7 @@ def check_isolation(
     errors.print(_PLAN.format(plan=escape(plan), url=escape(url)))
     if dry_run:
         return
-    options = check.Options(url, plan, timeout)
+    options = check.Options(url, plan, timeout, audit_wait)
     if errors.is_terminal:
         with errors.status("starting") as status:
             result = check.run(options, lambda text: status.update(escape(text)))
