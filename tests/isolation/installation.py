@@ -49,6 +49,6 @@ class World:
 
 
 async def tenant_tables(connection: asyncpg.Connection, service: str) -> list[Table]:
-    """Everything with rows and a grant to the app role, from the catalog, without the reviewed shared ones."""
+    """Everything with rows and a grant to the app role, from the catalog, but the reviewed shared ones."""
     rows = await connection.fetch(_TABLES, f"{service}_app", list(shared_tables.SHARED_TABLES))
     return [Table(row["name"], row["readable"], tuple(row["columns"])) for row in rows]

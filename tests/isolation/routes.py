@@ -25,7 +25,7 @@ class Route:
     """One operation for tenants' users.
 
     `path_ids`: what each parameter of the path names (None: no identifier). `body`: the resolved schema of
-    the JSON body, or None.
+    the JSON body, or None. `query`: the names of all query parameters.
     """
 
     service: str
@@ -33,6 +33,7 @@ class Route:
     path: str
     path_ids: dict[str, Kind | None]
     query_ids: dict[str, Kind]
+    query: tuple[str, ...]
     body: Json | None
 
     def __str__(self) -> str:
@@ -103,6 +104,7 @@ def _read(service: str, method: str, route: TenantRoute, operation: Json, docume
         path=route.path_format,
         path_ids={name: kind for (place, name), kind in kinds.items() if place == "path"},
         query_ids={name: kind for (place, name), kind in kinds.items() if place == "query" and kind},
+        query=tuple(name for place, name in kinds if place == "query"),
         body=_resolve(schema, document) if schema is not None else None,
     )
 
@@ -149,3 +151,6 @@ def _example(schema: Json, id_of: IdOf) -> Any:
     if examples:
         return examples[0]
     return {"array": [], "object": {}, "boolean": True, "integer": choice.get("minimum", 1)}[choice["type"]]
+
+
+ROUTES = discover()

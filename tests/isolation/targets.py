@@ -119,6 +119,14 @@ class InProcess:
         tenant = self._tenants[party.tenant_id]
         return await add_user(self._services["auth"], tenant)
 
+    def harness(self, service: str) -> Harness:
+        """The application that the service's routes are asked at."""
+        return self._services[service]
+
+    def tenant(self, party: Party) -> MadeTenant:
+        """The tenant that the party owns."""
+        return self._tenants[party.tenant_id]
+
     async def settle(self, service: str) -> None:
         """Be relay, broker and consumer for what was announced since the last time."""
         harness = self._services[service]

@@ -23,7 +23,8 @@ SELECT nspname FROM pg_namespace WHERE nspname NOT LIKE 'pg\\_%' AND nspname <> 
 """
 _CALLABLE = """
 SELECT n.nspname || '.' || p.proname FROM pg_proc AS p JOIN pg_namespace AS n ON n.oid = p.pronamespace
-WHERE p.prosecdef AND has_function_privilege($1, p.oid, 'EXECUTE') AND has_schema_privilege($1, n.oid, 'USAGE')
+WHERE p.prosecdef AND has_function_privilege($1, p.oid, 'EXECUTE')
+  AND has_schema_privilege($1, n.oid, 'USAGE')
 """
 
 RELAY: dict[str, str] = {
@@ -77,7 +78,8 @@ async def test_ingestion_has_the_log_and_its_own_books_and_nothing_else(
 async def test_roles_of_other_services_have_nothing_here(world: World, superuser: asyncpg.Connection) -> None:
     """Roles belong to the whole server: what counts is what each may do in this database."""
     roles = await superuser.fetch(
-        "SELECT rolname FROM pg_roles WHERE rolname ~ '_(owner|app|relay|ingest)$' AND rolname !~ ('^' || $1)",
+        "SELECT rolname FROM pg_roles "
+        "WHERE rolname ~ '_(owner|app|relay|ingest)$' AND rolname !~ ('^(pg_|' || $1 || ')')",
         f"{world.service}_",
     )
     assert len(roles) >= 12

@@ -34,7 +34,7 @@ def test_suspects_are_files_of_the_suite() -> None:
 
 @pytest.mark.parametrize("text", ["", "twice twice"])
 def test_what_is_not_there_exactly_once_is_not_replaced(text: str) -> None:
-    with pytest.raises(Stale, match="file.py"):
+    with pytest.raises(Stale, match=r"file\.py"):
         Edit("file.py", "twice", "once").apply(text)
 
 
