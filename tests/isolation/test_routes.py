@@ -110,10 +110,12 @@ async def test_foreign_id_in_the_body_is_like_one_that_never_existed(
     mine, theirs = await calls.pair(route.service)
     kind = route.body_ids[name]
     ids = await calls.ids_of(route, mine)
-    several = isinstance((route.fill_body(never) or {}).get(name), list)
+    own = await calls.make(route.service, mine, kind)
+    control = await calls.ask(route, mine, ids, body=route.name_in_body(name, own))
+    assert control.status_code not in (403, 404), control.text
     foreign = await calls.make(route.service, theirs, kind)
     answers = [
-        await calls.ask(route, mine, ids, body={name: [value] if several else value})
+        await calls.ask(route, mine, ids, body=route.name_in_body(name, value))
         for value in (foreign, never(kind))
     ]
     assert answers[0].status_code == 404, answers[0].text
