@@ -83,7 +83,8 @@ def test_a_route_without_a_class_is_not_served() -> None:
 
 def test_identifiers_deep_in_a_body_would_be_found() -> None:
     identifier = {"type": "string", "pattern": "^camp_[0-9a-z]{26}$"}
-    deep = {"properties": {"a": {"anyOf": [{"items": {"properties": {"b": identifier}}}, {"type": "null"}]}}}
+    several = {"type": "array", "items": {"properties": {"b": identifier}}}
+    deep = {"properties": {"a": {"anyOf": [several, {"type": "null"}]}}}
     assert ids_below(deep) == {"a/b": Kind.CAMPAIGN}
     route = Route("campaigns", "POST", "/loot", {}, {}, (), deep)
     assert route.name_in_body("a/b", "camp_1") == {"a": [{"b": "camp_1"}]}
