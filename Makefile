@@ -1,6 +1,6 @@
 # Needs python3 (3.11 or newer) and git; everything else comes from PyPI into .venv.
 .DEFAULT_GOAL := help
-.PHONY: up down reset status logs demo test check lint-api docs help
+.PHONY: up down reset status logs demo test mutate-isolation check lint-api docs help
 
 # uv: the one on the PATH, else our own in .uv.
 UV := $(shell command -v uv 2>/dev/null)
@@ -39,6 +39,9 @@ demo: up ## Play the story of two tenants and an attempt to cross the border
 test: $(SYNCED) ## Run all tests on a stack of their own; ARGS=… goes to pytest
 	@$(RUN)pytest $(ARGS)
 
+mutate-isolation: $(SYNCED) ## Break schema and code on purpose; the isolation tests must notice; ARGS="-k WORD" for some
+	@$(RUN)python -m tests.isolation.mutations $(ARGS)
+
 check: $(SYNCED) ## Format, lint, types, import rules, drift, house rules
 	@$(RUN)ruff format --check .
 	@$(RUN)ruff check .
@@ -63,7 +66,7 @@ docs: $(SYNCED) ## Make the reference pages from the code
 	@$(RUN)penguinmails api-document
 
 help: ## List these commands
-	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-8s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 $(SYNCED): $(PROJECTS) $(UV_NEEDED)
 	@echo "Installing into .venv …"

@@ -31,7 +31,7 @@ class Edit:
 
 @dataclass(frozen=True)
 class CodeMutation:
-    """A breakage of code. `suspects`: test files of `tests/isolation` that should notice it, tried first."""
+    """A breakage of code. `suspects`: files or tests of the suite that should notice it, tried first."""
 
     name: str
     edits: tuple[Edit, ...]

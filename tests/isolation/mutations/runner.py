@@ -96,9 +96,10 @@ class Runner:
             await database.drop()
 
     async def _judge(self, mutation: Mutation, place: Place) -> Verdict:
-        """First the tests that should notice it, then, before it counts as a survivor, all others."""
-        first = await run_tests(place, mutation.suspects)
+        """First the tests that should notice it, then, before it counts as a survivor, all."""
+        service = mutation.service if isinstance(mutation, SchemaMutation) else None
+        first = await run_tests(place, mutation.suspects, service=service)
         if first.red is not None:
             return Verdict(mutation, first.seconds, first.red)
-        rest = await run_tests(place, (), ignored=mutation.suspects)
-        return Verdict(mutation, first.seconds + rest.seconds, rest.red)
+        all_of_it = await run_tests(place)
+        return Verdict(mutation, first.seconds + all_of_it.seconds, all_of_it.red)

@@ -47,8 +47,11 @@ _RELAY_READS = (
     "GRANT SELECT ON campaigns.contacts TO campaigns_relay; "
     "CREATE POLICY relay_rows ON campaigns.contacts FOR SELECT TO campaigns_relay USING (true)"
 )
-_SQL, _WRITES, _POWERS = "test_sql.py", "test_sql_writes.py", "test_sql_powers.py"
-_CATALOG, _ENTRY, _GRANTS = "test_catalog.py", "test_entry.py", "test_grants.py"
+_WRITES, _POWERS = "test_sql_writes.py", "test_sql_powers.py"
+_CATALOG = "test_catalog.py::test_database_keeps_every_rule"
+_ROWS = "test_sql.py::test_each_tenant_sees_its_own_rows_in_every_table"
+_OUTSIDE = "test_sql.py::test_outside_a_tenant_nothing_is_visible"
+_ENTRY, _GRANTS = "test_entry.py", "test_grants.py"
 _PROOF = (
     "'user', tenant::text, member::text, session::text,\n"
     "            (extract(epoch FROM issued_at) * 1000000)::bigint::text, pg_backend_pid()::text"
@@ -60,9 +63,9 @@ def _campaigns(name: str, change: str | Rewrite, *suspects: str, undo: str | Non
 
 
 _WALLS = (
-    _campaigns("everything permitted on a table, and no wall", _OPEN_ONE, _SQL),
+    _campaigns("everything permitted on a table, and no wall", _OPEN_ONE, _ROWS),
     _campaigns("the wall dropped", "DROP POLICY tenant_wall ON campaigns.contacts", _CATALOG),
-    _campaigns("the tenant's own policy dropped", "DROP POLICY tenant_rows ON campaigns.contacts", _SQL),
+    _campaigns("the tenant's own policy dropped", "DROP POLICY tenant_rows ON campaigns.contacts", _ROWS),
     _campaigns(
         "everything permitted behind the wall",
         "CREATE POLICY door ON campaigns.contacts TO campaigns_app USING (true)",
@@ -72,9 +75,9 @@ _WALLS = (
         "a policy for everybody", f"CREATE POLICY door ON campaigns.contacts USING ({_OWN})", _CATALOG
     ),
     _campaigns("writes not checked", _WRITES_UNCHECKED, _WRITES),
-    _campaigns("row security off", "ALTER TABLE campaigns.contacts DISABLE ROW LEVEL SECURITY", _SQL),
+    _campaigns("row security off", "ALTER TABLE campaigns.contacts DISABLE ROW LEVEL SECURITY", _ROWS),
     _campaigns(
-        "row security off on the members", "ALTER TABLE tenancy.members DISABLE ROW LEVEL SECURITY", _SQL
+        "row security off on the members", "ALTER TABLE tenancy.members DISABLE ROW LEVEL SECURITY", _ROWS
     ),
     _campaigns(
         "row security not forced", "ALTER TABLE campaigns.contacts NO FORCE ROW LEVEL SECURITY", _CATALOG
@@ -82,7 +85,7 @@ _WALLS = (
     _campaigns(
         "the tenant of a row not filled in",
         "ALTER TABLE campaigns.contacts ALTER tenant_id DROP DEFAULT",
-        _SQL,
+        _ROWS,
     ),
 )
 _KEYS = (
@@ -92,7 +95,11 @@ _KEYS = (
         "CREATE UNIQUE INDEX loose ON campaigns.contacts (email)",
         _CATALOG,
     ),
-    _campaigns("the inbox without the tenant", _LOOSE_INBOX, "test_events.py"),
+    _campaigns(
+        "the inbox without the tenant",
+        _LOOSE_INBOX,
+        "test_events.py::test_the_same_id_in_two_tenants_is_two_events_and_twice_in_one_is_one",
+    ),
 )
 _GRANTED = (
     _campaigns("TRUNCATE granted", "GRANT TRUNCATE ON campaigns.contacts TO campaigns_app", _POWERS),
@@ -112,9 +119,9 @@ _GRANTED = (
     _campaigns("the relay reads contacts", _RELAY_READS, _GRANTS),
     _campaigns("the relay writes events", "GRANT INSERT ON tenancy.outbox TO campaigns_relay", _GRANTS),
     _campaigns("a definer function reads all tenants", _PEEK, _POWERS),
-    _campaigns("a view of its owner's rows", _VIEW, _SQL),
-    _campaigns("a materialized view", _MATERIALIZED, _SQL),
-    SchemaMutation("a partition read directly", "audit", _PARTITION, (_SQL,)),
+    _campaigns("a view of its owner's rows", _VIEW, _ROWS),
+    _campaigns("a materialized view", _MATERIALIZED, _ROWS),
+    SchemaMutation("a partition read directly", "audit", _PARTITION, (_ROWS,)),
     SchemaMutation(
         "ingestion may rewrite the log", "audit", "GRANT UPDATE ON audit.events TO audit_ingest", (_GRANTS,)
     ),
@@ -132,12 +139,12 @@ _ENTRANCE = (
             "\n       OR current_setting('tenancy.seal', true) IS DISTINCT FROM tenancy.seal(context)",
             "",
         ),
-        _SQL,
+        _OUTSIDE,
     ),
     _campaigns(
         "the seal not bound to its transaction",
         Rewrite("tenancy.seal", "EXTRACT(epoch FROM transaction_timestamp())::text", "''::text"),
-        _SQL,
+        _OUTSIDE,
     ),
     _campaigns(
         "the seal not bound to its connection",
@@ -146,7 +153,7 @@ _ENTRANCE = (
             "(pg_backend_pid())::text, (EXTRACT(epoch FROM transaction_timestamp()))::text",
             "''::text",
         ),
-        _SQL,
+        _OUTSIDE,
     ),
     _campaigns(
         "the context outlives its transaction",
@@ -155,12 +162,12 @@ _ENTRANCE = (
             "set_config('tenancy.context', context, true)",
             "set_config('tenancy.context', context, false)",
         ),
-        _SQL,
+        "test_sql.py::test_nothing_of_the_context_is_left_after_a_transaction",
     ),
     _campaigns(
         "a second tenant may be entered",
         Rewrite("tenancy.put_context", "IF tenancy.current_tenant() IS NOT NULL", "IF false"),
-        _SQL,
+        "test_sql.py::test_inside_a_tenant_only_its_rows_are_visible",
     ),
     _campaigns(
         "users pass for the platform",
@@ -175,7 +182,7 @@ _ENTRANCE = (
             "                                                    pg_backend_pid()::text))",
             "",
         ),
-        _SQL,
+        _OUTSIDE,
     ),
     _campaigns(
         "any purpose will do",
@@ -234,13 +241,13 @@ _ROLES = (
     _campaigns(
         "the app past row security",
         "ALTER ROLE campaigns_app BYPASSRLS",
-        _SQL,
+        _ROWS,
         undo="ALTER ROLE campaigns_app NOBYPASSRLS",
     ),
     _campaigns(
         "the app a superuser",
         "ALTER ROLE campaigns_app SUPERUSER",
-        _SQL,
+        _ROWS,
         undo="ALTER ROLE campaigns_app NOSUPERUSER",
     ),
     _campaigns(

@@ -13,6 +13,7 @@ from pathlib import Path
 
 from common.testing.databases import DatabaseServer
 from tests.isolation.mutations.mutation import ROOT, CodeMutation, Edit
+from tests.isolation.services import SERVICES
 
 SUITE = "tests/isolation"
 _IN_PROCESS = "not at_the_services and not at_the_gateway"
@@ -51,16 +52,18 @@ class Outcome:
     seconds: float
 
 
-async def run_tests(place: Place, files: Sequence[str], *, ignored: Sequence[str] = ()) -> Outcome:
-    """Run test files of the isolation suite (none named: all) until the first red test.
+async def run_tests(place: Place, named: Sequence[str] = (), *, service: str | None = None) -> Outcome:
+    """Run the isolation suite, or the files and tests named of it, until the first red test.
+
+    `service`: leave out what concerns the other services' databases.
 
     Raises:
         Inconclusive: there is no answer.
     """
     began = time.monotonic()
-    targets = [f"{SUITE}/{name}" for name in files] or [SUITE]
+    targets = [f"{SUITE}/{name}" for name in named] or [SUITE]
     command = [sys.executable, "-m", "pytest", "-x", "-q", "--tb=short", "-p", "no:cacheprovider"]
-    command += ["-k", _IN_PROCESS, *(f"--ignore={SUITE}/{name}" for name in ignored), *targets]
+    command += ["-k", _selection(service), *targets]
     process = await asyncio.create_subprocess_exec(
         *command,
         cwd=ROOT,
@@ -79,6 +82,14 @@ async def run_tests(place: Place, files: Sequence[str], *, ignored: Sequence[str
             await process.wait()
     red = first_red(process.returncode, raw.decode(errors="replace"))
     return Outcome(red, time.monotonic() - began)
+
+
+def _selection(service: str | None) -> str:
+    """The expression that leaves out the running stack, and all services but one."""
+    others = [name for name in SERVICES if service is not None and name != service]
+    return " and ".join(
+        [_IN_PROCESS, *(f"not [{name}] and not [{name}- and not -{name}]" for name in others)]
+    )
 
 
 def first_red(code: int | None, output: str) -> str | None:
