@@ -11,7 +11,13 @@ import pytest
 
 from common.db.provision import role_names
 from common.service import Service
-from common.testing.databases import DatabaseServer, ServiceDatabase, clone_database, make_database, server_from_env
+from common.testing.databases import (
+    DatabaseServer,
+    ServiceDatabase,
+    clone_database,
+    make_database,
+    server_from_env,
+)
 from common.testing.harness import Harness, harness
 from penguinmails.stack import Stack
 

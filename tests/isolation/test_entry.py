@@ -1,5 +1,6 @@
 """The entry of users: what the database itself demands of a proven request before it opens a tenant."""
 
+import hmac
 from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
@@ -125,6 +126,17 @@ async def test_deleted_tenants_are_closed(
     assert (await enter(attacker, prover, *facts))[0] == "ok"
     await superuser.execute("UPDATE tenancy.tenants SET status = 'deleted' WHERE tenant_id = $1", facts[0])
     assert await enter(attacker, prover, *facts) == ("revoked", {})
+
+
+async def test_a_seal_is_worth_something_here_and_now_only(world: World, attacker: Attacker) -> None:
+    """It is made of the key, the context, this connection and the moment this transaction began."""
+    began = "SELECT extract(epoch FROM transaction_timestamp())::text"
+    async with attacker.sql.transaction():
+        await attacker.enter(world.mine)
+        context, seal = await attacker.settings()
+        parts = ("seal", context, str(attacker.sql.get_server_pid()), await attacker.sql.fetchval(began))
+    key = bytes.fromhex(world.database.tenancy_key)
+    assert seal == hmac.digest(key, "|".join(parts).encode(), "sha256").hex()
 
 
 async def test_purposes_are_a_closed_list(world: World) -> None:

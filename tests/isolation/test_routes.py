@@ -67,6 +67,7 @@ async def test_naming_another_tenant_is_forbidden(calls: Calls, route: Route) ->
         {"headers": {"X-Tenant-ID": theirs.tenant_id}},
         {"params": {"tenant_id": theirs.tenant_id}},
         {"params": [("tenant_id", mine.tenant_id), ("tenant_id", theirs.tenant_id)]},
+        {"params": [("tenant_id", theirs.tenant_id), ("tenant_id", mine.tenant_id)]},
     ]
     if route.body is not None:
         ways.append({"body": {"tenant_id": theirs.tenant_id}})

@@ -1,4 +1,4 @@
-"""`python -m tests.isolation.mutations [-k WORD]`: break things on purpose and see the tests notice.
+"""`python -m tests.isolation.mutations [-k WORD …]`: break things on purpose and see the tests notice.
 
 Ends with 0 only when the unmutated suite is green, every mutation still applies and none survives.
 """
@@ -25,14 +25,17 @@ MUTATIONS: tuple[Mutation, ...] = (*SCHEMA_MUTATIONS, *CODE_MUTATIONS)
 
 
 def main(
-    chosen: Annotated[str, typer.Option("-k", help="Only mutations with this in their name")] = "",
+    chosen: Annotated[
+        list[str] | None, typer.Option("-k", help="Only mutations with this in their name; repeatable")
+    ] = None,
     at_a_time: Annotated[int, typer.Option("-j", help="Trials at a time")] = os.cpu_count() or 1,
     table: Annotated[Path | None, typer.Option(help="Write the table to this file, as Markdown")] = None,
 ) -> None:
     """Break schema and code on purpose; the isolation tests must notice each time."""
-    mutations = [mutation for mutation in MUTATIONS if chosen in mutation.name]
+    words = chosen or [""]
+    mutations = [mutation for mutation in MUTATIONS if any(word in mutation.name for word in words)]
     if not mutations:
-        raise typer.BadParameter(f"no mutation has {chosen!r} in its name")
+        raise typer.BadParameter(f"no mutation has {' or '.join(words)} in its name")
     with tempfile.TemporaryDirectory(prefix="mutations-") as home:
         os.chmod(home, 0o755)
         verdicts = asyncio.run(_run(Path(home), mutations, at_a_time))

@@ -44,11 +44,6 @@ _NAMED_TENANTS = (
             '*request.query_params.getlist("tenant_id")',
             'request.query_params.get("tenant_id", own)',
         ),
-        Edit(
-            _ROUTES,
-            "foreign = [text for text in asserted if text != own]",
-            "foreign = [text for text in asserted[:1] if text != own]",
-        ),
     ),
     _code(
         "the tenant in the path not compared",

@@ -143,17 +143,13 @@ _ENTRANCE = (
     ),
     _campaigns(
         "the seal not bound to its transaction",
-        Rewrite("tenancy.seal", "EXTRACT(epoch FROM transaction_timestamp())::text", "''::text"),
+        Rewrite("tenancy.seal", "(EXTRACT(epoch FROM transaction_timestamp()))::text", "''::text"),
         _OUTSIDE,
     ),
     _campaigns(
         "the seal not bound to its connection",
-        Rewrite(
-            "tenancy.seal",
-            "(pg_backend_pid())::text, (EXTRACT(epoch FROM transaction_timestamp()))::text",
-            "''::text",
-        ),
-        _OUTSIDE,
+        Rewrite("tenancy.seal", "(pg_backend_pid())::text", "''::text"),
+        _ENTRY,
     ),
     _campaigns(
         "the context outlives its transaction",
