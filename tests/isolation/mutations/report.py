@@ -28,9 +28,10 @@ def table(verdicts: Sequence[Verdict]) -> str:
 
 
 def markdown(verdicts: Sequence[Verdict]) -> str:
-    """The table for the documentation."""
+    """The table for the documentation: of a test with parameters its name only."""
     rows = [
-        f"| {_kind(verdict)} | {verdict.mutation.name} | `{_fate(verdict)}` | {verdict.seconds:.1f} |"
+        f"| {_kind(verdict)} | {verdict.mutation.name} | `{_fate(verdict).partition('[')[0]}` "
+        f"| {verdict.seconds:.0f} |"
         for verdict in verdicts
     ]
     return "\n".join(["| broken | how | first red test | s |", "|---|---|---|---:|", *rows, ""])

@@ -19,7 +19,7 @@ SUITE = "tests/isolation"
 _IN_PROCESS = "not at_the_services and not at_the_gateway"
 """Against the applications inside the test process: no stack is started."""
 _FIRST_RED = re.compile(r"^(FAILED|ERROR) (tests/isolation/\S+?::.*?)(?: - .*)?$", re.MULTILINE)
-_PATIENCE_SECONDS = 240
+_PATIENCE_SECONDS = 600
 _GREEN, _RED, _NOTHING_CHOSEN = 0, 1, 5
 
 
