@@ -1,6 +1,6 @@
 # Needs python3 (3.11 or newer) and git; everything else comes from PyPI into .venv.
 .DEFAULT_GOAL := help
-.PHONY: up down reset status logs demo test test-pooled soak bench check lint-api docs help
+.PHONY: up down reset status logs demo test test-pooled mutate-isolation soak bench check lint-api docs help
 
 # uv: the one on the PATH, else our own in .uv.
 UV := $(shell command -v uv 2>/dev/null)
@@ -48,6 +48,9 @@ bench: $(SYNCED) ## Measure, as ratios within one run; ARGS=--write keeps docs/p
 soak: $(SYNCED) ## Ask every operation for long; CONTRACT_EXAMPLES=… CONTRACT_SEED=…
 	@CONTRACT_EXAMPLES=$(or $(CONTRACT_EXAMPLES),200) $(RUN)pytest tests/contract $(ARGS)
 
+mutate-isolation: $(SYNCED) ## Break schema and code on purpose; the isolation tests must notice; ARGS="-k WORD" for some
+	@$(RUN)python -m tests.isolation.mutations $(ARGS)
+
 check: $(SYNCED) ## Format, lint, types, import rules, drift, house rules
 	@$(RUN)ruff format --check .
 	@$(RUN)ruff check .
@@ -72,7 +75,7 @@ docs: $(SYNCED) ## Make the reference pages from the code
 	@$(RUN)penguinmails api-document
 
 help: ## List these commands
-	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-12s %s\n", $$1, $$2}'
+	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'
 
 $(SYNCED): $(PROJECTS) $(UV_NEEDED)
 	@echo "Installing into .venv …"

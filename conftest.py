@@ -1,6 +1,7 @@
 """Fixtures of all tests: one running stack, and databases and services of a test's own beside it."""
 
 import importlib
+import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
@@ -11,7 +12,13 @@ from tests.pooler import pgbouncer
 
 from common.db.provision import role_names
 from common.service import Service
-from common.testing.databases import DatabaseServer, ServiceDatabase, make_database, server_from_env
+from common.testing.databases import (
+    DatabaseServer,
+    ServiceDatabase,
+    clone_database,
+    make_database,
+    server_from_env,
+)
 from common.testing.harness import Harness, harness
 from penguinmails.stack import Stack
 
@@ -71,11 +78,19 @@ def kafka(request: pytest.FixtureRequest) -> str:
 async def service_database(
     postgres: DatabaseServer,
 ) -> AsyncIterator[Callable[[str], Awaitable[ServiceDatabase]]]:
-    """Call it with a service's name: its freshly migrated database, one per service and session."""
+    """Call it with a service's name: its freshly migrated database, one per service and session.
+
+    TEST_DATABASE_TEMPLATES (JSON: service to database) names databases to copy instead of migrating.
+    """
     made: dict[str, ServiceDatabase] = {}
+    templates: dict[str, str] = json.loads(os.environ.get("TEST_DATABASE_TEMPLATES", "{}"))
 
     async def make(name: str) -> ServiceDatabase:
-        if name not in made:
+        if name in made:
+            return made[name]
+        if name in templates:
+            made[name] = await clone_database(postgres, name, templates[name])
+        else:
             made[name] = await make_database(postgres, name, service_of(name).migrations)
         return made[name]
 

@@ -54,12 +54,9 @@ class Calls:
         self, route: Route, party: Party | None, ids: dict[str, str], **changes: Any
     ) -> httpx.Response:
         """The route with a body of the party's own; `changes`: to `headers`, `params` or `body`."""
-        own: dict[Kind, str] = {}
-        if party is not None:
-            own = {kind: await self.make(route.service, party, kind) for kind in route.body_ids.values()}
-        body = route.fill_body(lambda kind: own.get(kind) or never(kind))
+        body = await self.body_of(route, party)
         if body is not None:
-            body |= changes.get("body", {})
+            body |= changes.get("body") or {}
         return await self.target.client(route.service).request(
             route.method,
             route.fill_path(ids),
@@ -67,6 +64,22 @@ class Calls:
             params=changes.get("params"),
             json=body,
         )
+
+    async def body_of(self, route: Route, party: Party | None) -> dict[str, Any] | None:
+        """A body that names resources of the party's own, or None for a route without one."""
+        own: dict[Kind, str] = {}
+        if party is not None:
+            own = {kind: await self.make(route.service, party, kind) for kind in route.body_ids.values()}
+        return route.fill_body(lambda kind: own.get(kind) or never(kind))
+
+    def kind_in(self, path: str) -> Kind:
+        """The kind of resource that the collection at `path` holds."""
+        for route in self._routes:
+            collection, _, rest = route.path.partition(f"{path}/{{")
+            name = rest.removesuffix("}")
+            if not collection and route.path_ids.get(name) is not None:
+                return route.path_ids[name]  # type: ignore[return-value]  # not None
+        raise AssertionError(f"{path} holds no resources with a path of their own: it needs a recipe")
 
     async def look(self, route: Route, party: Party, ids: dict[str, str]) -> Any:
         """The party's view of what the route's path names, where it can be read at all."""
@@ -88,6 +101,11 @@ class Calls:
                 if named is kind and collection is not None:
                     return name, collection
         raise AssertionError(f"no recipe for a {kind.value}_…: add one to resources.py")
+
+
+def nobodys(route: Route) -> dict[str, str]:
+    """Ids for the route's path that never were anybody's."""
+    return {name: never(kind) if kind else "nothing" for name, kind in route.path_ids.items()}
 
 
 def bytes_of(answer: httpx.Response) -> tuple[int, str, str]:

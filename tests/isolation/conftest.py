@@ -1,17 +1,23 @@
 """Fixtures of the isolation tests: for each service a database with two tenants."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
+from contextlib import AsyncExitStack
 
 import asyncpg
+import httpx
 import pytest
 
 from common.testing.databases import ServiceDatabase
 from common.testing.harness import BUSY, Harness
+from penguinmails.stack import Stack
 from tests.isolation.attacker import Attacker, attack
+from tests.isolation.calls import Calls
 from tests.isolation.installation import World, tenant_tables
 from tests.isolation.recorder import StatementRecorder
+from tests.isolation.routes import ROUTES
 from tests.isolation.seeds import seed
 from tests.isolation.services import ENVIRONMENT, SERVICES
+from tests.isolation.targets import InProcess, Installation
 
 Databases = Callable[[str], Awaitable[ServiceDatabase]]
 
@@ -83,3 +89,41 @@ async def superuser(world: World) -> AsyncIterator[asyncpg.Connection]:
         yield connection
     finally:
         await connection.close()
+
+
+@pytest.fixture(scope="session")
+async def in_process(worlds: Callable[[str], Awaitable[World]]) -> Calls:
+    async def harness(name: str) -> Harness:
+        return (await worlds(name)).harness
+
+    return Calls(InProcess(harness), ROUTES)
+
+
+@pytest.fixture(scope="session")
+async def at_the_services(stack: Stack) -> AsyncIterator[Calls]:
+    environment = stack.env()
+    async with AsyncExitStack() as exits:
+        gateway = await exits.enter_async_context(client(environment["gateway"]))
+        services = {
+            name: await exits.enter_async_context(client(url))
+            for name, url in environment["services"].items()
+        }
+        yield Calls(Installation(gateway, environment["postgres"]["superuser"], services), ROUTES)
+
+
+@pytest.fixture(scope="session")
+async def at_the_gateway(stack: Stack) -> AsyncIterator[Calls]:
+    environment = stack.env()
+    async with client(environment["gateway"]) as gateway:
+        yield Calls(Installation(gateway, environment["postgres"]["superuser"]), ROUTES)
+
+
+@pytest.fixture(scope="session", params=["in_process", "at_the_services", "at_the_gateway"])
+def calls(request: pytest.FixtureRequest) -> Calls:
+    """To the applications in this process, to the services of the running stack, and to its gateway."""
+    chosen: Calls = request.getfixturevalue(request.param)
+    return chosen
+
+
+def client(url: str) -> httpx.AsyncClient:
+    return httpx.AsyncClient(base_url=url, timeout=20)

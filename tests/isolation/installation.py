@@ -16,8 +16,7 @@ SELECT n.nspname || '.' || c.relname AS name,
           WHERE a.attrelid = c.oid AND a.attnum > 0 AND NOT a.attisdropped AND a.attgenerated = ''
           ORDER BY a.attnum) AS columns
 FROM pg_class AS c JOIN pg_namespace AS n ON n.oid = c.relnamespace
-WHERE c.relkind IN ('r', 'p') AND NOT c.relispartition
-  AND n.nspname NOT IN ('pg_catalog', 'information_schema')
+WHERE c.relkind IN ('r', 'p', 'v', 'm', 'f') AND n.nspname NOT IN ('pg_catalog', 'information_schema')
   AND n.nspname || '.' || c.relname <> ALL ($2)
   AND has_table_privilege($1, c.oid, 'SELECT, INSERT, UPDATE, DELETE')
 ORDER BY name
@@ -26,7 +25,7 @@ ORDER BY name
 
 @dataclass(frozen=True, slots=True)
 class Table:
-    """A tenant table that the app role has some grant on."""
+    """A tenant table that the app role has some grant on; a view or partition, had it one, would count."""
 
     name: str
     readable: bool
@@ -50,6 +49,6 @@ class World:
 
 
 async def tenant_tables(connection: asyncpg.Connection, service: str) -> list[Table]:
-    """Every table with a grant to the app role, from the catalog, without the reviewed shared ones."""
+    """Everything with rows and a grant to the app role, from the catalog, but the reviewed shared ones."""
     rows = await connection.fetch(_TABLES, f"{service}_app", list(shared_tables.SHARED_TABLES))
     return [Table(row["name"], row["readable"], tuple(row["columns"])) for row in rows]

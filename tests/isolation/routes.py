@@ -6,8 +6,10 @@ from dataclasses import dataclass
 from typing import Any
 from uuid import uuid4
 
+from fastapi import FastAPI
 from fastapi.routing import APIRoute
 
+from common import clock
 from common.ids import Kind
 from common.web.routes import TenantRoute
 from tests.isolation.services import SERVICES, idle_kernel, service_of
@@ -25,7 +27,7 @@ class Route:
     """One operation for tenants' users.
 
     `path_ids`: what each parameter of the path names (None: no identifier). `body`: the resolved schema of
-    the JSON body, or None.
+    the JSON body, or None. `query`: the names of all query parameters.
     """
 
     service: str
@@ -33,6 +35,7 @@ class Route:
     path: str
     path_ids: dict[str, Kind | None]
     query_ids: dict[str, Kind]
+    query: tuple[str, ...]
     body: Json | None
 
     def __str__(self) -> str:
@@ -40,13 +43,13 @@ class Route:
 
     @property
     def body_ids(self) -> dict[str, Kind]:
-        """Fields of the body that name a resource."""
-        found: dict[str, Kind] = {}
-        for name, schema in (self.body or {}).get("properties", {}).items():
-            kind = _kind_of(schema)
-            if kind is not None:
-                found[name] = kind
-        return found
+        """Where the body names a resource, at any depth: `contact_ids`, `workspaces/workspace_id`."""
+        return ids_below(self.body)
+
+    def name_in_body(self, place: str, identifier: str) -> Json:
+        """The field of the body with `identifier` at the place."""
+        field, *steps = place.split("/")
+        return {field: _naming((self.body or {})["properties"][field], steps, identifier)}
 
     def fill_path(self, ids: dict[str, str]) -> str:
         return self.path.format(**ids)
@@ -57,7 +60,7 @@ class Route:
             return None
         properties: Json = self.body.get("properties", {})
         names = self.body.get("required") or list(properties)[:1]
-        return {name: _example(properties[name], id_of) for name in names}
+        return {name: example(properties[name], id_of) for name in names}
 
 
 def discover() -> list[Route]:
@@ -73,7 +76,7 @@ def _routes_of(name: str) -> Iterator[Route]:
     service = service_of(name)
     app = service.create_app(idle_kernel(service))
     document = app.openapi()
-    for route in _walk(app.routes):
+    for route in all_routes(app):
         if not isinstance(route, TenantRoute):
             continue
         for method in sorted(route.methods):
@@ -81,6 +84,11 @@ def _routes_of(name: str) -> Iterator[Route]:
             if operation is None:
                 raise LookupError(f"{method} {route.path_format} is not in the OpenAPI document of {name}")
             yield _read(name, method, route, operation, document)
+
+
+def all_routes(app: FastAPI) -> Iterator[APIRoute]:
+    """Every route of the application, of whatever class."""
+    return _walk(app.routes)
 
 
 def _walk(routes: Iterable[Any]) -> Iterator[APIRoute]:
@@ -94,7 +102,7 @@ def _walk(routes: Iterable[Any]) -> Iterator[APIRoute]:
 
 def _read(service: str, method: str, route: TenantRoute, operation: Json, document: Json) -> Route:
     parameters = operation.get("parameters", [])
-    kinds = {(item["in"], item["name"]): _kind_of(item["schema"]) for item in parameters}
+    kinds = {(item["in"], item["name"]): kind_of(item["schema"]) for item in parameters}
     content = operation.get("requestBody", {}).get("content", {})
     schema = content.get("application/json", {}).get("schema")
     return Route(
@@ -103,26 +111,30 @@ def _read(service: str, method: str, route: TenantRoute, operation: Json, docume
         path=route.path_format,
         path_ids={name: kind for (place, name), kind in kinds.items() if place == "path"},
         query_ids={name: kind for (place, name), kind in kinds.items() if place == "query" and kind},
-        body=_resolve(schema, document) if schema is not None else None,
+        query=tuple(name for place, name in kinds if place == "query"),
+        body=resolve(schema, document) if schema is not None else None,
     )
 
 
-def _resolve(schema: Any, document: Json) -> Any:
+def resolve(schema: Any, document: Json) -> Any:
     """The schema without references."""
     if isinstance(schema, list):
-        return [_resolve(item, document) for item in schema]
+        return [resolve(item, document) for item in schema]
     if not isinstance(schema, dict):
         return schema
     if "$ref" in schema:
-        return _resolve(document["components"]["schemas"][schema["$ref"].rpartition("/")[2]], document)
-    return {name: _resolve(item, document) for name, item in schema.items()}
+        found: Any = document
+        for name in schema["$ref"].removeprefix("#/").split("/"):
+            found = found[name]
+        return resolve(found, document)
+    return {name: resolve(item, document) for name, item in schema.items()}
 
 
 def _choices(schema: Json) -> list[Json]:
     return [choice for choice in schema.get("anyOf", [schema]) if choice.get("type") != "null"]
 
 
-def _kind_of(schema: Json) -> Kind | None:
+def kind_of(schema: Json) -> Kind | None:
     """The kind of identifier a schema takes, alone or in an array."""
     for choice in _choices(schema):
         single = choice.get("items", choice)
@@ -132,20 +144,58 @@ def _kind_of(schema: Json) -> Kind | None:
     return None
 
 
-def _example(schema: Json, id_of: IdOf) -> Any:
+def ids_below(schema: Any, path: str = "") -> dict[str, Kind]:
+    """Where below a schema an identifier stands, at any depth."""
+    if not isinstance(schema, dict):
+        return {}
+    kind = kind_of(schema)
+    if kind is not None:
+        return {path: kind}
+    found: dict[str, Kind] = {}
+    for name, inner in schema.get("properties", {}).items():
+        found |= ids_below(inner, f"{path}/{name}".removeprefix("/"))
+    for inner in (schema.get("items"), schema.get("additionalProperties"), *schema.get("anyOf", ())):
+        found |= ids_below(inner, path)
+    return found
+
+
+def _naming(schema: Json, steps: list[str], identifier: str) -> Any:
+    choice = _choices(schema)[0]
+    if choice.get("type") == "array":
+        return [_naming(choice["items"], steps, identifier)]
+    if not steps:
+        return identifier
+    fields = {
+        name: example(choice["properties"][name], lambda _: identifier) for name in choice.get("required", ())
+    }
+    return {**fields, steps[0]: _naming(choice["properties"][steps[0]], steps[1:], identifier)}
+
+
+def example(schema: Json, id_of: IdOf) -> Any:
     """A value the schema takes; texts differ each time, so that nothing is taken already."""
-    kind = _kind_of(schema)
+    kind = kind_of(schema)
     choice = _choices(schema)[0]
     if kind is not None:
         return [id_of(kind)] if choice.get("type") == "array" else id_of(kind)
-    if choice.get("format") in ("email", "hostname"):
-        return f"{uuid4().hex}{'@' if choice['format'] == 'email' else '.'}example.com"
+    if "properties" in choice:
+        return {name: example(choice["properties"][name], id_of) for name in choice.get("required", ())}
     if "enum" in choice or "const" in choice:
         return choice.get("const", choice.get("enum", [None])[0])
-    examples = schema.get("examples", choice.get("examples"))
-    if choice.get("type") == "string" and "pattern" not in choice and "format" not in choice:
+    return _plain_example(choice, schema.get("examples", choice.get("examples")))
+
+
+def _plain_example(choice: Json, examples: list[Any] | None) -> Any:
+    kind = choice.get("format")
+    if kind in ("email", "hostname"):
+        return f"{uuid4().hex}{'@' if kind == 'email' else '.'}example.com"
+    if kind == "date-time":
+        return clock.rfc3339(clock.now())
+    if choice.get("type") == "string" and "pattern" not in choice and kind is None:
         text = examples[0] if examples else "Text"
         return f"{text} {uuid4().hex[:8]}"
     if examples:
         return examples[0]
     return {"array": [], "object": {}, "boolean": True, "integer": choice.get("minimum", 1)}[choice["type"]]
+
+
+ROUTES = discover()

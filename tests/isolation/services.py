@@ -11,25 +11,31 @@ from common.service import Service
 from common.web.kernel import Kernel
 from penguinmails.credentials import SERVICES
 
-__all__ = ["ENVIRONMENT", "SERVICES", "SIGNING_KEY_PEM", "idle_kernel", "service_of"]
+__all__ = ["CAMPAIGNS_KEY_PEM", "ENVIRONMENT", "SERVICES", "SIGNING_KEY_PEM", "idle_kernel", "service_of"]
 
-_KEY = ec.generate_private_key(ec.SECP256R1())
-SIGNING_KEY_PEM = _KEY.private_bytes(
-    serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
-).decode()
+
+def _key_pair() -> tuple[str, str]:
+    """A private and a public key, PEM."""
+    key = ec.generate_private_key(ec.SECP256R1())
+    private = key.private_bytes(
+        serialization.Encoding.PEM, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
+    )
+    public = key.public_key().public_bytes(
+        serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo
+    )
+    return private.decode(), public.decode()
+
+
+SIGNING_KEY_PEM, _TENANTS_PUBLIC_PEM = _key_pair()
 """With which the `tenants` service of the tests proves itself to the others."""
-
-_PUBLIC_PEM = (
-    _KEY.public_key()
-    .public_bytes(serialization.Encoding.PEM, serialization.PublicFormat.SubjectPublicKeyInfo)
-    .decode()
-)
+CAMPAIGNS_KEY_PEM, _CAMPAIGNS_PUBLIC_PEM = _key_pair()
+"""That of a service that others know and that has nothing to ask of them."""
 
 ENVIRONMENT: dict[str, dict[str, Any]] = {
     "auth": {
         "key_encryption_key": "6b" * 32,
         "mail_from": "PenguinMails <no-reply@penguinmails.test>",
-        "service_public_keys": {"tenants": _PUBLIC_PEM},
+        "service_public_keys": {"tenants": _TENANTS_PUBLIC_PEM, "campaigns": _CAMPAIGNS_PUBLIC_PEM},
     },
     "campaigns": {"key_encryption_key": "6b" * 32},
     "tenants": {"service_signing_key": SIGNING_KEY_PEM, "stripe_secret_key": "sk_test_isolation"},

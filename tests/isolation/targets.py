@@ -22,7 +22,9 @@ from tests.isolation.seeds import add_user, record_event, sign_in, sign_up
 Json = dict[str, Any]
 ROOM = Limits(max_workspaces=1000, max_users=1000, email_sends_per_month=10_000)
 
-_ANNOUNCED = "SELECT * FROM tenancy.outbox WHERE id > $1 AND type = ANY ($2) ORDER BY id"
+_ANNOUNCED = (
+    "SELECT * FROM tenancy.outbox WHERE id > $1 AND type = ANY ($2) AND topic NOT LIKE '%.dlq' ORDER BY id"
+)
 _COLLEAGUE = (
     "INSERT INTO auth.users (tenant_id, user_id, email, name, role) "
     "VALUES ($1, $2, $3 || '@example.com', 'Carl', 'member')"
@@ -118,6 +120,14 @@ class InProcess:
     async def colleague(self, party: Party) -> str:
         tenant = self._tenants[party.tenant_id]
         return await add_user(self._services["auth"], tenant)
+
+    def harness(self, service: str) -> Harness:
+        """The application that the service's routes are asked at."""
+        return self._services[service]
+
+    def tenant(self, party: Party) -> MadeTenant:
+        """The tenant that the party owns."""
+        return self._tenants[party.tenant_id]
 
     async def settle(self, service: str) -> None:
         """Be relay, broker and consumer for what was announced since the last time."""

@@ -4,73 +4,22 @@ The routes are discovered; one that cannot be exercised as its owner needs an en
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
-from contextlib import AsyncExitStack
 from typing import Any
 
-import httpx
 import pytest
 
 from common.ids import Kind
-from common.testing.harness import Harness
-from penguinmails.stack import Stack
 from tests.isolation import forgeries
-from tests.isolation.calls import Calls, bytes_of
-from tests.isolation.installation import World
+from tests.isolation.calls import Calls, bytes_of, nobodys
 from tests.isolation.resources import SPENDING, never
-from tests.isolation.routes import Route, discover
-from tests.isolation.targets import InProcess, Installation
+from tests.isolation.routes import ROUTES, Route
 
-ROUTES = discover()
 NAMING_IN_PATH = [
     (route, name) for route in ROUTES for name, kind in route.path_ids.items() if kind is not Kind.TENANT
 ]
 NAMING_A_TENANT = [route for route in ROUTES if "tenant_id" in route.path_ids]
 NAMING_IN_BODY = [(route, name) for route in ROUTES for name in route.body_ids]
 NAMING_IN_QUERY = [(route, name) for route in ROUTES for name in route.query_ids]
-
-
-@pytest.fixture(scope="session")
-async def in_process(worlds: Callable[[str], Awaitable[World]]) -> Calls:
-    async def harness(name: str) -> Harness:
-        return (await worlds(name)).harness
-
-    return Calls(InProcess(harness), ROUTES)
-
-
-@pytest.fixture(scope="session")
-async def at_the_services(stack: Stack) -> AsyncIterator[Calls]:
-    environment = stack.env()
-    async with AsyncExitStack() as exits:
-        gateway = await exits.enter_async_context(client(environment["gateway"]))
-        services = {
-            name: await exits.enter_async_context(client(url))
-            for name, url in environment["services"].items()
-        }
-        yield Calls(Installation(gateway, environment["postgres"]["superuser"], services), ROUTES)
-
-
-@pytest.fixture(scope="session")
-async def at_the_gateway(stack: Stack) -> AsyncIterator[Calls]:
-    environment = stack.env()
-    async with client(environment["gateway"]) as gateway:
-        yield Calls(Installation(gateway, environment["postgres"]["superuser"]), ROUTES)
-
-
-@pytest.fixture(scope="session", params=["in_process", "at_the_services", "at_the_gateway"])
-def calls(request: pytest.FixtureRequest) -> Calls:
-    """To the applications in this process, to the services of the running stack, and to its gateway."""
-    chosen: Calls = request.getfixturevalue(request.param)
-    return chosen
-
-
-def client(url: str) -> httpx.AsyncClient:
-    return httpx.AsyncClient(base_url=url, timeout=20)
-
-
-def nobodys(route: Route) -> dict[str, str]:
-    """Ids for the route's path that never were anybody's."""
-    return {name: never(kind) if kind else "nothing" for name, kind in route.path_ids.items()}
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=str)
@@ -118,6 +67,7 @@ async def test_naming_another_tenant_is_forbidden(calls: Calls, route: Route) ->
         {"headers": {"X-Tenant-ID": theirs.tenant_id}},
         {"params": {"tenant_id": theirs.tenant_id}},
         {"params": [("tenant_id", mine.tenant_id), ("tenant_id", theirs.tenant_id)]},
+        {"params": [("tenant_id", theirs.tenant_id), ("tenant_id", mine.tenant_id)]},
     ]
     if route.body is not None:
         ways.append({"body": {"tenant_id": theirs.tenant_id}})
@@ -161,10 +111,12 @@ async def test_foreign_id_in_the_body_is_like_one_that_never_existed(
     mine, theirs = await calls.pair(route.service)
     kind = route.body_ids[name]
     ids = await calls.ids_of(route, mine)
-    several = isinstance((route.fill_body(never) or {}).get(name), list)
+    own = await calls.make(route.service, mine, kind)
+    control = await calls.ask(route, mine, ids, body=route.name_in_body(name, own))
+    assert control.status_code not in (403, 404), control.text
     foreign = await calls.make(route.service, theirs, kind)
     answers = [
-        await calls.ask(route, mine, ids, body={name: [value] if several else value})
+        await calls.ask(route, mine, ids, body=route.name_in_body(name, value))
         for value in (foreign, never(kind))
     ]
     assert answers[0].status_code == 404, answers[0].text

@@ -86,6 +86,31 @@ def server_from_env(databases: Mapping[str, Mapping[str, str] | str]) -> Databas
     return DatabaseServer(str(databases["superuser"]), passwords)
 
 
+_GRANTS = """
+SELECT r.rolname, x.privilege_type FROM pg_database AS d CROSS JOIN LATERAL aclexplode(d.datacl) AS x
+LEFT JOIN pg_roles AS r ON r.oid = x.grantee WHERE d.datname = $1
+"""
+
+
+async def clone_database(
+    server: DatabaseServer, service: str, template: str, name: str | None = None
+) -> ServiceDatabase:
+    """A copy of the migrated database `template` as it stands, with the grants that PostgreSQL leaves out."""
+    database = ServiceDatabase(server, service, name or f"test_{service}_{uuid4().hex[:12]}")
+    connection = await asyncpg.connect(server.superuser_url)
+    try:
+        await connection.execute(
+            f'CREATE DATABASE "{database.name}" OWNER "{service}_owner" TEMPLATE "{template}"'
+        )
+        await connection.execute(f'REVOKE ALL ON DATABASE "{database.name}" FROM PUBLIC')
+        for grantee, privilege in await connection.fetch(_GRANTS, template):
+            to = f'"{grantee}"' if grantee else "PUBLIC"
+            await connection.execute(f'GRANT {privilege} ON DATABASE "{database.name}" TO {to}')
+    finally:
+        await connection.close()
+    return database
+
+
 async def make_database(server: DatabaseServer, service: str, migrations: Path) -> ServiceDatabase:
     """A new database of `service` with its newest schema. The roles are the server's own."""
     database = ServiceDatabase(server, service, f"test_{service}_{uuid4().hex[:12]}")

@@ -1,0 +1,371 @@
+"""Breakages of code."""
+
+from tests.isolation.mutations.mutation import CodeMutation, Edit
+
+_COMMON = "libs/common/src/common"
+_ROUTES, _TOKENS = f"{_COMMON}/web/routes.py", f"{_COMMON}/web/tokens.py"
+_SESSION, _LANES = f"{_COMMON}/db/session.py", f"{_COMMON}/bus/lanes.py"
+_PAGING, _KEYS = f"{_COMMON}/db/paging.py", f"{_COMMON}/db/idempotency.py"
+_HANDLERS, _ACCESS = f"{_COMMON}/web/error_handlers.py", f"{_COMMON}/web/access.py"
+_SERVICE_TOKENS, _WORKSPACES = f"{_COMMON}/web/service_tokens.py", f"{_COMMON}/web/workspace_access.py"
+_DECODED = '"require": _REQUIRED, "strict_aud": True'
+
+
+def _code(name: str, suspect: str, *edits: Edit) -> CodeMutation:
+    return CodeMutation(name, edits, (suspect,))
+
+
+_NAMING = "test_routes.py::test_naming_another_tenant_is_forbidden"
+_FORGED = "test_routes.py::test_forged_tokens_are_refused_alike"
+_CURSORS = "test_carried_over.py::test_cursor_of_another_tenant_opens_nothing"
+
+
+_NAMED_TENANTS = (
+    _code(
+        "named tenants not compared",
+        _NAMING,
+        Edit(_ROUTES, "    if foreign:\n", "    if False:\n"),
+    ),
+    _code(
+        "the X-Tenant-ID header not compared",
+        _NAMING,
+        Edit(_ROUTES, '*request.headers.getlist("x-tenant-id"), ', ""),
+    ),
+    _code(
+        "the tenant in the query not compared",
+        _NAMING,
+        Edit(_ROUTES, ', *request.query_params.getlist("tenant_id")', ""),
+    ),
+    _code(
+        "only the last tenant in the query compared",
+        _NAMING,
+        Edit(
+            _ROUTES,
+            '*request.query_params.getlist("tenant_id")',
+            'request.query_params.get("tenant_id", own)',
+        ),
+    ),
+    _code(
+        "the tenant in the path not compared",
+        "test_routes.py::test_another_tenant_in_the_path_is_forbidden",
+        Edit(_ROUTES, "    if is_foreign(in_path, caller):", "    if False:"),
+    ),
+    _code(
+        "the tenant in the body not compared",
+        _NAMING,
+        Edit(_HANDLERS, "        if is_foreign(value, caller):", "        if False:"),
+    ),
+    _code(
+        "the X-Tenant-ID header trusted",
+        _NAMING,
+        Edit(
+            _ROUTES,
+            "        tenant_id=claims.tenant_id,\n",
+            '        tenant_id=parse(Kind.TENANT, request.headers["x-tenant-id"])\n'
+            '        if "x-tenant-id" in request.headers\n'
+            "        else claims.tenant_id,\n",
+        ),
+    ),
+)
+_TOKEN_CHECKS = (
+    _code(
+        "signatures not verified",
+        _FORGED,
+        Edit(_TOKENS, _DECODED, f'"verify_signature": False, {_DECODED}'),
+    ),
+    _code(
+        "algorithm none accepted",
+        _FORGED,
+        Edit(_TOKENS, 'if header.get("alg") != ALGORITHM or', "if"),
+        Edit(
+            _TOKENS,
+            _DECODED,
+            f'"verify_signature": header.get("alg") != "none", {_DECODED}',
+        ),
+    ),
+    _code(
+        "audience not checked",
+        _FORGED,
+        Edit(_TOKENS, _DECODED, '"require": _REQUIRED, "verify_aud": False'),
+    ),
+    _code(
+        "several audiences accepted",
+        _FORGED,
+        Edit(_TOKENS, '"strict_aud": True', '"strict_aud": False'),
+    ),
+    _code("expiry not checked", _FORGED, Edit(_TOKENS, _DECODED, f'"verify_exp": False, {_DECODED}')),
+    _code("issuer not checked", _FORGED, Edit(_TOKENS, _DECODED, f'"verify_iss": False, {_DECODED}')),
+    _code(
+        "type of token not checked",
+        _FORGED,
+        Edit(_TOKENS, ' or str(header.get("typ", "")).lower() != TYPE', ""),
+    ),
+    _code(
+        "unknown keys taken for known ones",
+        _FORGED,
+        Edit(
+            _TOKENS,
+            "return self._keys.get(kid)",
+            "return self._keys.get(kid) or next(iter(self._keys.values()))",
+        ),
+    ),
+    _code(
+        "verified tokens remembered without their signature",
+        "test_tokens.py",
+        Edit(
+            _TOKENS,
+            "known = self._verified.get(token)",
+            'known = self._verified.get(token.rpartition(".")[0])',
+        ),
+        Edit(_TOKENS, "self._verified[token] =", 'self._verified[token.rpartition(".")[0]] ='),
+    ),
+    _code(
+        "verified tokens remembered past their expiry",
+        "test_tokens.py",
+        Edit(_TOKENS, " and known[1].expires_at > clock.now()", ""),
+    ),
+    _code(
+        "verified tokens remembered past their key",
+        "test_tokens.py",
+        Edit(_TOKENS, "known[0] == self.keys.generation and ", ""),
+    ),
+    _code(
+        "any service may ask for tokens",
+        "test_surface.py::test_internal_routes_take_the_named_service_only",
+        Edit(_SERVICE_TOKENS, "if caller not in callers:", "if False:"),
+    ),
+    _code(
+        "service tokens for other services accepted",
+        "test_surface.py::test_internal_routes_take_the_named_service_only",
+        Edit(
+            _SERVICE_TOKENS,
+            '"require": _REQUIRED, "strict_aud": True',
+            '"require": _REQUIRED, "verify_aud": False',
+        ),
+    ),
+    _code(
+        "service tokens not verified",
+        "test_surface.py::test_internal_routes_take_the_named_service_only",
+        Edit(
+            _SERVICE_TOKENS,
+            '"require": _REQUIRED, "strict_aud": True',
+            '"verify_signature": False, "verify_exp": False',
+        ),
+    ),
+)
+_CARRIED_OVER = (
+    _code(
+        "cursors not signed",
+        _CURSORS,
+        Edit(_PAGING, "if not hmac.compare_digest(", "if False and not hmac.compare_digest("),
+    ),
+    _code(
+        "cursors not bound to their tenant",
+        _CURSORS,
+        Edit(_PAGING, "cursor|{tenant_id}|{listing}", "cursor|{listing}"),
+    ),
+    _code(
+        "idempotency keys not bound to their owner",
+        "test_carried_over.py::test_idempotency_key_of_another_answers_nothing",
+        Edit(
+            _KEYS,
+            "WHERE tenant_id = :tenant AND principal = :principal AND route",
+            "WHERE tenant_id = :tenant AND route",
+        ),
+    ),
+    _code(
+        "idempotency keys locked for all tenants",
+        "test_carried_over.py::test_running_request_of_another_tenant_holds_no_key",
+        Edit(
+            _KEYS,
+            '"idempotency|{tenant}|{self.principal}|{self.route}|{self.key}"',
+            '"idempotency|{self.route}|{self.key}"',
+        ),
+    ),
+    _code(
+        "log fields of the request before kept",
+        "test_records.py::test_lines_and_spans_name_their_own_caller_only",
+        Edit(
+            f"{_COMMON}/web/middleware.py",
+            'telemetry.log_fields.set({"request_id": request_id})',
+            'telemetry.log_fields.set({**telemetry.log_fields.get({}), "request_id": request_id})',
+        ),
+    ),
+)
+_EVENTS = (
+    _code(
+        "payloads may name another tenant",
+        "test_events.py::test_a_payload_of_another_tenant_is_buried_and_does_nothing",
+        Edit(_LANES, 'if getattr(event, "tenant_id", None) != envelope.tenant_id:', "if False:"),
+    ),
+    _code(
+        "the payload's tenant entered",
+        "test_events.py::test_a_payload_of_another_tenant_is_buried_and_does_nothing",
+        Edit(_LANES, 'if getattr(event, "tenant_id", None) != envelope.tenant_id:', "if False:"),
+        Edit(
+            _LANES,
+            "self._context(envelope)) as session:\n            if not await inbox",
+            'SystemContext(getattr(event, "tenant_id"), "event", self._service)) as session:\n'
+            "            if not await inbox",
+        ),
+    ),
+    _code(
+        "the tenant of the event before entered",
+        "test_events.py::test_events_of_two_tenants_by_turns_act_in_their_own",
+        Edit(
+            _LANES,
+            'return SystemContext(envelope.tenant_id, "event",',
+            'self._first = getattr(self, "_first", envelope.tenant_id)\n'
+            '        return SystemContext(self._first, "event",',
+        ),
+    ),
+    _code(
+        "the record's key not compared with its tenant",
+        "test_events.py::test_records_that_name_two_tenants_or_none_do_nothing",
+        Edit(
+            f"{_COMMON}/contracts/envelope.py",
+            "if key is None or key.decode() != tenant or value is None:",
+            "if value is None:",
+        ),
+    ),
+    _code(
+        "the inbox forgets",
+        "test_events.py::test_the_same_id_in_two_tenants_is_two_events_and_twice_in_one_is_one",
+        Edit(f"{_COMMON}/bus/inbox.py", "return result.rowcount == 1", "return True"),
+    ),
+    _code(
+        "events of other tenants written",
+        "test_events.py::test_events_of_another_tenant_cannot_be_written",
+        Edit(
+            f"{_COMMON}/bus/outbox.py",
+            'if getattr(event, "tenant_id", None) != context.tenant_id:',
+            "if False:",
+        ),
+    ),
+    _code(
+        "the audit log believes payloads",
+        "test_events.py::test_the_log_believes_no_record_that_names_two_tenants",
+        Edit(
+            "services/audit/src/audit/ingest/intake.py",
+            'elif getattr(event, "tenant_id", None) != envelope.tenant_id:',
+            "elif False:",
+        ),
+    ),
+)
+_SESSIONS = (
+    _code(
+        "the tenant entered once per session only",
+        "test_sessions.py",
+        Edit(
+            _SESSION,
+            "    if not transaction.nested:\n",
+            '    if not transaction.nested and not session.info.get("entered"):\n'
+            '        session.info["entered"] = True\n',
+        ),
+    ),
+    _code(
+        "users whose standing ended served",
+        "test_standing.py::test_a_session_that_ended_opens_nothing",
+        Edit(_SESSION, '        if row.verdict != "ok":\n            raise EntryRefused\n', ""),
+    ),
+    _code(
+        "everybody an owner",
+        "test_standing.py::test_a_member_without_workspaces_is_served_by_reviewed_routes_only",
+        Edit(_SESSION, "Standing(role=row.role,", 'Standing(role="owner",'),
+    ),
+    _code(
+        "statements not narrowed to the tenant",
+        "test_second_wall.py",
+        Edit(_SESSION, "if state.is_select or state.is_update or state.is_delete:", "if False:"),
+    ),
+    _code(
+        "stored answers looked up in all tenants",
+        "test_second_wall.py::test_stored_answers_are_found_by_their_owner_only",
+        Edit(_KEYS, "WHERE tenant_id = :tenant AND principal = :principal AND route", "WHERE route"),
+    ),
+    _code(
+        "workspaces looked up in all tenants",
+        "test_second_wall.py",
+        Edit(_WORKSPACES, "WHERE w.tenant_id = :tenant AND w.workspace_id", "WHERE w.workspace_id"),
+    ),
+    _code(
+        "a broken database served",
+        "test_catalog.py::test_service_refuses_to_start_on_a_broken_database",
+        Edit(f"{_COMMON}/db/catalog.py", "    if findings:\n", "    if False:\n"),
+    ),
+)
+_ROLES = (
+    _code(
+        "every workspace open",
+        "test_routes.py::test_foreign_id_in_the_body_is_like_one_that_never_existed",
+        Edit(_WORKSPACES, "        raise missing\n", '        return "admin"\n'),
+    ),
+    _code(
+        "roles in workspaces ignored",
+        "test_standing.py::test_a_viewer_of_a_workspace_changes_nothing_in_it",
+        Edit(_WORKSPACES, "if roles and role not in roles:", "if False:"),
+    ),
+    _code(
+        "every member sees all workspaces",
+        "test_standing.py::test_a_member_without_workspaces_is_served_by_reviewed_routes_only",
+        Edit(
+            _WORKSPACES,
+            'if session.standing.role != "member":\n        return None\n',
+            "if session.standing.role:\n        return None\n",
+        ),
+    ),
+    _code(
+        "roles in the tenant ignored",
+        "test_standing.py::test_a_member_without_workspaces_is_served_by_reviewed_routes_only",
+        Edit(f"{_COMMON}/web/deps.py", "if session.standing.role not in roles:", "if False:"),
+    ),
+    _code(
+        "routes without a class served",
+        "test_surface.py::test_a_route_without_a_class_is_not_served",
+        Edit(
+            f"{_COMMON}/web/app.py",
+            "if not isinstance(route, TenantRoute | PublicRoute | InternalRoute):",
+            "if False:",
+        ),
+    ),
+)
+_RECORDS = (
+    _code(
+        "misses not recorded",
+        "test_records.py::test_every_miss_is_recorded_for_the_caller_only",
+        Edit(
+            _HANDLERS,
+            "await kernel.access_log.missed(caller, info, Target(type=error.resource, id=error.text))",
+            "pass",
+        ),
+    ),
+    _code(
+        "denials not recorded",
+        "test_records.py::test_every_denial_is_recorded_for_the_caller_only",
+        Edit(_HANDLERS, "    elif error.status in _RECORDED:\n", "    elif False:\n"),
+    ),
+    _code(
+        "misses tell what was missed",
+        "test_routes.py::test_foreign_id_in_the_path_is_like_one_that_never_existed",
+        Edit(_HANDLERS, '"detail": error.detail,', '"detail": error.detail + getattr(error, "text", ""),'),
+    ),
+    _code(
+        "reads of all tenants recorded in one",
+        "test_records.py::test_reads_by_turns_are_recorded_for_their_own_callers",
+        Edit(
+            _ACCESS,
+            "            tenants[tenant_id].append(record)",
+            "            tenants[taken[0][0]].append(record)",
+        ),
+    ),
+)
+
+CODE_MUTATIONS = (
+    *_NAMED_TENANTS,
+    *_TOKEN_CHECKS,
+    *_CARRIED_OVER,
+    *_EVENTS,
+    *_SESSIONS,
+    *_ROLES,
+    *_RECORDS,
+)

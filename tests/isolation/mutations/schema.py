@@ -1,0 +1,257 @@
+"""Breakages of a migrated database."""
+
+from tests.isolation.mutations.mutation import Rewrite, SchemaMutation
+
+_OWN = "tenant_id = tenancy.current_tenant()"
+_OPEN_ONE = (
+    "DROP POLICY tenant_wall ON campaigns.contacts; DROP POLICY tenant_rows ON campaigns.contacts; "
+    "CREATE POLICY tenant_rows ON campaigns.contacts TO campaigns_app USING (true) WITH CHECK (true)"
+)
+_WRITES_UNCHECKED = (
+    "DROP POLICY tenant_wall ON campaigns.contacts; DROP POLICY tenant_rows ON campaigns.contacts; "
+    f"CREATE POLICY tenant_rows ON campaigns.contacts TO campaigns_app USING ({_OWN}) WITH CHECK (true); "
+    "CREATE POLICY tenant_wall ON campaigns.contacts AS RESTRICTIVE TO campaigns_app "
+    f"USING ({_OWN}) WITH CHECK (true)"
+)
+_PEEK = (
+    "CREATE FUNCTION campaigns.peek() RETURNS SETOF campaigns.contacts LANGUAGE sql STABLE SECURITY DEFINER "
+    "SET search_path = pg_catalog BEGIN ATOMIC SELECT * FROM campaigns.contacts; END"
+)
+_VIEW = (
+    "CREATE VIEW campaigns.everybody AS SELECT * FROM campaigns.contacts; "
+    "GRANT SELECT ON campaigns.everybody TO campaigns_app"
+)
+_MATERIALIZED = (
+    "CREATE MATERIALIZED VIEW campaigns.everybody AS SELECT * FROM campaigns.contacts; "
+    "GRANT SELECT ON campaigns.everybody TO campaigns_app"
+)
+_PARTITION = (
+    "DO $$ DECLARE name text; BEGIN "
+    "SELECT inhrelid::regclass INTO name FROM pg_inherits "
+    "WHERE inhparent = 'audit.events'::regclass LIMIT 1; "
+    "EXECUTE 'ALTER TABLE ' || name || ' DISABLE ROW LEVEL SECURITY'; "
+    "EXECUTE 'GRANT SELECT ON ' || name || ' TO audit_app'; END $$"
+)
+_LOOSE_REFERENCE = (
+    "CREATE UNIQUE INDEX loose ON campaigns.lists (list_id); "
+    "ALTER TABLE campaigns.list_contacts DROP CONSTRAINT list_contacts_list_fkey, "
+    "ADD CONSTRAINT list_contacts_list_fkey FOREIGN KEY (list_id) REFERENCES campaigns.lists (list_id)"
+)
+_LOOSE_INBOX = (
+    "ALTER TABLE tenancy.inbox DROP CONSTRAINT inbox_pkey; "
+    "CREATE UNIQUE INDEX inbox_pkey ON tenancy.inbox (consumer, event_id)"
+)
+_TEMP = "DO $$ BEGIN EXECUTE format('GRANT TEMP ON DATABASE %I TO PUBLIC', current_database()); END $$"
+_RELAY_READS = (
+    "GRANT USAGE ON SCHEMA campaigns TO campaigns_relay; "
+    "GRANT SELECT ON campaigns.contacts TO campaigns_relay; "
+    "CREATE POLICY relay_rows ON campaigns.contacts FOR SELECT TO campaigns_relay USING (true)"
+)
+_WRITES, _POWERS = "test_sql_writes.py", "test_sql_powers.py"
+_CATALOG = "test_catalog.py::test_database_keeps_every_rule"
+_ROWS = "test_sql.py::test_each_tenant_sees_its_own_rows_in_every_table"
+_OUTSIDE = "test_sql.py::test_outside_a_tenant_nothing_is_visible"
+_ENTRY, _GRANTS = "test_entry.py", "test_grants.py"
+_PROOF = (
+    "'user', tenant::text, member::text, session::text,\n"
+    "            (extract(epoch FROM issued_at) * 1000000)::bigint::text, pg_backend_pid()::text"
+)
+
+
+def _campaigns(name: str, change: str | Rewrite, *suspects: str, undo: str | None = None) -> SchemaMutation:
+    return SchemaMutation(name, "campaigns", change, suspects, undo)
+
+
+_WALLS = (
+    _campaigns("everything permitted on a table, and no wall", _OPEN_ONE, _ROWS),
+    _campaigns("the wall dropped", "DROP POLICY tenant_wall ON campaigns.contacts", _CATALOG),
+    _campaigns("the tenant's own policy dropped", "DROP POLICY tenant_rows ON campaigns.contacts", _ROWS),
+    _campaigns(
+        "everything permitted behind the wall",
+        "CREATE POLICY door ON campaigns.contacts TO campaigns_app USING (true)",
+        _CATALOG,
+    ),
+    _campaigns(
+        "a policy for everybody", f"CREATE POLICY door ON campaigns.contacts USING ({_OWN})", _CATALOG
+    ),
+    _campaigns("writes not checked", _WRITES_UNCHECKED, _WRITES),
+    _campaigns("row security off", "ALTER TABLE campaigns.contacts DISABLE ROW LEVEL SECURITY", _ROWS),
+    _campaigns(
+        "row security off on the members", "ALTER TABLE tenancy.members DISABLE ROW LEVEL SECURITY", _ROWS
+    ),
+    _campaigns(
+        "row security not forced", "ALTER TABLE campaigns.contacts NO FORCE ROW LEVEL SECURITY", _CATALOG
+    ),
+    _campaigns(
+        "the tenant of a row not filled in",
+        "ALTER TABLE campaigns.contacts ALTER tenant_id DROP DEFAULT",
+        _ROWS,
+    ),
+)
+_KEYS = (
+    _campaigns("a reference without the tenant", _LOOSE_REFERENCE, _CATALOG),
+    _campaigns(
+        "a unique key without the tenant",
+        "CREATE UNIQUE INDEX loose ON campaigns.contacts (email)",
+        _CATALOG,
+    ),
+    _campaigns(
+        "the inbox without the tenant",
+        _LOOSE_INBOX,
+        "test_events.py::test_the_same_id_in_two_tenants_is_two_events_and_twice_in_one_is_one",
+    ),
+)
+_GRANTED = (
+    _campaigns("TRUNCATE granted", "GRANT TRUNCATE ON campaigns.contacts TO campaigns_app", _POWERS),
+    _campaigns("temporary tables granted", _TEMP, _POWERS),
+    _campaigns("large objects granted", "GRANT EXECUTE ON FUNCTION lo_create(oid) TO PUBLIC", _POWERS),
+    _campaigns("the key readable", "GRANT SELECT ON tenancy.keys TO campaigns_app", _POWERS),
+    _campaigns(
+        "proofs for sale", "GRANT EXECUTE ON FUNCTION tenancy.mac(text) TO campaigns_app", _POWERS, _CATALOG
+    ),
+    _campaigns("the outbox readable", "GRANT SELECT ON tenancy.outbox TO campaigns_app", _POWERS),
+    _campaigns(
+        "names of prepared statements readable",
+        "GRANT SELECT ON pg_prepared_statements TO PUBLIC; "
+        "GRANT EXECUTE ON FUNCTION pg_prepared_statement() TO PUBLIC",
+        "test_poisoning.py",
+    ),
+    _campaigns("the relay reads contacts", _RELAY_READS, _GRANTS),
+    _campaigns("the relay writes events", "GRANT INSERT ON tenancy.outbox TO campaigns_relay", _GRANTS),
+    _campaigns("a definer function reads all tenants", _PEEK, _POWERS),
+    _campaigns("a view of its owner's rows", _VIEW, _ROWS),
+    _campaigns("a materialized view", _MATERIALIZED, _ROWS),
+    SchemaMutation("a partition read directly", "audit", _PARTITION, (_ROWS,)),
+    SchemaMutation(
+        "ingestion may rewrite the log", "audit", "GRANT UPDATE ON audit.events TO audit_ingest", (_GRANTS,)
+    ),
+    _campaigns(
+        "samples of people's words kept",
+        "ALTER TABLE campaigns.contacts ALTER email SET STATISTICS 100",
+        "test_poisoning.py",
+    ),
+)
+_ENTRANCE = (
+    _campaigns(
+        "the seal not checked",
+        Rewrite(
+            "tenancy.current_tenant",
+            "\n       OR current_setting('tenancy.seal', true) IS DISTINCT FROM tenancy.seal(context)",
+            "",
+        ),
+        _OUTSIDE,
+    ),
+    _campaigns(
+        "the seal not bound to its transaction",
+        Rewrite("tenancy.seal", "(EXTRACT(epoch FROM transaction_timestamp()))::text", "''::text"),
+        _OUTSIDE,
+    ),
+    _campaigns(
+        "the seal not bound to its connection",
+        Rewrite("tenancy.seal", "(pg_backend_pid())::text", "''::text"),
+        _ENTRY,
+    ),
+    _campaigns(
+        "the context outlives its transaction",
+        Rewrite(
+            "tenancy.put_context",
+            "set_config('tenancy.context', context, true)",
+            "set_config('tenancy.context', context, false)",
+        ),
+        "test_sql.py::test_nothing_of_the_context_is_left_after_a_transaction",
+    ),
+    _campaigns(
+        "a second tenant may be entered",
+        Rewrite("tenancy.put_context", "IF tenancy.current_tenant() IS NOT NULL", "IF false"),
+        "test_sql.py::test_inside_a_tenant_only_its_rows_are_visible",
+    ),
+    _campaigns(
+        "users pass for the platform",
+        Rewrite("tenancy.system_tenant", "NOT LIKE 'system:%'", "NOT LIKE '%'"),
+        _WRITES,
+    ),
+    _campaigns(
+        "proofs of jobs not checked",
+        Rewrite(
+            "tenancy.enter_system",
+            "OR\n       proof IS DISTINCT FROM tenancy.mac(concat_ws('|', 'system', tenant::text, purpose,\n"
+            "                                                    pg_backend_pid()::text))",
+            "",
+        ),
+        _OUTSIDE,
+    ),
+    _campaigns(
+        "any purpose will do",
+        Rewrite("tenancy.enter_system", "IF purpose NOT IN (", "IF false AND purpose NOT IN ("),
+        _ENTRY,
+    ),
+    _campaigns(
+        "proofs of users not checked",
+        Rewrite(
+            "tenancy.enter", f"OR\n       proof IS DISTINCT FROM tenancy.mac(concat_ws('|', {_PROOF}))", ""
+        ),
+        _ENTRY,
+    ),
+    _campaigns(
+        "members of other tenants let in",
+        Rewrite("tenancy.enter", "WHERE m.tenant_id = tenant AND m.member_id", "WHERE m.member_id"),
+        _ENTRY,
+    ),
+    _campaigns(
+        "ended sessions let in",
+        Rewrite("tenancy.enter", "WHERE r.tenant_id = tenant AND r.session_id = session", "WHERE false"),
+        _ENTRY,
+    ),
+    _campaigns(
+        "revoked tokens let in",
+        Rewrite("tenancy.enter", "OR issued_at < found_member.tokens_valid_from", ""),
+        _ENTRY,
+    ),
+    _campaigns(
+        "deactivated members let in",
+        Rewrite("tenancy.enter", "OR found_member.status <> 'active'", ""),
+        _ENTRY,
+    ),
+    _campaigns(
+        "deleted tenants let in",
+        Rewrite("tenancy.enter", "tenant_status = 'deleted' OR", ""),
+        _ENTRY,
+    ),
+    _campaigns(
+        "the entry's search path not pinned",
+        "ALTER FUNCTION tenancy.current_tenant() RESET search_path",
+        _CATALOG,
+    ),
+    SchemaMutation(
+        "any tenant may ask whose an address is",
+        "auth",
+        "CREATE OR REPLACE FUNCTION auth.accounts_of(address text, candidate_hash text) RETURNS TABLE "
+        "(tenant_id uuid, tenant_name text, user_id uuid, open boolean, matches boolean) LANGUAGE sql STABLE "
+        "SECURITY DEFINER SET search_path = pg_catalog, pg_temp BEGIN ATOMIC "
+        "SELECT u.tenant_id, u.name, u.user_id, true, false FROM auth.users AS u "
+        "WHERE u.email = address; END",
+        (_POWERS,),
+    ),
+)
+_ROLES = (
+    _campaigns(
+        "the app past row security",
+        "ALTER ROLE campaigns_app BYPASSRLS",
+        _ROWS,
+        undo="ALTER ROLE campaigns_app NOBYPASSRLS",
+    ),
+    _campaigns(
+        "the app a superuser",
+        "ALTER ROLE campaigns_app SUPERUSER",
+        _ROWS,
+        undo="ALTER ROLE campaigns_app NOSUPERUSER",
+    ),
+    _campaigns(
+        "the app a member of the owner",
+        "GRANT campaigns_owner TO campaigns_app",
+        _POWERS,
+        undo="REVOKE campaigns_owner FROM campaigns_app",
+    ),
+)
+
+SCHEMA_MUTATIONS = (*_WALLS, *_KEYS, *_GRANTED, *_ENTRANCE, *_ROLES)

@@ -1,0 +1,110 @@
+"""Jobs look across tenants for what is due, then work in one tenant at a time: in its rows, for its people.
+
+Workers are discovered; one that no test here makes work fails the run.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import asyncpg
+import pytest
+from services.auth.tests.office import ScriptedServer
+from services.tenants.tests.world import ScriptedStripe
+
+from auth.mail.worker import Postman
+from auth.settings import settings_of
+from common.context import TenantContext
+from common.db.session import Database
+from common.ids import PLATFORM_TENANT, Kind, to_text
+from common.testing.harness import Harness, MadeTenant
+from tenants.billing.worker import Clerk
+from tests.isolation.installation import World
+from tests.isolation.seeds import sign_up
+from tests.isolation.services import SERVICES, service_of
+
+TRIED = {
+    "auth.mail.worker.send_mails": "test_each_mail_speaks_of_its_own_tenant",
+    "tenants.billing.worker.settle_billing": "test_each_bill_is_settled_in_its_own_tenant",
+    "audit.ingest.worker.ingest": "test_events.py: one role for all tenants, one log for each",
+}
+"""Every loop of a service's own, and which test makes it work for two tenants."""
+
+
+def test_every_worker_is_tried() -> None:
+    services = [service_of(name) for name in SERVICES]
+    loops = [loop for service in services for loop in (*service.workers, *service.consumers)]
+    assert {f"{loop.__module__}.{loop.__qualname__}" for loop in loops} == TRIED.keys()
+
+
+@pytest.fixture
+def entered(monkeypatch: pytest.MonkeyPatch) -> list[TenantContext]:
+    """The contexts in which sessions were opened."""
+    contexts: list[TenantContext] = []
+    tenant = Database.tenant
+
+    def noted(self: Database, context: TenantContext) -> object:
+        contexts.append(context)
+        return tenant(self, context)
+
+    monkeypatch.setattr(Database, "tenant", noted)
+    return contexts
+
+
+@pytest.fixture
+async def sql(world: World) -> AsyncIterator[asyncpg.Connection]:
+    connection = await asyncpg.connect(world.database.superuser_url)
+    yield connection
+    await connection.close()
+
+
+async def work_until(step: Callable[[], Awaitable[None]], done: Callable[[], bool]) -> None:
+    async with asyncio.timeout(30):
+        while not done():
+            await step()
+
+
+async def pair(harness: Harness) -> list[MadeTenant]:
+    """Two tenants that have nothing behind them."""
+    return [await harness.make_tenant(company) for company in ("Anchor Ltd", "Bottle Ltd")]
+
+
+@pytest.mark.parametrize("world", ["auth"], indirect=True)
+async def test_each_mail_speaks_of_its_own_tenant(
+    world: World, sql: asyncpg.Connection, entered: list[TenantContext]
+) -> None:
+    await sql.execute("UPDATE auth.mails SET state = 'refused' WHERE state = 'queued'")
+    tenants, server = await pair(world.harness), ScriptedServer()
+    kernel = world.harness.kernel
+    postman = Postman(kernel.database, settings_of(kernel), server)  # type: ignore[arg-type]
+    entered.clear()
+    await work_until(postman.set_out, lambda: len(server.taken) == 2)
+    await postman.come_home()
+    words = {recipient: message.as_string() for message, _, recipient in server.taken}
+    for tenant, own, foreign in zip(tenants, ("Anchor", "Bottle"), ("Bottle", "Anchor"), strict=True):
+        text = words[f"{tenant.owner_id.hex}@example.com"]
+        assert own in text
+        assert foreign not in text
+        (row,) = await sql.fetch("SELECT state FROM auth.mails WHERE tenant_id = $1", tenant.tenant_id)
+        assert row["state"] == "sent"
+    assert {context.tenant_id for context in entered} == {PLATFORM_TENANT, *(t.tenant_id for t in tenants)}
+
+
+@pytest.mark.parametrize("world", ["tenants"], indirect=True)
+async def test_each_bill_is_settled_in_its_own_tenant(
+    world: World, sql: asyncpg.Connection, entered: list[TenantContext]
+) -> None:
+    tenants, stripe = await pair(world.harness), ScriptedStripe()
+    for tenant in tenants:
+        await sign_up(world.harness, tenant)
+    due = "UPDATE tenants.subscriptions SET next_attempt_at = CASE WHEN tenant_id = ANY ($1) THEN now() END"
+    await sql.execute(due, [tenant.tenant_id for tenant in tenants])
+    clerk = Clerk(world.harness.kernel.database, stripe)  # type: ignore[arg-type]
+    entered.clear()
+    await work_until(clerk.open_cases, lambda: len(stripe.subscriptions) == 2)
+    await clerk.close()
+    customer_of = {tenant: customer for customer, tenant, _ in stripe.customers}
+    statement = "SELECT customer_id FROM tenants.subscriptions WHERE tenant_id = $1"
+    for tenant in tenants:
+        stored = await sql.fetchval(statement, tenant.tenant_id)
+        assert stored == customer_of[to_text(Kind.TENANT, tenant.tenant_id)]
+    assert {context.tenant_id for context in entered} == {PLATFORM_TENANT, *(t.tenant_id for t in tenants)}
