@@ -19,7 +19,7 @@ from common.ids import new_id
 from common.testing.harness import MadeTenant
 from tests.isolation.installation import World
 
-EVERYTHING = text("SELECT DISTINCT tenant_id FROM campaigns.campaigns")
+EVERYTHING = text("/* unnarrowed */ SELECT DISTINCT tenant_id FROM campaigns.campaigns")
 PID = text("SELECT pg_backend_pid()")
 
 

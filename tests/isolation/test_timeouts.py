@@ -13,7 +13,7 @@ from common.db.session import Database
 from common.testing.harness import MadeTenant
 from tests.isolation.installation import World
 
-EVERYTHING = text("SELECT DISTINCT tenant_id FROM campaigns.campaigns")
+EVERYTHING = text("/* unnarrowed */ SELECT DISTINCT tenant_id FROM campaigns.campaigns")
 
 
 @pytest.fixture
@@ -67,7 +67,7 @@ async def test_transaction_that_idles_too_long(
 
 async def test_lock_that_is_waited_for_too_long(world: World, narrow: Database) -> None:
     holder = Database(world.database.app_url, world.database.tenancy_key, pool_size=1)
-    rows = text("SELECT FROM campaigns.campaigns FOR UPDATE")
+    rows = text("/* unnarrowed */ SELECT FROM campaigns.campaigns FOR UPDATE")
     try:
         async with holder.tenant(job(world.mine)) as holding:
             await holding.execute(rows)

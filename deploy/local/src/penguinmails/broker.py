@@ -80,7 +80,7 @@ class _Visitor(_Side):
 async def serve(port: int, inner_port: int) -> int:
     """Until SIGTERM or the broker's end; its exit status."""
     broker = await asyncio.create_subprocess_exec(
-        *_command(port, inner_port),
+        *command(port, inner_port),
         stdin=asyncio.subprocess.DEVNULL,
         preexec_fn=child.dying_with_us(signal.SIGKILL),
     )
@@ -95,7 +95,7 @@ async def serve(port: int, inner_port: int) -> int:
     return await ended
 
 
-def _command(port: int, inner_port: int) -> list[str]:
+def command(port: int, inner_port: int) -> list[str]:
     """Each start is a new log, and says so by the id of its cluster."""
     return [
         str(binaries.kafka()),

@@ -27,8 +27,8 @@ SELECT request_hash, status, headers, body FROM tenancy.idempotency_keys
 WHERE tenant_id = :tenant AND principal = :principal AND route = :route AND key = :key
 """)
 _STORE = text("""
-INSERT INTO tenancy.idempotency_keys (principal, route, key, request_hash, status, headers, body)
-VALUES (:principal, :route, :key, :request_hash, :status, CAST(:headers AS jsonb), :body)
+INSERT INTO tenancy.idempotency_keys (tenant_id, principal, route, key, request_hash, status, headers, body)
+VALUES (:tenant, :principal, :route, :key, :request_hash, :status, CAST(:headers AS jsonb), :body)
 """)
 
 
@@ -88,6 +88,7 @@ class KeyedRequest:
         """
         values = {"status": answer.status, "headers": json.dumps(answer.headers), "body": answer.body}
         try:
-            await session.execute(_STORE, {**self._place(), "request_hash": self.request_hash, **values})
+            place = {"tenant": session.tenant_id, **self._place()}
+            await session.execute(_STORE, {**place, "request_hash": self.request_hash, **values})
         except IntegrityError as error:
             raise IdempotencyInProgress from error
