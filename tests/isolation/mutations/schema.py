@@ -226,9 +226,9 @@ _ENTRANCE = (
         "any tenant may ask whose an address is",
         "auth",
         "CREATE OR REPLACE FUNCTION auth.accounts_of(address text, candidate_hash text) RETURNS TABLE "
-        "(tenant_id uuid, tenant_name text, user_id uuid, open boolean, matches boolean) LANGUAGE sql STABLE "
-        "SECURITY DEFINER SET search_path = pg_catalog, pg_temp BEGIN ATOMIC "
-        "SELECT u.tenant_id, u.name, u.user_id, true, false FROM auth.users AS u "
+        "(tenant_id uuid, tenant_name text, user_id uuid, open boolean, proven boolean, matches boolean) "
+        "LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp BEGIN ATOMIC "
+        "SELECT u.tenant_id, u.name, u.user_id, true, true, false FROM auth.users AS u "
         "WHERE u.email = address; END",
         (_POWERS,),
     ),

@@ -99,6 +99,7 @@ class Consumer:
 
     async def _serve_term(self) -> None:
         """Own partitions until the database, the broker or the task goes away."""
+        self._holes = Holes()
         connection = await asyncpg.connect(self._database_url, timeout=5)
         try:
             cluster = await self._cluster.current_id()

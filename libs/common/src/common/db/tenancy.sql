@@ -251,6 +251,7 @@ CREATE TABLE tenancy.idempotency_keys (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (tenant_id, principal, route, key)
 );
+CREATE INDEX idempotency_keys_by_age ON tenancy.idempotency_keys (tenant_id, created_at);
 
 CREATE TABLE tenancy.consumer_offsets (
     consumer text NOT NULL,

@@ -33,6 +33,7 @@ async def log_out(session: TenantSession, user_id: UUID, session_id: UUID) -> No
 
 async def log_out_everywhere(session: TenantSession, user_id: UUID, session_id: UUID) -> None:
     """End all sessions of the user; nothing when the session of the token at hand has ended already."""
+    await lock_user(session, user_id)
     row = await queries.find_session(session, user_id, session_id)
     if row is None or row.ended_at is None:
         await revoke_all(session, user_id, "logout_all")
@@ -45,10 +46,10 @@ async def revoke_all(
 ) -> None:
     """End all sessions of the user; no token issued until now is worth anything after."""
     user = await lock_user(session, user_id)
+    await queries.end_all(session, user_id, clock.now(), reason)
     before = whole_millisecond(clock.now())
     user.tokens_valid_from = before
     await session.flush()
-    await queries.end_all(session, user_id, clock.now(), reason)
     await outbox.emit(
         session,
         SessionsRevoked(
