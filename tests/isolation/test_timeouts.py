@@ -24,7 +24,13 @@ async def world(worlds: Callable[[str], Awaitable[World]]) -> World:
 @pytest.fixture
 async def narrow(world: World) -> AsyncIterator[Database]:
     """A pool of one connection, for which nobody waits long."""
-    database = Database(world.database.app_url, world.database.tenancy_key, pool_size=1, pool_timeout=0.1)
+    database = Database(
+        world.database.app_url,
+        world.database.tenancy_key,
+        pool_size=1,
+        pool_timeout=0.1,
+        pooler_mode=world.database.pooler_mode,
+    )
     yield database
     await database.close()
 
@@ -66,7 +72,12 @@ async def test_transaction_that_idles_too_long(
 
 
 async def test_lock_that_is_waited_for_too_long(world: World, narrow: Database) -> None:
-    holder = Database(world.database.app_url, world.database.tenancy_key, pool_size=1)
+    holder = Database(
+        world.database.app_url,
+        world.database.tenancy_key,
+        pool_size=1,
+        pooler_mode=world.database.pooler_mode,
+    )
     rows = text("/* unnarrowed */ SELECT FROM campaigns.campaigns FOR UPDATE")
     try:
         async with holder.tenant(job(world.mine)) as holding:
