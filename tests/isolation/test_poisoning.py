@@ -25,12 +25,7 @@ async def world(worlds: Callable[[str], Awaitable[World]]) -> World:
 @pytest.fixture
 async def narrow(world: World) -> AsyncIterator[Database]:
     """A pool of one connection, which all tenants must share."""
-    database = Database(
-        world.database.app_url,
-        world.database.tenancy_key,
-        pooler_mode=world.database.pooler_mode,
-        pool_size=1,
-    )
+    database = world.pool(1)
     yield database
     await database.close()
 

@@ -24,13 +24,7 @@ async def world(worlds: Callable[[str], Awaitable[World]]) -> World:
 @pytest.fixture
 async def narrow(world: World) -> AsyncIterator[Database]:
     """A pool of one connection, for which nobody waits long."""
-    database = Database(
-        world.database.app_url,
-        world.database.tenancy_key,
-        pool_size=1,
-        pool_timeout=0.1,
-        pooler_mode=world.database.pooler_mode,
-    )
+    database = world.pool(1, 0.1)
     yield database
     await database.close()
 
@@ -72,12 +66,7 @@ async def test_transaction_that_idles_too_long(
 
 
 async def test_lock_that_is_waited_for_too_long(world: World, narrow: Database) -> None:
-    holder = Database(
-        world.database.app_url,
-        world.database.tenancy_key,
-        pool_size=1,
-        pooler_mode=world.database.pooler_mode,
-    )
+    holder = world.pool(1)
     rows = text("/* unnarrowed */ SELECT FROM campaigns.campaigns FOR UPDATE")
     try:
         async with holder.tenant(job(world.mine)) as holding:
