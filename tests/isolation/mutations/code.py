@@ -266,12 +266,12 @@ _SESSIONS = (
     _code(
         "users whose standing ended served",
         "test_standing.py::test_a_session_that_ended_opens_nothing",
-        Edit(_SESSION, '        if row.verdict != "ok":\n            raise EntryRefused\n', ""),
+        Edit(_SESSION, '        if verdict != "ok":\n            raise EntryRefused\n', ""),
     ),
     _code(
         "everybody an owner",
         "test_standing.py::test_a_member_without_workspaces_is_served_by_reviewed_routes_only",
-        Edit(_SESSION, "Standing(role=row.role,", 'Standing(role="owner",'),
+        Edit(_SESSION, "Standing(role=role,", 'Standing(role="owner",'),
     ),
     _code(
         "statements not narrowed to the tenant",
