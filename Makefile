@@ -15,7 +15,7 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 RUN := .venv/bin/
 SYNCED := .venv/.synced
-SPECTRAL := deploy/api-lint/node_modules/.package-lock.json
+LINTERS := deploy/api-lint/node_modules/.package-lock.json
 PROJECTS := $(wildcard pyproject.toml uv.lock libs/*/pyproject.toml services/*/pyproject.toml deploy/local/pyproject.toml)
 
 up: $(SYNCED) ## Start the whole stack in the background; PORT=… chooses the gateway's port
@@ -56,22 +56,22 @@ check: $(SYNCED) ## Format, lint, types, import rules, drift, house rules
 	@$(RUN)ruff check .
 	@$(RUN)pyright
 	@$(RUN)lint-imports
-	@$(RUN)python -m common.reference --check docs
+	@$(RUN)penguinmails event-document --check
 	@$(RUN)penguinmails api-document --check
 	@$(RUN)pytest -q tests/house
 	@$(MAKE) --no-print-directory lint-api
 
-lint-api: ## Lint the API document with Spectral; needs npm
-	@if command -v npm >/dev/null; then $(MAKE) -s --no-print-directory $(SPECTRAL) && npm run --silent --prefix deploy/api-lint lint; \
-		else echo "npm is not here: the API document is NOT linted with Spectral."; fi
+lint-api: ## Lint the API document with Spectral, the events with the AsyncAPI parser; needs npm
+	@if command -v npm >/dev/null; then $(MAKE) -s --no-print-directory $(LINTERS) && npm run --silent --prefix deploy/api-lint lint; \
+		else echo "npm is not here: the API document is NOT linted, nor docs/asyncapi.yaml parsed."; fi
 
-$(SPECTRAL): deploy/api-lint/package-lock.json
-	@echo "Installing Spectral into deploy/api-lint …"
+$(LINTERS): deploy/api-lint/package-lock.json
+	@echo "Installing Spectral and the AsyncAPI parser into deploy/api-lint …"
 	@npm ci --prefix deploy/api-lint --ignore-scripts --no-audit --no-fund --loglevel error
 	@touch $@
 
 docs: $(SYNCED) ## Make the reference pages from the code
-	@$(RUN)python -m common.reference docs
+	@$(RUN)penguinmails event-document
 	@$(RUN)penguinmails api-document
 
 help: ## List these commands

@@ -1,9 +1,12 @@
 """Events of the `auth` service."""
 
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from common.contracts.envelope import Event, Life, Part, Topic
+from common.contracts.texts import Email, PersonName
 from common.ids import InvitationId, SessionId, TenantId, UserId, WorkspaceId
 
 TenantRoleName = Literal["owner", "admin", "member"]
@@ -29,8 +32,8 @@ class UserRegistered(_UserEvent):
     ACTION: ClassVar[str | None] = "user.registered"
     LIFE: ClassVar[Life] = "birth"
 
-    email: str
-    name: str
+    email: Email
+    name: PersonName
     role: TenantRoleName
     memberships: tuple[FirstMembership, ...] = ()
 
@@ -45,7 +48,7 @@ class UserRoleChanged(_UserEvent):
 class UserRenamed(_UserEvent):
     ACTION: ClassVar[str | None] = "user.renamed"
 
-    name: str
+    name: PersonName
 
 
 class UserDeactivated(_UserEvent):
@@ -119,7 +122,7 @@ class LoginFailed(Event):
 
     tenant_id: TenantId
     user_id: UserId | None
-    address_key: str
+    address_key: Annotated[str, Field(examples=["9f86d081884c7d65"])]
     reason: Literal["unknown_address", "wrong_password", "account_closed"]
 
 
@@ -162,7 +165,7 @@ class UserInvited(_InvitationEvent):
     ACTION: ClassVar[str | None] = "user.invited"
     LIFE: ClassVar[Life] = "birth"
 
-    email: str
+    email: Email
     role: TenantRoleName
     memberships: tuple[FirstMembership, ...] = ()
 
@@ -211,4 +214,4 @@ class WelcomeMailRefused(Event):
     tenant_id: TenantId
     user_id: UserId
     attempts: int
-    code: int
+    code: Annotated[int, Field(examples=[550])]

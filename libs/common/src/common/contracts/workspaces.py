@@ -4,6 +4,7 @@ from typing import ClassVar
 
 from common.contracts.auth import WorkspaceRoleName
 from common.contracts.envelope import Event, Life, Topic
+from common.contracts.texts import Name, Slug
 from common.ids import TenantId, UserId, WorkspaceId
 
 
@@ -23,16 +24,16 @@ class WorkspaceCreated(_WorkspaceEvent):
     ACTION: ClassVar[str | None] = "workspace.created"
     LIFE: ClassVar[Life] = "birth"
 
-    name: str
-    slug: str
+    name: Name
+    slug: Slug
     admin_id: UserId
 
 
 class WorkspaceUpdated(_WorkspaceEvent):
     ACTION: ClassVar[str | None] = "workspace.updated"
 
-    name: str
-    slug: str
+    name: Name
+    slug: Slug
 
 
 class WorkspaceArchived(_WorkspaceEvent):
