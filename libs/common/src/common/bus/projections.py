@@ -5,6 +5,7 @@ refers to a row of another producer, so the order across topics does not matter.
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import text
@@ -35,6 +36,20 @@ from common.contracts.workspaces import (
 from common.db.session import TenantSession
 
 Handler = Callable[[TenantSession, Any], Awaitable[None]]
+
+
+@dataclass(frozen=True, slots=True)
+class Skippable:
+    """A handler for whose dead letters nothing waits: later events of the aggregate are handled before.
+
+    For effects that do not depend on the order of events. All other handlers keep it.
+    """
+
+    handler: Handler
+
+    async def __call__(self, session: TenantSession, event: Any) -> None:
+        await self.handler(session, event)
+
 
 _TENANT = text("""
 INSERT INTO tenancy.tenants AS t (tenant_id, name, status, plan, limits, features, version)
