@@ -10,7 +10,9 @@ from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from common import clock
 from common.bus import outbox
+from common.bus.brake import Brake
 from common.bus.consumer import Consumer
+from common.bus.handling import Handling
 from common.bus.kafka import Cluster
 from common.bus.lanes import Lanes
 from common.bus.projections import Handler
@@ -101,13 +103,17 @@ class Handled:
     def __init__(self, database: Database, settings: ServiceSettings, cluster: Cluster) -> None:
         self.name = f"test-{new_id().hex}"
         self.recorder = Recorder()
+        self.handlers: dict[type[Event], Handler] = {WorkspaceUpdated: self.recorder.handle}
         self._parts = (database, settings, cluster)
 
-    def consumer(self) -> Consumer:
+    def handling(self) -> Handling:
+        return Handling(self.name, self._parts[0], self.handlers)
+
+    def consumer(self, limit: int = 100) -> Consumer:
         database, settings, cluster = self._parts
-        handlers: dict[type[Event], Handler] = {WorkspaceUpdated: self.recorder.handle}
-        lanes = Lanes(self.name, database, handlers)
-        return Consumer(self.name, settings, cluster, [TOPIC], lanes)
+        brake = Brake(self.name, limit)
+        lanes = Lanes(self.name, database, self.handlers, brake)
+        return Consumer(self.name, settings, cluster, [TOPIC], lanes, brake=brake)
 
     def effects_of(self, workspace: UUID) -> list[int]:
         return [version for known, version in self.recorder.effects if known == workspace]
