@@ -23,6 +23,8 @@ Document = dict[str, Any]
 
 Chosen = Annotated[str | None, typer.Option("--service", help="One service; all when left out.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count; change nothing.")]
+Service = Annotated[str, typer.Argument(help="The service.")]
 Event = Annotated[str, typer.Argument(help="As in `dlq list`: evt_….")]
 
 
@@ -37,7 +39,32 @@ def events_app(running: Callable[[], Stack]) -> typer.Typer:
         found = _ask(running(), service, "lag")
         display.machine_readable(found) if as_json else console.print(_lag_table(found))
 
-    _ = lag
+    @app.command()
+    def replay(
+        service: Service,
+        consumer: Annotated[str, typer.Option(help="The service's own, of the same name.")],
+        since: Annotated[str | None, typer.Option("--from", help="2026-01-31T12:00:00Z")] = None,
+        everything: Annotated[bool, typer.Option("--all", help="From the log's first record.")] = False,
+        dry_run: DryRun = False,
+    ) -> None:
+        """Read the log again beside the running consumer: projects again, handles what was not."""
+        reach = [*(["--from", since] if since else []), *(["--all"] if everything else [])]
+        words = ["replay", "--consumer", consumer, *reach, *(["--dry-run"] if dry_run else [])]
+        for answer in _ask(running(), service, *words):
+            console.print(JSON.from_data(answer))
+
+    @app.command()
+    def snapshot(
+        service: Service,
+        tenant: Annotated[str | None, typer.Option(help="One tenant; all when left out.")] = None,
+        dry_run: DryRun = False,
+    ) -> None:
+        """Tell the service's present state again, for projections older than the history."""
+        words = ["snapshot", *(["--tenant", tenant] if tenant else []), *(["--dry-run"] if dry_run else [])]
+        for answer in _ask(running(), service, *words):
+            console.print(JSON.from_data(answer))
+
+    _ = (lag, replay, snapshot)
     return app
 
 

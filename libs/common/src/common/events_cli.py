@@ -7,9 +7,10 @@ be stopped.
 import asyncio
 import getpass
 import json
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
 from contextlib import asynccontextmanager
 from dataclasses import asdict
+from datetime import UTC, datetime
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -19,7 +20,11 @@ import typer
 from common import clock
 from common.bus import brake, lag
 from common.bus.handling import Handling
+from common.bus.projections import PROJECTIONS
 from common.bus.redrive import Outcome, Redrive
+from common.bus.replay import Replay
+from common.bus.snapshot import describe_all, list_tenants
+from common.contracts.envelope import Topic
 from common.db import dead_letters
 from common.ids import Kind, parse, to_text
 from common.service import Service, open_database
@@ -29,6 +34,8 @@ _LIST = """
 SELECT tenant_id, consumer, event_id, topic, type, subject, reason, attempts, died_at, holds, waiting
 FROM tenancy.dead_letters WHERE $1::uuid IS NULL OR event_id = $1 ORDER BY place
 """
+
+_TIMES = ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.%fZ", "%Y-%m-%d"]
 
 Operator = Annotated[
     str, typer.Option(help="Who is named in the audit log.", default_factory=getpass.getuser)
@@ -67,6 +74,29 @@ def events_commands(service: Service) -> typer.Typer:
         """Give a dead letter up; what waits behind it goes on."""
         _run(desk.drop(parse(Kind.EVENT, event), reason, operator))
 
+    @app.command("replay")
+    def replay(
+        consumer: Annotated[str, typer.Option()],
+        since: Annotated[datetime | None, typer.Option("--from", formats=_TIMES, help="UTC.")] = None,
+        everything: Annotated[bool, typer.Option("--all", help="From the log's first record.")] = False,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    ) -> None:
+        """Read the log again: what was handled is projected again, the rest is handled."""
+        if consumer != service.name:
+            raise typer.BadParameter(f"only the consumer {service.name} can replay")
+        if (since is None) != everything:
+            raise typer.BadParameter("say --from TIME or --all")
+        _run(desk.replay(since.replace(tzinfo=UTC) if since else None, dry_run))
+
+    @app.command("snapshot")
+    def snapshot(
+        tenant: Annotated[str | None, typer.Option(help="One tenant; all when left out.")] = None,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    ) -> None:
+        """Tell the present state again, for projections older than the history."""
+        _run(desk.snapshot(parse(Kind.TENANT, tenant) if tenant else None, dry_run))
+
+    _ = (replay, snapshot)
     _ = (show_lag, list_letters, show_letter, retry, drop)
     return app
 
@@ -108,6 +138,30 @@ class _Desk:
             for row in await self._find(event_id):
                 self._tell(row, await redrive.drop(row["tenant_id"], event_id, reason))
 
+    async def replay(self, since: datetime | None, dry_run: bool) -> None:
+        async with self._handling() as handling:
+            replay = Replay(handling, self._settings(), since=since, dry_run=dry_run)
+            topics: list[Topic] = sorted({event.TOPIC for event in (*self._service.handlers, *PROJECTIONS)})
+            await replay.run(topics, _progress)
+        _print({"dry_run": dry_run, "records": dict(replay.counts)})
+
+    async def snapshot(self, tenant_id: UUID | None, dry_run: bool) -> None:
+        describe = self._service.describe
+        if describe is None:
+            raise typer.BadParameter(f"nobody projects what {self._service.name} has")
+        settings = self._settings()
+        tenants = [tenant_id] if tenant_id else await list_tenants(settings.relay_database_url)
+        database = open_database(settings)
+        told = 0
+        try:
+            done = describe_all(self._service.name, database, describe, tenants, dry_run=dry_run)
+            async for place, count in _numbered(done):
+                told += count
+                _progress(place, len(tenants))
+        finally:
+            await database.close()
+        _print({"dry_run": dry_run, "tenants": len(tenants), "events": told})
+
     def _tell(self, row: asyncpg.Record, outcome: Outcome) -> None:
         _print({**_letter(row), **asdict(outcome)})
 
@@ -136,6 +190,17 @@ class _Desk:
             await brake.release(connection, self._service.name)
         finally:
             await connection.close()
+
+
+async def _numbered(counts: AsyncIterator[int]) -> AsyncIterator[tuple[int, int]]:
+    place = 0
+    async for count in counts:
+        place += 1
+        yield place, count
+
+
+def _progress(done: int, total: int) -> None:
+    _print({"progress": {"done": done, "total": total}})
 
 
 def _letter(row: asyncpg.Record) -> dict[str, Any]:

@@ -7,6 +7,7 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from common.bus.projections import Handler
+from common.bus.snapshot import Describe
 from common.contracts.envelope import Event
 from common.db.session import Database
 from common.settings import ServiceSettings
@@ -28,6 +29,8 @@ class Service:
     workers: Sequence[Worker] = ()
     consumers: Sequence[Worker] = ()
     """Consumers beyond the one that runs `handlers`."""
+    describe: Describe | None = None
+    """The service's state as events, for `events snapshot`; None: nobody projects what it has."""
 
 
 def open_database(settings: ServiceSettings) -> Database:

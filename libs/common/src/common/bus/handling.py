@@ -16,6 +16,12 @@ from common.db.dead_letters import bury, wait_behind
 from common.db.session import Database, TenantSession
 from common.ids import Kind, to_text
 
+_WORDS = {
+    Claim.OURS: "handled",
+    Claim.HANDLED: "known",
+    Claim.HELD: "kept behind a dead letter",
+    Claim.BURIED: "dead",
+}
 UNREADABLE = "penguinmails.unreadable"
 
 
@@ -71,6 +77,25 @@ class Handling:
                 await wait_behind(session, self.consumer, topic, envelope)
             case Claim.HANDLED | Claim.BURIED:
                 return
+
+    async def replay(self, topic: str, envelope: Envelope, *, dry_run: bool) -> str:
+        """Handle the event, or project it again when it was handled before; says which, in a word.
+
+        Raises:
+            Exception: whatever the handler raised; nothing is committed then.
+        """
+        event = self.read(envelope)
+        context = self.context(envelope.tenant_id, envelope.event_id)
+        async with self.database.tenant(context) as session:
+            found = await inbox.claim(session, self.consumer, envelope)
+            if found is Claim.OURS:
+                await self.run_handlers(session, event)
+            elif found is Claim.HANDLED and type(event) in PROJECTIONS:
+                await PROJECTIONS[type(event)](session, event)
+            elif found is Claim.HELD:
+                await wait_behind(session, self.consumer, topic, envelope)
+            await (session.rollback() if dry_run else session.commit())
+        return _WORDS[found]
 
     def read(self, envelope: Envelope) -> Event:
         """The typed event.

@@ -23,7 +23,9 @@ ROLE_POLICIES: dict[str, str] = {
     "audit_ingest inserts what it decides about any tenant, on penguinmails.security only",
     "tenancy.outbox_history": "the relay publishes history again to a new log; the app role has no grant",
     "tenancy.dead_letters": "operators list what died in all tenants, without what the events say",
-    "tenancy.tenants": "tenancy.enter reads it as the owner, before any tenant is entered",
+    "tenancy.inbox": "operators list the tenants whose state a snapshot tells: ids only",
+    "tenancy.tenants": "tenancy.enter reads it as the owner, before any tenant is entered; operators list "
+    "the tenants whose state a snapshot tells: ids only",
     "tenancy.members": "tenancy.enter reads it as the owner, before any tenant is entered",
     "tenancy.revocations": "tenancy.enter reads it as the owner, before any tenant is entered",
     "auth.users": "auth.accounts_of looks, as the owner, for the accounts of one address in all tenants",

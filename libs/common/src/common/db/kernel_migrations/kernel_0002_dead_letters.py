@@ -1,4 +1,4 @@
-"""Events that wait behind a dead letter, and consumers stopped because too many events died."""
+"""What operators work with: events behind dead letters, stopped consumers, which tenants there are."""
 
 from alembic import context, op
 
@@ -23,6 +23,11 @@ CREATE INDEX dead_letters_holding ON tenancy.dead_letters (tenant_id, consumer, 
 CREATE POLICY operator_reads ON tenancy.dead_letters FOR SELECT TO {service}_relay USING (true);
 GRANT SELECT (tenant_id, consumer, event_id, topic, type, subject, reason, attempts, died_at, place, holds,
               waiting) ON tenancy.dead_letters TO {service}_relay;
+
+-- Snapshots go from tenant to tenant: ids only.
+CREATE POLICY operator_lists ON tenancy.tenants FOR SELECT TO {service}_relay USING (true);
+CREATE POLICY operator_lists ON tenancy.inbox FOR SELECT TO {service}_relay USING (true);
+GRANT SELECT (tenant_id) ON tenancy.tenants, tenancy.inbox TO {service}_relay;
 
 CREATE TABLE tenancy.stopped_consumers (
     consumer text PRIMARY KEY,
