@@ -12,9 +12,11 @@ from aiokafka import AIOKafkaProducer
 from sqlalchemy.engine import make_url
 
 from common import clock
+from common.bus import lag
 from common.contracts.envelope import Envelope
 from common.contracts.tenants import DefaultWorkspace, Owner, TenantProvisioned
 from common.ids import Kind, new_id, parse, to_text
+from common.settings import ServiceSettings
 from common.testing.harness import FEATURES, LIMITS
 from penguinmails.credentials import SERVICES
 from penguinmails.stack import Stack
@@ -41,11 +43,16 @@ async def said(stack: Stack, *words: str) -> str:
     return output
 
 
+def settings_of(stack: Stack, service: str) -> ServiceSettings:
+    environment = stack.config.service_environment(service)
+    return ServiceSettings.model_validate({name.lower(): value for name, value in environment.items()})
+
+
 async def until_caught_up(stack: Stack) -> None:
     """Until nothing waits in an outbox or before a consumer."""
 
     async def idle() -> bool:
-        lags = await answers(stack, "lag")
+        lags = [await lag.measure(service, settings_of(stack, service)) for service in SERVICES]
         behind = sum(consumer["records"] for service in lags for consumer in service["consumers"])
         return behind == 0 and not any(service["outbox"]["rows"] for service in lags)
 
@@ -159,11 +166,9 @@ async def live_a_little(platform: Platform, tenant: Tenant, environment: dict[st
     entered = (await ivan.log_in()).json()
     bearer = {"Authorization": f"Bearer {entered['access_token']}"}
     assert (await platform.http.post("/api/v1/auth/logout", headers=bearer)).status_code < 300
-    for path, body in (
-        (f"users/{ivan.user_id}", {"role": "admin"}),
-        (f"users/{ivan.user_id}", {"name": "I."}),
-    ):
-        changed = await platform.http.patch(f"/api/v1/{path}", headers=tenant.headers, json=body)
+    for body in ({"role": "admin"}, {"name": "I."}):
+        path = f"/api/v1/users/{ivan.user_id}"
+        changed = await platform.http.patch(path, headers=tenant.headers, json=body)
         assert changed.status_code == 200, changed.text
     for path in (f"workspaces/{gone['workspace_id']}", f"users/{ivan.user_id}"):
         ended = await platform.http.delete(f"/api/v1/{path}", headers=tenant.headers)
@@ -240,9 +245,8 @@ async def test_a_dry_run_counts_and_changes_nothing(
     counted = json.loads(await said(stack, "replay", "audit", "--consumer", "audit", "--all", "--dry-run"))
     assert counted["records"]["known"] > 0
     assert counted["records"].get("handled", 0) == 0
-    counted = json.loads(
-        await said(stack, "snapshot", "workspaces", "--tenant", tenant.tenant_id, "--dry-run")
-    )
+    words = ("snapshot", "workspaces", "--tenant", tenant.tenant_id, "--dry-run")
+    counted = json.loads(await said(stack, *words))
     assert counted["events"] == 2, "the default workspace and its admin"
     await until_caught_up(stack)
     assert not any((await books(databases, tenant_id)).values())

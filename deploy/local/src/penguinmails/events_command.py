@@ -82,7 +82,7 @@ def _letters(running: Callable[[], Stack]) -> typer.Typer:
         """Envelope and payload of one event."""
         found = _ask(running(), service, "dlq", "show", event)
         for letter in _known(found, event):
-            console.print(JSON.from_data(letter))
+            console.print(JSON.from_data(letter), soft_wrap=True)
 
     @app.command()
     def retry(
@@ -133,7 +133,7 @@ def _start(stack: Stack, service: str, *words: str) -> subprocess.Popen[str]:
 
 def _answers(service: str, process: subprocess.Popen[str]) -> Iterator[Document]:
     """The documents of one service, with a bar for those that only tell progress."""
-    with process, Progress(console=console, transient=True) as bar:
+    with process, Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
         task = bar.add_task(service, total=None, visible=False)
         for line in process.stdout or ():
             document = json.loads(line)
