@@ -45,34 +45,13 @@ Operator = Annotated[
 def events_commands(service: Service) -> typer.Typer:
     """The sub-commands of one service."""
     app = typer.Typer(no_args_is_help=True, help="Lag, dead letters, replay and snapshot; prints JSON.")
-    letters = typer.Typer(no_args_is_help=True, help="Events that could not be handled.")
-    app.add_typer(letters, name="dlq")
     desk = _Desk(service)
+    app.add_typer(_letter_commands(desk), name="dlq")
 
     @app.command("lag")
     def show_lag() -> None:
         """How far behind outbox and consumers are."""
         _run(desk.lag())
-
-    @letters.command("list")
-    def list_letters() -> None:
-        """All dead letters and what waits behind them, oldest first."""
-        _run(desk.list_letters())
-
-    @letters.command("show")
-    def show_letter(event: str) -> None:
-        """One dead letter with its envelope and payload."""
-        _run(desk.show(parse(Kind.EVENT, event)))
-
-    @letters.command("retry")
-    def retry(operator: Operator, event: Annotated[str | None, typer.Argument()] = None) -> None:
-        """Handle one dead letter again, or all when none is named."""
-        _run(desk.retry(parse(Kind.EVENT, event) if event else None, operator))
-
-    @letters.command("drop")
-    def drop(event: str, operator: Operator, reason: Annotated[str, typer.Option()]) -> None:
-        """Give a dead letter up; what waits behind it goes on."""
-        _run(desk.drop(parse(Kind.EVENT, event), reason, operator))
 
     @app.command("replay")
     def replay(
@@ -96,9 +75,35 @@ def events_commands(service: Service) -> typer.Typer:
         """Tell the present state again, for projections older than the history."""
         _run(desk.snapshot(parse(Kind.TENANT, tenant) if tenant else None, dry_run))
 
-    _ = (replay, snapshot)
-    _ = (show_lag, list_letters, show_letter, retry, drop)
+    _ = (show_lag, replay, snapshot)
     return app
+
+
+def _letter_commands(desk: "_Desk") -> typer.Typer:
+    letters = typer.Typer(no_args_is_help=True, help="Events that could not be handled.")
+
+    @letters.command("list")
+    def list_letters() -> None:
+        """All dead letters and what waits behind them, oldest first."""
+        _run(desk.list_letters())
+
+    @letters.command("show")
+    def show_letter(event: str) -> None:
+        """One dead letter with its envelope and payload."""
+        _run(desk.show(parse(Kind.EVENT, event)))
+
+    @letters.command("retry")
+    def retry(operator: Operator, event: Annotated[str | None, typer.Argument()] = None) -> None:
+        """Handle one dead letter again, or all when none is named."""
+        _run(desk.retry(parse(Kind.EVENT, event) if event else None, operator))
+
+    @letters.command("drop")
+    def drop(event: str, operator: Operator, reason: Annotated[str, typer.Option()]) -> None:
+        """Give a dead letter up; what waits behind it goes on."""
+        _run(desk.drop(parse(Kind.EVENT, event), reason, operator))
+
+    _ = (list_letters, show_letter, retry, drop)
+    return letters
 
 
 class _Desk:
