@@ -13,6 +13,7 @@ from rich.markup import escape
 from penguinmails import demo, display, documents, mailbox, trace
 from penguinmails.binaries import BinaryMissing
 from penguinmails.display import console
+from penguinmails.events_command import events_app
 from penguinmails.home import default_home
 from penguinmails.isolation.command import app as isolation
 from penguinmails.postgres import DataUnusable
@@ -45,6 +46,9 @@ def _running_stack() -> Stack:
         console.print("[red]The stack is not running.[/] Start it with [bold]make up[/].")
         raise typer.Exit(1)
     return stack
+
+
+app.add_typer(events_app(_running_stack), name="events")
 
 
 @app.command()

@@ -109,7 +109,7 @@ def stand_ins() -> None:
     )
 
 
-def machine_readable(facts: dict[str, Any]) -> None:
+def machine_readable(facts: dict[str, Any] | list[dict[str, Any]]) -> None:
     print(json.dumps(facts, indent=2))
 
 

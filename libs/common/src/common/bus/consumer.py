@@ -10,6 +10,7 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
+from common.bus.brake import Brake
 from common.bus.holes import Holes
 from common.bus.interruptions import INTERRUPTIONS, own_cancellation_only
 from common.bus.kafka import Cluster
@@ -70,13 +71,18 @@ class Consumer:
         processor: Processor,
         *,
         database_url: str | None = None,
+        brake: Brake | None = None,
     ) -> None:
-        """`database_url`: whose connection holds locks and positions; by default the relay's role, so that
-        SQL slipped into a request can neither end it nor move it."""
+        """`brake`: pulled by the processor, checked here.
+
+        `database_url`: whose connection holds locks and positions; by default the relay's role, so that SQL
+        slipped into a request can neither end it nor move it.
+        """
         self._name = name
         self._settings = settings
         self._cluster = cluster
         self._processor = processor
+        self._brake = brake
         self._database_url = database_url or settings.relay_database_url
         self._partitions = [TopicPartition(t, p) for t in sorted(topics) for p in range(PARTITIONS)]
         self._offsets = Offsets(name)
@@ -133,8 +139,12 @@ class Consumer:
         next_upkeep = loop.time()
         while True:
             if loop.time() >= next_upkeep:
-                await self._upkeep(connection, kafka, ownership, cluster)
+                if not await self._is_stopped(connection):
+                    await self._upkeep(connection, kafka, ownership, cluster)
                 next_upkeep = loop.time() + _UPKEEP_SECONDS
+            if self._brake is not None and self._brake.is_on:
+                await asyncio.sleep(_UPKEEP_SECONDS)
+                continue
             if not ownership.owned:
                 await asyncio.sleep(_UPKEEP_SECONDS)
                 continue
@@ -143,6 +153,12 @@ class Consumer:
                 self._progress[delivery.partition].started(delivery.record.offset)
             await self._processor.take(deliveries, self._done)
             self.working = True
+
+    async def _is_stopped(self, connection: asyncpg.Connection) -> bool:
+        """Whether too many events died; partitions and positions then stay as they are."""
+        if self._brake is not None:
+            await self._brake.check(connection)
+        return self._brake is not None and self._brake.is_on
 
     async def _fetch(self, kafka: Any, now: float) -> list[Delivery]:
         fetched = await kafka.getmany(timeout_ms=_FETCH_TIMEOUT_MS, max_records=_FETCH_RECORDS)

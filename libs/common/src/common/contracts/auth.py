@@ -38,6 +38,18 @@ class UserRegistered(_UserEvent):
     memberships: tuple[FirstMembership, ...] = ()
 
 
+class UserDescribed(_UserEvent):
+    """The user as it is now, told again for projections; tokens from before `valid_from` are worthless."""
+
+    ACTION: ClassVar[str | None] = None
+
+    email: str
+    name: str
+    role: TenantRoleName
+    status: Literal["active", "deactivated"]
+    valid_from: datetime | None
+
+
 class UserRoleChanged(_UserEvent):
     ACTION: ClassVar[str | None] = "user.role_changed"
 
@@ -93,6 +105,20 @@ class SessionEnded(Event):
     session_id: SessionId
     user_id: UserId
     at: datetime
+
+
+class SessionDescribed(Event):
+    """A session that has ended, told again for projections."""
+
+    TOPIC: ClassVar[Topic] = "penguinmails.users"
+    SUBJECT: ClassVar[str] = "session_id"
+    RESOURCE: ClassVar[str] = "session"
+    ACTION: ClassVar[str | None] = None
+
+    tenant_id: TenantId
+    session_id: SessionId
+    user_id: UserId
+    ended_at: datetime
 
 
 class UserLoggedIn(Event):

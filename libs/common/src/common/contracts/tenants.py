@@ -61,6 +61,18 @@ class TenantProvisioned(_TenantEvent):
     default_workspace: DefaultWorkspace
 
 
+class TenantDescribed(_TenantEvent):
+    """The tenant as it is now, told again for projections; nothing has happened to it."""
+
+    ACTION: ClassVar[str | None] = None
+
+    company_name: str
+    status: Literal["active", "suspended", "deleting", "deleted"]
+    plan: Plan
+    limits: Limits
+    features: Features
+
+
 class TenantSuspended(_TenantEvent):
     ACTION: ClassVar[str | None] = "tenant.suspended"
 

@@ -1,6 +1,6 @@
 """Events of the `workspaces` service."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from common.contracts.auth import WorkspaceRoleName
 from common.contracts.envelope import Event, Life, Topic
@@ -27,6 +27,16 @@ class WorkspaceCreated(_WorkspaceEvent):
     name: Name
     slug: Slug
     admin_id: UserId
+
+
+class WorkspaceDescribed(_WorkspaceEvent):
+    """The workspace as it is now, told again for projections."""
+
+    ACTION: ClassVar[str | None] = None
+
+    name: str
+    slug: str
+    status: Literal["active", "archived"]
 
 
 class WorkspaceUpdated(_WorkspaceEvent):
@@ -62,3 +72,12 @@ class WorkspaceMemberRemoved(_WorkspaceEvent):
     ACTION: ClassVar[str | None] = "workspace.member.removed"
 
     user_id: UserId
+
+
+class WorkspaceMemberDescribed(_WorkspaceEvent):
+    """A membership as it is now, told again for projections; without a role it has ended."""
+
+    ACTION: ClassVar[str | None] = None
+
+    user_id: UserId
+    role: WorkspaceRoleName | None

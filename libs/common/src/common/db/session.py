@@ -19,6 +19,7 @@ from common.db.errors import EntryRefused, MemberUnknown, is_unavailable
 from common.db.proofs import Prover
 
 _ENTER = "SELECT tenancy.enter($1, $2, $3, $4, $5)"
+_STOPPED = "SELECT consumer FROM tenancy.stopped_consumers ORDER BY consumer"
 _ENTER_SYSTEM = "SELECT tenancy.enter_system($1, $2, $3)"
 
 
@@ -158,10 +159,11 @@ class Database:
         raw = cast(Any, connection.connection.dbapi_connection)
         return cast(int, raw.driver_connection.get_server_pid())
 
-    async def ping(self) -> None:
-        """Ask the database for an answer, without any tenant."""
+    async def list_stopped_consumers(self) -> list[str]:
+        """Consumers that stopped because too many events died; needs no tenant."""
         async with self._engine.connect() as connection:
-            await connection.exec_driver_sql("SELECT 1")
+            rows = await connection.exec_driver_sql(_STOPPED)
+            return [row.consumer for row in rows]
 
     async def close(self) -> None:
         await self._engine.dispose()

@@ -1,5 +1,6 @@
 """Ending sessions."""
 
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -17,9 +18,10 @@ async def end_session(session: TenantSession, row: SessionRow, reason: str) -> N
     """End one session, its access tokens included; a second time changes nothing."""
     if row.ended_at is not None:
         return
-    row.ended_at, row.end_reason = clock.now(), reason
+    at = clock.now()
+    row.ended_at, row.end_reason = at, reason
     await session.flush()
-    await _tell_end(session, row.user_id, row.session_id)
+    await _tell_end(session, row.user_id, row.session_id, at)
 
 
 async def log_out(session: TenantSession, user_id: UUID, session_id: UUID) -> None:
@@ -28,7 +30,7 @@ async def log_out(session: TenantSession, user_id: UUID, session_id: UUID) -> No
     if row is not None:
         await end_session(session, row, "logout")
     else:
-        await _tell_end(session, user_id, session_id)
+        await _tell_end(session, user_id, session_id, clock.now())
 
 
 async def log_out_everywhere(session: TenantSession, user_id: UUID, session_id: UUID) -> None:
@@ -58,6 +60,6 @@ async def revoke_all(
     )
 
 
-async def _tell_end(session: TenantSession, user_id: UUID, session_id: UUID) -> None:
-    event = SessionEnded(tenant_id=session.tenant_id, session_id=session_id, user_id=user_id, at=clock.now())
+async def _tell_end(session: TenantSession, user_id: UUID, session_id: UUID, at: datetime) -> None:
+    event = SessionEnded(tenant_id=session.tenant_id, session_id=session_id, user_id=user_id, at=at)
     await outbox.emit(session, event)
