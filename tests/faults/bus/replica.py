@@ -8,10 +8,9 @@ from typing import Any
 import uvloop
 
 from common import telemetry
-from common.bus import relay
+from common.bus import lanes, ownership, relay
 from common.bus.consumer import Consumer
 from common.bus.kafka import Cluster
-from common.bus.lanes import Lanes
 from common.contracts.workspaces import WorkspaceUpdated
 from common.db.session import Database
 from common.settings import ServiceSettings
@@ -19,10 +18,14 @@ from tests.faults.bus import crashes, ledger
 
 
 def run(options: dict[str, Any]) -> None:
-    """Until SIGTERM. Options: `role`; `crash`, `step` (where to die); `batch`; `handler_seconds`."""
+    """Until SIGTERM. Options: `role`; `crash`, `step` (where to die); `batch`; `handler_seconds`; `room`;
+    `silence` (see `lanes.ROOM`, `ownership.SILENCE`).
+    """
     if "crash" in options:
         crashes.arm(options["crash"], options["step"])
     relay.BATCH = options.get("batch", relay.BATCH)
+    lanes.ROOM = options.get("room", lanes.ROOM)
+    ownership.SILENCE = options.get("silence", ownership.SILENCE)
     telemetry.start_logging(ledger.NAME, "INFO")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(options))
@@ -52,5 +55,6 @@ def _role(
 ) -> Callable[[], Awaitable[None]]:
     if options["role"] == "relay":
         return relay.Relay(ledger.NAME, settings, cluster, database.events_written).run
-    lanes = Lanes(ledger.NAME, database, {WorkspaceUpdated: ledger.handler(options.get("handler_seconds", 0))})
-    return Consumer(ledger.NAME, settings, cluster, [ledger.TOPIC], lanes).run
+    handlers = {WorkspaceUpdated: ledger.handler(options.get("handler_seconds", 0))}
+    processor = lanes.Lanes(ledger.NAME, database, handlers)
+    return Consumer(ledger.NAME, settings, cluster, [ledger.TOPIC], processor).run

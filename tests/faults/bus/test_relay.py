@@ -1,8 +1,10 @@
 """The relay dies at chosen points; nothing is lost, and nothing overtakes."""
 
+import signal
 from collections import Counter as Tally
 from collections.abc import Callable
 
+from tests.e2e.client import eventually
 from tests.faults.bus import crashes, ledger
 from tests.faults.bus.scene import Scene
 from tests.faults.bus.verdict import judge_log
@@ -28,6 +30,47 @@ async def test_a_relay_killed_at_any_point_loses_doubles_and_inverts_nothing(
     assert log["distinct"] == verdict.events
     assert log["inverted"] == 0
     assert log["contiguous"], "a second publication carries the number of the first"
+
+
+async def test_a_stopped_relay_that_comes_back_overtakes_nothing(
+    scene: Scene, conclude: Callable[..., None]
+) -> None:
+    counters = scene.counters(tenants=6, each=1)
+    scene.start("consume")
+    zombie = scene.start("relay", silence=2, batch=3)
+    async with scene.load(counters):
+        await scene.until_effects(20)
+        zombie.signal(signal.SIGSTOP)
+        scene.kills += 1
+        office = await officer(scene)
+        scene.start("relay")
+
+        async def succeeded() -> bool:
+            return await officer(scene) not in (None, office)
+
+        await eventually(succeeded, within=20)
+        await scene.until_effects(await scene.effects() + 20)
+        zombie.signal(signal.SIGCONT)
+
+        async def noticed() -> bool:
+            return zombie.says("relay interrupted") > 0
+
+        await eventually(noticed, within=20)
+    verdict = await scene.settled()
+    log = judge_log(scene.log)
+    conclude(verdict, log=log)
+    assert log["inverted"] == 0
+    assert log["contiguous"]
+
+
+async def officer(scene: Scene) -> int | None:
+    """The backend of the active relay."""
+    query = """
+        SELECT pid FROM pg_locks WHERE locktype = 'advisory' AND granted AND objsubid = 1
+        AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+    """
+    pid: int | None = await scene.sql.fetchval(query)
+    return pid
 
 
 async def test_writers_that_take_their_ids_early_and_commit_late_lose_and_invert_nothing(

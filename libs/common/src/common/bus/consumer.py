@@ -14,7 +14,7 @@ from common.bus.holes import Holes
 from common.bus.interruptions import INTERRUPTIONS, own_cancellation_only
 from common.bus.kafka import Cluster
 from common.bus.offsets import Offsets, Progress
-from common.bus.ownership import Ownership
+from common.bus.ownership import Ownership, connect_owner, heard
 from common.contracts.envelope import PARTITIONS, Topic
 from common.settings import ServiceSettings
 
@@ -99,7 +99,7 @@ class Consumer:
 
     async def _serve_term(self) -> None:
         """Own partitions until the database, the broker or the task goes away."""
-        connection = await asyncpg.connect(self._database_url, timeout=5)
+        connection = await connect_owner(self._database_url)
         try:
             cluster = await self._cluster.current_id()
             ownership = Ownership(self._name, self._partitions)
@@ -140,7 +140,8 @@ class Consumer:
             deliveries = await self._fetch(kafka, loop.time())
             for delivery in deliveries:
                 self._progress[delivery.partition].started(delivery.record.offset)
-            await self._processor.take(deliveries, self._done)
+            async with heard(connection):
+                await self._processor.take(deliveries, self._done)
             self.working = True
 
     async def _fetch(self, kafka: Any, now: float) -> list[Delivery]:
@@ -169,7 +170,8 @@ class Consumer:
             raise KafkaError("the broker came back as another cluster")
         surplus = await ownership.surplus(connection)
         if surplus:
-            await self._processor.drain()
+            async with heard(connection):
+                await self._processor.drain()
             await self._offsets.store(connection, self._progress)
             await ownership.release(connection, surplus)
             for partition in surplus:
