@@ -8,9 +8,10 @@ from typing import Any
 import uvloop
 
 from common import telemetry
-from common.bus import lanes, ownership, relay
+from common.bus import ownership, relay
 from common.bus.consumer import Consumer
 from common.bus.kafka import Cluster
+from common.bus.lanes import Lanes
 from common.contracts.workspaces import WorkspaceUpdated
 from common.db.session import Database
 from common.settings import ServiceSettings
@@ -18,13 +19,10 @@ from tests.faults.bus import crashes, ledger
 
 
 def run(options: dict[str, Any]) -> None:
-    """Until SIGTERM. Options: `role`; `crash`, `step` (where to die); `batch`; `handler_seconds`; `room`;
-    `silence` (see `lanes.ROOM`, `ownership.SILENCE`).
-    """
+    """Until SIGTERM. Options: `role`; `crash`, `step` (where to die); `batch`; `handler_seconds`; `silence`."""
     if "crash" in options:
         crashes.arm(options["crash"], options["step"])
     relay.BATCH = options.get("batch", relay.BATCH)
-    lanes.ROOM = options.get("room", lanes.ROOM)
     ownership.SILENCE = options.get("silence", ownership.SILENCE)
     telemetry.start_logging(ledger.NAME, "INFO")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
@@ -56,5 +54,5 @@ def _role(
     if options["role"] == "relay":
         return relay.Relay(ledger.NAME, settings, cluster, database.events_written).run
     handlers = {WorkspaceUpdated: ledger.handler(options.get("handler_seconds", 0))}
-    processor = lanes.Lanes(ledger.NAME, database, handlers)
+    processor = Lanes(ledger.NAME, database, handlers)
     return Consumer(ledger.NAME, settings, cluster, [ledger.TOPIC], processor).run

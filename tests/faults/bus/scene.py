@@ -31,6 +31,9 @@ _BEGIN = """
 INSERT INTO tenancy.consumer_offsets (consumer, topic, partition, cluster_id, next_offset, epoch)
 VALUES ($1, $2, $3, $4, $5, 1)
 """
+_REWIND = """
+UPDATE tenancy.consumer_offsets SET next_offset = $4 WHERE consumer = $1 AND topic = $2 AND partition = $3
+"""
 _POSITIONS = "SELECT partition, next_offset FROM tenancy.consumer_offsets WHERE consumer = $1 AND topic = $2"
 
 
@@ -87,15 +90,17 @@ class Scene:
         cluster = await eventually(self._cluster_id, within=30)
         self.sql = await asyncpg.connect(self.made.superuser_url)
         self.reader: Any = AIOKafkaConsumer(
-            bootstrap_servers=self.settings.kafka_bootstrap_servers, fetch_max_wait_ms=50
+            bootstrap_servers=self.settings.kafka_bootstrap_servers,
+            fetch_max_wait_ms=50,
+            auto_offset_reset="earliest",
         )
         await self.reader.start()
         self.reader.assign(PLACES)
         for tp, offset in (await self.reader.end_offsets(PLACES)).items():
             self.reader.seek(tp, offset)
-        ends = await self.follow()
+        self._beginning = await self.follow()
         self.log.clear()
-        rows = [(ledger.NAME, tp.topic, tp.partition, cluster, at) for tp, at in ends.items()]
+        rows = [(ledger.NAME, tp.topic, tp.partition, cluster, at) for tp, at in self._beginning.items()]
         await self.sql.executemany(_BEGIN, rows)
 
     async def _cluster_id(self) -> str | None:
@@ -180,8 +185,21 @@ class Scene:
 
         await eventually(there, within, every=0.02)
 
+    async def rewind(self) -> None:
+        """Have the consumer begin again where it first began."""
+        rows = [(ledger.NAME, tp.topic, tp.partition, at) for tp, at in self._beginning.items()]
+        await self.sql.executemany(_REWIND, rows)
+
+    async def waited_for(self, within: float = 40) -> None:
+        """Wait until everything was sent, and positions have reached the log's end."""
+
+        async def nothing_waits() -> bool:
+            return await self.waiting() == (0, {})
+
+        await eventually(nothing_waits, within, every=0.1)
+
     async def settled(self, within: float = 40) -> Verdict:
-        """The verdict, once everything was sent and positions have reached the log's end."""
+        """The verdict, once everything was sent and handled and positions have reached the log's end."""
 
         async def still() -> bool:
             return await self.waiting() == (0, {}) and (await judge(self.sql)).lost == 0
@@ -194,10 +212,14 @@ class Scene:
 
     async def follow(self) -> dict[TopicPartition, int]:
         """Read on to the log's end; returns where that is. (Tansu's own answer is the last batch's beginning.)"""
-        while fetched := await self.reader.getmany(timeout_ms=200):
+        while (fetched := await self.reader.getmany(timeout_ms=200)) or not await self._at_end():
             for records in fetched.values():
                 self.log += (Envelope.from_kafka(r.headers, r.key, r.value) for r in records)
         return {tp: await self.reader.position(tp) for tp in PLACES}
+
+    async def _at_end(self) -> bool:
+        marks = [(self.reader.highwater(tp), await self.reader.position(tp)) for tp in PLACES]
+        return all(mark is not None and position >= mark for mark, position in marks)
 
     async def waiting(self) -> tuple[int, dict[int, int]]:
         """Events not sent, and events not handled (or not known to be) by partition."""

@@ -88,6 +88,15 @@ async def test_replicas_with_a_slow_handler_hand_over_back_and_forth(
     assert max(ends) < 10
 
 
+async def assigned(consumer: Replica) -> None:
+    """Wait until it owns partitions."""
+
+    async def there() -> bool:
+        return consumer.says("partitions assigned") > 0
+
+    await eventually(there, within=20)
+
+
 async def shares(scene: Scene, replicas: int) -> None:
     """Wait until so many replicas own partitions."""
     query = """
@@ -109,6 +118,7 @@ async def test_a_stopped_owner_that_comes_back_doubles_nothing_and_moves_no_posi
     scene.start("relay")
     seconds = 0.3 if moment == "in the handler" else 0
     zombie = scene.start("consume", handler_seconds=seconds, silence=2)
+    await assigned(zombie)
     await scene.write(counters, 60)
     await scene.until_effects(20)
     zombie.signal(signal.SIGSTOP)
@@ -125,19 +135,35 @@ async def test_a_stopped_owner_that_comes_back_doubles_nothing_and_moves_no_posi
     assert all(after[place] >= between[place] for place in between), "no position and no epoch goes back"
 
 
-async def test_a_silent_owner_is_not_taken_for_dead_while_its_handlers_work(
+async def test_an_owner_that_hands_over_is_not_taken_for_dead_while_a_handler_works(
     scene: Scene, conclude: Callable[..., None]
 ) -> None:
-    """A handler takes longer than the database bears silence, and there is no room for more."""
-    counters = scene.counters(tenants=1, each=1)
+    """The handler takes longer than the database bears silence, when another replica asks for its share."""
+    counters = scene.counters(tenants=8, each=1)
     scene.start("relay")
-    await scene.write(counters, 4, writers=1)
-    owner = scene.start("consume", handler_seconds=1.5, silence=0.6, room=1)
-    await scene.until_effects(3, within=30)
-    epochs = {epoch for epoch, _ in (await positions(scene)).values()}
-    assert epochs == {2}, "the first and only owner"
+    owner = scene.start("consume", handler_seconds=4, silence=3)
+    await assigned(owner)
+    await scene.write(counters, 16)
+    scene.start("consume")
+    await shares(scene, 2)
     assert owner.says("consumer interrupted") == 0
     conclude(await scene.settled())
+
+
+async def test_a_newcomer_does_not_wait_for_a_hot_tenant(scene: Scene, conclude: Callable[..., None]) -> None:
+    """What has not begun is left to the newcomer; the owner finishes one handler, not its queue."""
+    hot, *others = scene.counters(tenants=13, each=1)
+    scene.start("relay")
+    await scene.write([hot], 200, writers=1)
+    scene.start("consume", handler_seconds=0.1)
+    await scene.until_effects(1)
+    scene.start("consume")
+    await shares(scene, 2)
+    await scene.write(others, 24)
+    left = 200 - await scene.effects([hot])
+    await scene.until_effects(len(others), of=others)
+    conclude(await scene.settled(), hot_left=left)
+    assert left > 50, left
 
 
 async def positions(scene: Scene) -> dict[int, tuple[int, int]]:
