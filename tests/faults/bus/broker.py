@@ -31,7 +31,7 @@ class Broker:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                preexec_fn=dying_with_us(signal.SIGKILL),
+                preexec_fn=dying_with_us(signal.SIGKILL),  # noqa: PLW1509 - as the stack does
             )
 
     def kill(self) -> None:

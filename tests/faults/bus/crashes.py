@@ -26,7 +26,7 @@ CONSUMER: dict[str, tuple[type, str, Moment]] = {
 
 
 def arm(point: str, step: int) -> None:
-    """Die the `step`-th time that `point` is passed; a pass that did nothing (empty result) does not count."""
+    """Die the `step`-th time that `point` is passed; a pass that did nothing (empty result) counts not."""
     owner, name, moment = {**RELAY, **CONSUMER}[point]
     setattr(owner, name, _deadly(getattr(owner, name), moment, step))
 

@@ -1,6 +1,6 @@
-"""A service of the tests' own. Each step of a counter is a change with its event; each event handled is a row.
+"""A service of the tests' own. Each step of a counter is a change with its event; each handled one is a row.
 
-What was committed is in `ledger.counters`, what came of it in `ledger.effects`; the difference is the verdict.
+What was committed is in `ledger.counters`, what came of it in `ledger.effects`: the verdict compares.
 """
 
 import os

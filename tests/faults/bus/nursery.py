@@ -27,7 +27,7 @@ class Nursery:
             stdout=subprocess.PIPE,
             text=True,
             cwd=ROOT,
-            preexec_fn=dying_with_us(SIGKILL),
+            preexec_fn=dying_with_us(SIGKILL),  # noqa: PLW1509 - as the stack does
         )
 
     def start(self, options: dict[str, Any], environment: dict[str, str], log: Path) -> int:
@@ -58,7 +58,8 @@ def _main() -> None:
             answer = os.waitstatus_to_exitcode(status)
         else:
             answer = _fork(request)
-        print(answer, flush=True)
+        sys.stdout.write(f"{answer}\n")
+        sys.stdout.flush()
 
 
 def _fork(request: dict[str, Any]) -> int:

@@ -185,6 +185,13 @@ class Scene:
 
         await eventually(there, within, every=0.02)
 
+    def read_anew(self) -> None:
+        """The log is another one, and empty at first."""
+        self._beginning = dict.fromkeys(PLACES, 0)
+        self.log.clear()
+        for tp in PLACES:
+            self.reader.seek(tp, 0)
+
     async def rewind(self) -> None:
         """Have the consumer begin again where it first began."""
         rows = [(ledger.NAME, tp.topic, tp.partition, at) for tp, at in self._beginning.items()]
@@ -211,7 +218,7 @@ class Scene:
         return await judge(self.sql)
 
     async def follow(self) -> dict[TopicPartition, int]:
-        """Read on to the log's end; returns where that is. (Tansu's own answer is the last batch's beginning.)"""
+        """Read on to the log's end; returns where that is. (Tansu itself names the last batch's beginning.)"""
         while (fetched := await self.reader.getmany(timeout_ms=200)) or not await self._at_end():
             for records in fetched.values():
                 self.log += (Envelope.from_kafka(r.headers, r.key, r.value) for r in records)

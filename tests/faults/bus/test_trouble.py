@@ -68,7 +68,9 @@ async def test_a_replay_from_the_beginning_changes_nothing(
             first = scene.start("consume")
         await scene.waited_for()
         assert await scene.sql.fetchval(_BOOKS) == books
-    await scene.sql.execute("UPDATE ledger.counters SET version = version - 1 WHERE counter_id = $1", counters[0][1])
+    await scene.sql.execute(
+        "UPDATE ledger.counters SET version = version - 1 WHERE counter_id = $1", counters[0][1]
+    )
     conclude(await scene.settled())
 
 
@@ -91,4 +93,5 @@ async def test_a_broker_killed_under_load_is_caught_up_with(
             broker.start()
             await scene.until_effects(await scene.effects() + 30, within=30)
             gaps.append(round(time.monotonic() - began, 2))
+    scene.read_anew()
     conclude(await scene.settled(), resumed_after=gaps)

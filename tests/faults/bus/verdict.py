@@ -23,13 +23,14 @@ SELECT (SELECT count(*) FROM steps) AS events,
     (SELECT count(*) FROM (TABLE steps EXCEPT SELECT tenant_id, counter_id, version FROM seen) AS s) AS lost,
     (SELECT count(*) - count(DISTINCT (tenant_id, counter_id, version)) FROM seen) AS doubled,
     (SELECT count(*) FROM seen WHERE inverted) AS inverted,
-    (SELECT count(*) FROM (SELECT tenant_id, counter_id, version FROM seen EXCEPT TABLE steps) AS s) AS invented
+    (SELECT count(*) FROM (
+        SELECT tenant_id, counter_id, version FROM seen EXCEPT TABLE steps) AS s) AS invented
 """
 
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """Committed events, and how many of them are lost, handled twice, out of order, or were never committed."""
+    """Committed events, and how many are lost, handled twice, out of order, or were never committed."""
 
     events: int
     lost: int
@@ -48,7 +49,7 @@ async def judge(connection: asyncpg.Connection) -> Verdict:
 
 
 def judge_log(envelopes: Iterable[Envelope]) -> dict[str, Any]:
-    """What stands in the broker's log: first appearances out of order, numbers that changed or are missing."""
+    """What stands in the log: first appearances out of order, numbers that changed or are missing."""
     numbers: dict[Any, set[int]] = defaultdict(set)
     highest: Tally[str] = Tally()
     inverted = records = 0

@@ -1,9 +1,9 @@
 """Which replica handles which partition: PostgreSQL advisory locks on a dedicated connection.
 
 The locks fall with the process that holds them, so a killed replica's partitions are free at once, which
-Kafka's group protocol takes seconds to notice; an owner that stands still (stopped, or cut off without a word)
-loses them when the database has not heard from it for a while. Replicas announce themselves with a shared lock
-and share the partitions evenly.
+Kafka's group protocol takes seconds to notice; an owner that stands still (stopped, or cut off without a
+word) loses them when the database has not heard from it for a while. Replicas announce themselves with a
+shared lock and share the partitions evenly.
 """
 
 import asyncio
