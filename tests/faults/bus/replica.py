@@ -19,7 +19,7 @@ from tests.faults.bus import crashes, ledger
 
 
 def run(options: dict[str, Any]) -> None:
-    """Until SIGTERM. Options: `role`; `crash` and `step` (see `crashes`); `batch`, `handler_seconds`, `silence`."""
+    """Until SIGTERM. Options: `role`; `crash`, `step` (`crashes`); `batch`, `handler_seconds`, `silence`."""
     if "crash" in options:
         crashes.arm(options["crash"], options["step"])
     relay.BATCH = options.get("batch", relay.BATCH)

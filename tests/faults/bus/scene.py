@@ -218,7 +218,7 @@ class Scene:
         return await judge(self.sql)
 
     async def follow(self) -> dict[TopicPartition, int]:
-        """Read on to the log's end; returns where that is. (Tansu itself names the last batch's beginning.)"""
+        """Read on to the log's end; returns where that is. (Tansu names the last batch's beginning.)"""
         while (fetched := await self.reader.getmany(timeout_ms=200)) or not await self._at_end():
             for records in fetched.values():
                 self.log += (Envelope.from_kafka(r.headers, r.key, r.value) for r in records)

@@ -78,7 +78,11 @@ async def test_a_replay_from_the_beginning_changes_nothing(
 async def test_a_broker_killed_under_load_is_caught_up_with(
     scene: Scene, broker: Broker, conclude: Callable[..., None]
 ) -> None:
-    """Its log is gone; what was published is published again, and handled once. Resumes within 30 s."""
+    """Its log is gone; what was published is published again, and handled once. Resumes within 30 s.
+
+    Not always in order: a producer that reconnects at once may write to the new log before its history stands
+    there. Brokers that keep their log do not have that moment.
+    """
     counters = scene.counters(tenants=6, each=2)
     scene.start("relay")
     scene.start("consume")
@@ -94,4 +98,4 @@ async def test_a_broker_killed_under_load_is_caught_up_with(
             await scene.until_effects(await scene.effects() + 30, within=30)
             gaps.append(round(time.monotonic() - began, 2))
     scene.read_anew()
-    conclude(await scene.settled(), resumed_after=gaps)
+    conclude(await scene.settled(), in_order=False, resumed_after=gaps)

@@ -39,8 +39,14 @@ class Verdict:
     invented: int
 
     @property
+    def complete(self) -> bool:
+        """Each committed event has had its effect once."""
+        return self.events > 0 and not (self.lost or self.doubled or self.invented)
+
+    @property
     def clean(self) -> bool:
-        return self.events > 0 and not (self.lost or self.doubled or self.inverted or self.invented)
+        """And in order."""
+        return self.complete and not self.inverted
 
 
 async def judge(connection: asyncpg.Connection) -> Verdict:
