@@ -1,5 +1,6 @@
 """Consumers die, stall and hand over; every event has its effect once and in order."""
 
+import asyncio
 import signal
 import time
 from collections import Counter as Tally
@@ -8,10 +9,11 @@ from statistics import median
 
 import pytest
 
+from common.bus.offsets import Offsets
 from tests.e2e.client import eventually
 from tests.faults.bus import crashes, ledger
 from tests.faults.bus.ledger import Counter
-from tests.faults.bus.scene import Replica, Scene
+from tests.faults.bus.scene import PLACES, Replica, Scene
 
 RESUMES_WITHIN = 3.0
 """Seconds from a kill to the next effect, when somebody is there to go on."""
@@ -164,6 +166,17 @@ async def test_a_newcomer_does_not_wait_for_a_hot_tenant(scene: Scene, conclude:
     await scene.until_effects(len(others), of=others)
     conclude(await scene.settled(), hot_left=left)
     assert left > 50, left
+
+
+async def test_an_owner_of_an_older_epoch_moves_no_position(scene: Scene) -> None:
+    offsets, place = Offsets(ledger.NAME), PLACES[0]
+    cluster = await scene.cluster.current_id()
+    async with asyncio.timeout(10):
+        old = await offsets.take_over(scene.sql, place, cluster)
+        new = await offsets.take_over(scene.sql, place, cluster)
+        old.next_offset += 5
+        await offsets.store(scene.sql, {place: old})
+    assert (await positions(scene))[place.partition] == (new.epoch, new.next_offset)
 
 
 async def positions(scene: Scene) -> dict[int, tuple[int, int]]:
