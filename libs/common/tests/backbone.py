@@ -83,6 +83,24 @@ async def published(settings: ServiceSettings, tenant: UUID, count: int) -> list
         await reader.stop()
 
 
+async def ends(settings: ServiceSettings) -> dict[TopicPartition, int]:
+    """Where the topic's log ends now, read to there: Tansu names the beginning of the last batch."""
+    reader: Any = AIOKafkaConsumer(
+        bootstrap_servers=settings.kafka_bootstrap_servers, fetch_max_wait_ms=50, auto_offset_reset="earliest"
+    )
+    await reader.start()
+    try:
+        places = [TopicPartition(TOPIC, number) for number in range(PARTITIONS)]
+        reader.assign(places)
+        for place, offset in (await reader.end_offsets(places)).items():
+            reader.seek(place, offset)
+        while await reader.getmany(timeout_ms=300):
+            pass
+        return {place: await reader.position(place) for place in places}
+    finally:
+        await reader.stop()
+
+
 class Recorder:
     """A handler that records what it was given and fails as told."""
 

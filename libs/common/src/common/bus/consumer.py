@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -15,7 +15,7 @@ from common.bus.holes import Holes
 from common.bus.interruptions import INTERRUPTIONS, own_cancellation_only
 from common.bus.kafka import Cluster
 from common.bus.offsets import Offsets, Progress
-from common.bus.ownership import Ownership
+from common.bus.ownership import Ownership, connect_owner, heard
 from common.contracts.envelope import PARTITIONS, Topic
 from common.settings import ServiceSettings
 
@@ -25,8 +25,11 @@ _UPKEEP_SECONDS = 0.5
 _HAND_OVER_SECONDS = 4
 _FETCH_TIMEOUT_MS = 200
 _HOLE_SECONDS = 0.01
+_FULL_SECONDS = 0.05
 _FETCH_RECORDS = 500
 _FETCH_BYTES = 256 * 1024
+_READ_AHEAD = 250
+"""Deliveries in flight at which a partition is read no further; the others are read on (back-pressure)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +47,11 @@ class Processor(Protocol):
     """Does the work. Calls `done` once per delivery, in any order, after its effects are committed."""
 
     async def take(self, deliveries: Sequence[Delivery], done: Callable[[Delivery], None]) -> None:
-        """Accept deliveries (perhaps none); returns when there is room for more (back-pressure).
-
-        Raises whatever its own workers died of.
-        """
+        """Accept deliveries (perhaps none). Raises whatever its own workers died of."""
         ...
 
-    async def drain(self) -> None:
-        """Return when everything taken is done."""
+    async def let_go(self, partitions: Collection[TopicPartition]) -> None:
+        """Finish what has begun of these partitions and forget what has not: it will be delivered again."""
         ...
 
     async def abandon(self) -> None:
@@ -106,7 +106,7 @@ class Consumer:
     async def _serve_term(self) -> None:
         """Own partitions until the database, the broker or the task goes away."""
         self._holes = Holes()
-        connection = await asyncpg.connect(self._database_url, timeout=5)
+        connection = await connect_owner(self._database_url)
         try:
             cluster = await self._cluster.current_id()
             ownership = Ownership(self._name, self._partitions)
@@ -151,7 +151,8 @@ class Consumer:
             deliveries = await self._fetch(kafka, loop.time())
             for delivery in deliveries:
                 self._progress[delivery.partition].started(delivery.record.offset)
-            await self._processor.take(deliveries, self._done)
+            async with heard(connection):
+                await self._processor.take(deliveries, self._done)
             self.working = True
 
     async def _is_stopped(self, connection: asyncpg.Connection) -> bool:
@@ -161,7 +162,11 @@ class Consumer:
         return self._brake is not None and self._brake.is_on
 
     async def _fetch(self, kafka: Any, now: float) -> list[Delivery]:
-        fetched = await kafka.getmany(timeout_ms=_FETCH_TIMEOUT_MS, max_records=_FETCH_RECORDS)
+        ready = [tp for tp, progress in self._progress.items() if len(progress.in_flight) < _READ_AHEAD]
+        if not ready:
+            await asyncio.sleep(_FULL_SECONDS)
+            return []
+        fetched = await kafka.getmany(*ready, timeout_ms=_FETCH_TIMEOUT_MS, max_records=_FETCH_RECORDS)
         deliveries: list[Delivery] = []
         for partition, records in fetched.items():
             expected = self._progress[partition].fetched
@@ -186,7 +191,8 @@ class Consumer:
             raise KafkaError("the broker came back as another cluster")
         surplus = await ownership.surplus(connection)
         if surplus:
-            await self._processor.drain()
+            async with heard(connection):
+                await self._processor.let_go(surplus)
             await self._offsets.store(connection, self._progress)
             await ownership.release(connection, surplus)
             for partition in surplus:
@@ -207,7 +213,7 @@ class Consumer:
         """Finish what is in flight and store it, so that the next owner starts right behind."""
         try:
             async with asyncio.timeout(_HAND_OVER_SECONDS):
-                await self._processor.drain()
+                await self._processor.let_go(self._progress.keys())
                 await self._offsets.store(connection, self._progress)
         except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
             fields = {"consumer": self._name, "error": type(error).__name__}

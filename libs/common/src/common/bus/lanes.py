@@ -1,14 +1,17 @@
 """Handlers run in lanes: one per tenant, one event in flight each, taken in turn.
 
 A tenant with thousands of events waiting therefore delays another tenant's single event by at most one
-round of handlers, never by its own queue.
+round of handlers, never by its own queue. (The consumer reads ahead a bounded number of events per partition:
+tenants that share the partition also share what is left of it.)
 """
 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from uuid import NAMESPACE_OID, UUID, uuid5
+
+from aiokafka import TopicPartition
 
 from common import clock
 from common.bus.brake import Brake
@@ -24,8 +27,6 @@ from common.ids import PLATFORM_TENANT
 log = logging.getLogger(__name__)
 
 WORKERS = 8
-ROOM = 2000
-"""Deliveries waiting at most; beyond, fetching stops."""
 ATTEMPTS = 5
 _RETRY_SECONDS = (0.05, 5.0)
 
@@ -47,7 +48,7 @@ class Lanes:
         self._brake = brake or Brake(service)
         self._lanes: dict[UUID, deque[tuple[Delivery, Envelope, Done]]] = {}
         self._turns: asyncio.Queue[UUID] = asyncio.Queue()
-        self._waiting = 0
+        self._busy: list[TopicPartition] = []
         self._moved = asyncio.Condition()
         self._workers: set[asyncio.Task[None]] = set()
 
@@ -64,12 +65,15 @@ class Lanes:
                 self._enqueue(delivery, envelope, done)
             else:
                 done(delivery)
-        async with self._moved:
-            await self._moved.wait_for(lambda: self._waiting < ROOM or self._brake.is_on)
 
-    async def drain(self) -> None:
+    async def let_go(self, partitions: Collection[TopicPartition]) -> None:
+        gone = set(partitions)
+        for lane in self._lanes.values():
+            kept = [waiting for waiting in lane if waiting[0].partition not in gone]
+            lane.clear()
+            lane.extend(kept)
         async with self._moved:
-            await self._moved.wait_for(lambda: self._waiting == 0 or self._brake.is_on)
+            await self._moved.wait_for(lambda: gone.isdisjoint(self._busy))
 
     async def abandon(self) -> None:
         for task in self._workers:
@@ -78,7 +82,7 @@ class Lanes:
         self._workers.clear()
         self._lanes.clear()
         self._turns = asyncio.Queue()
-        self._waiting = 0
+        self._busy.clear()
 
     def _staff(self) -> None:
         """Start the workers; one that ended has met a bug of the lanes themselves, which must not hide."""
@@ -94,23 +98,26 @@ class Lanes:
             lane = self._lanes[envelope.tenant_id] = deque[tuple[Delivery, Envelope, Done]]()
             self._turns.put_nowait(envelope.tenant_id)
         lane.append((delivery, envelope, done))
-        self._waiting += 1
 
     async def _work(self) -> None:
         while True:
             tenant_id = await self._turns.get()
             await self._brake.released()
             lane = self._lanes[tenant_id]
-            delivery, envelope, done = lane.popleft()
-            await self._handle(delivery.record.topic, envelope)
-            done(delivery)
+            if lane:  # else it was let go
+                await self._serve(*lane.popleft())
             if lane:
                 self._turns.put_nowait(tenant_id)
             else:
                 del self._lanes[tenant_id]
-            async with self._moved:
-                self._waiting -= 1
-                self._moved.notify_all()
+
+    async def _serve(self, delivery: Delivery, envelope: Envelope, done: Done) -> None:
+        self._busy.append(delivery.partition)
+        await self._handle(delivery.record.topic, envelope)
+        done(delivery)
+        self._busy.remove(delivery.partition)
+        async with self._moved:
+            self._moved.notify_all()
 
     async def _handle(self, topic: str, envelope: Envelope) -> None:
         """Apply the event, whatever it takes: returns only when it is applied or dead."""
