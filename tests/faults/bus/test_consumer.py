@@ -143,9 +143,9 @@ async def test_an_owner_that_hands_over_is_not_taken_for_dead_while_a_handler_wo
     """The handler takes longer than the database bears silence, when another replica asks for its share."""
     counters = scene.counters(tenants=8, each=1)
     scene.start("relay")
-    owner = scene.start("consume", handler_seconds=4, silence=3)
+    owner = scene.start("consume", handler_seconds=3, silence=2)
     await assigned(owner)
-    await scene.write(counters, 16)
+    await scene.write(counters, 8)
     scene.start("consume")
     await shares(scene, 2)
     assert owner.says("consumer interrupted") == 0

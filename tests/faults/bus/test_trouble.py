@@ -26,8 +26,8 @@ SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM (
 async def test_poison_becomes_a_dead_letter_and_delays_nobody(
     scene: Scene, conclude: Callable[..., None], name: str
 ) -> None:
-    """A bug has five attempts, and later events of the counter wait for its mend; after a refusal, which no mend
-    makes good, they go on. Other counters go on in both cases."""
+    """A bug has five attempts, and later events of the counter wait for its mend; after a refusal, which no
+    mend makes good, they go on. Other counters go on in both cases."""
     sick, *others = scene.counters(tenants=6, each=1)
     scene.start("relay")
     scene.start("consume")
