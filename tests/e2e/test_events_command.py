@@ -200,9 +200,9 @@ async def snapshot(stack: Stack, tenant: Tenant) -> None:
     await until_caught_up(stack)
 
 
-async def replay_all(stack: Stack) -> None:
+async def replay(stack: Stack, *services: str) -> None:
     await asyncio.gather(
-        *(said(stack, "replay", service, "--consumer", service, "--all") for service in SERVICES)
+        *(said(stack, "replay", service, "--consumer", service, "--all") for service in services)
     )
 
 
@@ -223,7 +223,7 @@ async def test_emptied_projections_heal_byte_by_byte(
     told = await books(databases, tenant_id)
     assert without_versions(told) == without_versions(lived), "the snapshot tells nothing new"
     await empty(databases, tenant_id)
-    await replay_all(stack)
+    await replay(stack, *SERVICES)
     assert await books(databases, tenant_id) == told, "snapshot and replay"
     await empty(databases, tenant_id)
     await snapshot(stack, tenant)
@@ -262,7 +262,7 @@ async def test_a_replay_while_events_flow_doubles_nothing(
             made = await platform.make(tenant, "/contacts", **contact(tenant, number))
             assert made["contact_id"]
 
-    await asyncio.gather(work(), replay_all(stack))
+    await asyncio.gather(work(), replay(stack, "auth", "workspaces", "audit"))
     await until_caught_up(stack)
     created = await platform.audit(tenant, action="contact.created")
     assert len(created) == len({event["target"]["id"] for event in created}) == 15

@@ -78,7 +78,7 @@ def test_the_plan_names_only_processes_it_has(settings: Config) -> None:
 
 
 def test_each_broker_start_is_a_new_cluster() -> None:
-    assert broker.command(1, 2) != broker.command(1, 2)
+    assert broker.new_cluster() != broker.new_cluster()
 
 
 def test_a_pid_file_of_another_program_is_removed(tmp_path: Path) -> None:

@@ -82,12 +82,12 @@ async def scene(
 def conclude(request: pytest.FixtureRequest, scene: Scene) -> Callable[..., None]:
     """Call it with the verdict and further facts: one line of summary; fails unless the verdict is clean."""
 
-    def say(verdict: Verdict, *, in_order: bool = True, **facts: object) -> None:
+    def say(verdict: Verdict, **facts: object) -> None:
         further = "".join(f", {name.replace('_', ' ')}: {value}" for name, value in facts.items())
         counts = f"{verdict.events} events, {scene.kills} kills, {verdict.lost} lost, "
         counts += f"{verdict.doubled} doubled, {verdict.inverted} inverted, {verdict.invented} invented"
         line = f"{request.node.name}: FAULT_SEED={ledger.seed()}: {counts}{further}"
         _lines.append(line)
-        assert verdict.clean if in_order else verdict.complete, line
+        assert verdict.clean, line
 
     return say

@@ -52,7 +52,6 @@ class Rounds:
         self.handled: list[Counter] = []
         lanes = Lanes(ledger.NAME, scene.database, {WorkspaceUpdated: self._handle})
         self._consumer = Consumer(ledger.NAME, scene.settings, scene.cluster, [ledger.TOPIC], lanes)
-        self._producer = make_producer(scene.settings)
         self._scene = scene
 
     async def _handle(self, session: TenantSession, event: WorkspaceUpdated) -> None:
@@ -61,6 +60,7 @@ class Rounds:
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
+        self._producer = make_producer(self._scene.settings, await self._scene.cluster.current_id())
         await self._producer.start()
         task = asyncio.create_task(self._consumer.run())
         try:

@@ -39,14 +39,9 @@ class Verdict:
     invented: int
 
     @property
-    def complete(self) -> bool:
-        """Each committed event has had its effect once."""
-        return self.events > 0 and not (self.lost or self.doubled or self.invented)
-
-    @property
     def clean(self) -> bool:
-        """And in order."""
-        return self.complete and not self.inverted
+        """Each committed event has had its effect once, in the order of its aggregate."""
+        return self.events > 0 and not (self.lost or self.doubled or self.inverted or self.invented)
 
 
 async def judge(connection: asyncpg.Connection) -> Verdict:

@@ -108,7 +108,7 @@ class Relay:
         try:
             await self._win_office(connection)
             cluster = await self._cluster.current_id()
-            producer = make_producer(self._settings)
+            producer = make_producer(self._settings, cluster)
             await producer.start()
             self.active = True
             try:
