@@ -17,6 +17,7 @@ from common.bus.kafka import Cluster
 from common.bus.offsets import Offsets, Progress
 from common.bus.ownership import Ownership, connect_owner, heard
 from common.contracts.envelope import PARTITIONS, Topic
+from common.db.errors import DRIVER_ERRORS
 from common.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
@@ -215,6 +216,6 @@ class Consumer:
             async with asyncio.timeout(_HAND_OVER_SECONDS):
                 await self._processor.let_go(self._progress.keys())
                 await self._offsets.store(connection, self._progress)
-        except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except (TimeoutError, OSError, *DRIVER_ERRORS) as error:
             fields = {"consumer": self._name, "error": type(error).__name__}
             log.warning("hand-over incomplete; the inbox drops what comes twice", extra={"fields": fields})
