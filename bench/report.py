@@ -11,7 +11,8 @@ from pathlib import Path
 _HEAD = """# Performance
 
 Made by `make bench ARGS=--write`; do not edit. Everything in a row was measured in one run, the two sides of
-a ratio in turns, so that the machine's moods meet both. `make bench ARGS="--write NAME …"` measures some rows only.
+a ratio in turns, so that the machine's moods meet both. `make bench ARGS="--write NAME …"` measures some rows
+only.
 
 """
 
