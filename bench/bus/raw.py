@@ -32,6 +32,7 @@ def open_confluent(address: str, linger_ms: int = _LINGER_MS) -> Producer:
         {
             "bootstrap.servers": address,
             "acks": "all",
+            "partitioner": "murmur2_random",  # as all the others choose
             "linger.ms": linger_ms,
             "batch.size": _BATCH_BYTES,
             "queue.buffering.max.messages": 1_000_000,

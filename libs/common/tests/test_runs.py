@@ -9,7 +9,7 @@ import asyncpg
 import pytest
 from aiokafka.structs import ConsumerRecord
 from libs.common.tests.backbone import TOPIC, Databases, until, update, wrap
-from sqlalchemy import text
+from sqlalchemy import select, text
 
 from common.bus import outbox
 from common.bus.consumer import Delivery
@@ -21,6 +21,7 @@ from common.contracts.workspaces import WorkspaceUpdated
 from common.db.errors import driver_error
 from common.db.session import Database, TenantSession
 from common.ids import Kind, new_id, to_text
+from workspaces.models import WorkspaceRow
 
 _LOCK = "SELECT pg_advisory_xact_lock($1)"
 _EFFECTS = "SELECT data FROM tenancy.outbox WHERE tenant_id = $1 AND topic NOT LIKE '%.dlq' ORDER BY id"
@@ -103,6 +104,23 @@ async def test_each_effect_names_its_own_cause(database: Database, sql: asyncpg.
     assert await sql.fetchval(_TRANSACTIONS, tenant) == 1
     causes = [json.loads(row["data"])["meta"]["cause_id"] for row in await sql.fetch(_EFFECTS, tenant)]
     assert causes == [to_text(Kind.EVENT, one.event_id) for one in together]
+
+
+async def test_a_handler_sees_what_the_one_before_it_wrote_by_other_means(database: Database) -> None:
+    tenant, workspace = new_id(), new_id()
+    seen: list[str] = []
+
+    async def make_change_and_look(session: TenantSession, event: WorkspaceUpdated) -> None:
+        if event.version == 1:
+            session.add(WorkspaceRow(workspace_id=workspace, name="made", slug="s"))
+        elif event.version == 2:
+            await session.execute(text("UPDATE workspaces.workspaces SET name = 'changed'"))
+        else:
+            seen.append((await session.execute(select(WorkspaceRow))).scalar_one().name)
+
+    handling = Handling("runs", database, {WorkspaceUpdated: make_change_and_look})
+    await handling.apply_run([(TOPIC, one) for one in events(tenant, workspace, 3)])
+    assert seen == ["changed"]
 
 
 async def test_nothing_of_a_run_stays_when_one_of_it_fails(
