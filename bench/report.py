@@ -40,7 +40,7 @@ def page(lines: Sequence[Line], before: str) -> str:
     """`docs/performance.md` with these lines; what else was on the page `before` stays."""
     names = [one.name for one in lines]
     day = datetime.now(UTC).date()
-    rows = [*_others(before, "| ", " |", names)[2:], *(_row(one, day) for one in lines)]
+    rows = [*_others(before, "| ", " |", ["what", *names]), *(_row(one, day) for one in lines)]
     notes = [f"- {one.name}: {note}" for one in lines for note in one.notes]
     table = ["| what | measured | bar | held | day |", "|---|---|---|---|---|", *rows]
     remaining = _others(before, "- ", ":", names)
