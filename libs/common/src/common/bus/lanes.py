@@ -52,9 +52,8 @@ class _Pace:
         return max(1, min(RUN, int(_RUN_SECONDS / self._seconds)))
 
     def note(self, events: int, seconds: float) -> None:
-        """Slowness counts at once, quickness by and by."""
-        each = max(seconds / events, 1e-4)
-        self._seconds = max(each, 0.8 * self._seconds + 0.2 * each)
+        """A handler slower than that goes alone from its first event on; a moment's delay changes little."""
+        self._seconds = max(0.7 * self._seconds + 0.3 * seconds / events, 1e-4)
 
     def begin_again(self) -> None:
         self._seconds = _RUN_SECONDS
