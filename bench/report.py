@@ -10,9 +10,9 @@ from pathlib import Path
 
 _HEAD = """# Performance
 
-Made by `make bench ARGS=--write`; do not edit. Everything in a row was measured in one run, the two sides of
-a ratio in turns, so that the machine's moods meet both. `make bench ARGS="--write NAME …"` measures some rows
-only.
+Made by `make bench ARGS=--write`, which keeps what people have written below the measurements. Everything in
+a row was measured in one run, the two sides of a ratio in turns, so that the machine's moods meet both.
+`make bench ARGS="--write NAME …"` measures some rows only.
 
 """
 
@@ -38,13 +38,14 @@ def listed(rates: Sequence[float]) -> str:
 
 def page(lines: Sequence[Line], before: str) -> str:
     """`docs/performance.md` with these lines; what else was on the page `before` stays."""
+    before, heading, words = before.partition("\n## ")
     names = [one.name for one in lines]
     day = datetime.now(UTC).date()
     rows = [*_others(before, "| ", " |", ["what", *names]), *(_row(one, day) for one in lines)]
     notes = [f"- {one.name}: {note}" for one in lines for note in one.notes]
     table = ["| what | measured | bar | held | day |", "|---|---|---|---|---|", *rows]
     remaining = _others(before, "- ", ":", names)
-    return _HEAD + "\n".join([_machine(), "", *table, "", *remaining, *notes]) + "\n"
+    return _HEAD + "\n".join([_machine(), "", *table, "", *remaining, *notes]) + f"\n{heading}{words}"
 
 
 def _row(line: Line, day: date) -> str:
