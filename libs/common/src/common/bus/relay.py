@@ -15,6 +15,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
 from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -37,7 +38,7 @@ BATCH = 500
 MAX_EVENT_BYTES = 900_000
 """A larger payload is parked: brokers take records of about a megabyte."""
 _PARTITIONS = list(range(PARTITIONS))
-_PARTITIONER = DefaultPartitioner()
+_PARTITIONER: Any = DefaultPartitioner()  # untyped
 _LOCK = 0x72656C61  # "rela"
 _STANDBY_SECONDS = 1.0
 _POLL_SECONDS = (0.02, 0.5)
@@ -267,8 +268,7 @@ class _Lane:
 @lru_cache(maxsize=4096)
 def _partition(tenant_id: UUID) -> int:
     """As every Kafka client would choose it by the key."""
-    chosen: int = _PARTITIONER(tenant_key(tenant_id).encode(), _PARTITIONS, _PARTITIONS)
-    return chosen
+    return _PARTITIONER(tenant_key(tenant_id).encode(), _PARTITIONS, _PARTITIONS)
 
 
 def _span(row: asyncpg.Record) -> Span | None:
