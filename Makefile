@@ -42,7 +42,7 @@ test: $(SYNCED) ## Run all tests on a stack of their own; ARGS=… goes to pytes
 test-pooled: $(SYNCED) ## Run the isolation tests through PgBouncer in transaction mode (needs pgbouncer)
 	@TEST_POOLER=pgbouncer $(RUN)pytest tests/isolation $(ARGS)
 
-bench: $(SYNCED) ## Measure, as ratios within one run; ARGS=--write keeps docs/performance.md
+bench: $(SYNCED) ## Measure, as ratios within one run; ARGS="--write --short NAME…": keep the page, a tenth, some lines
 	@$(RUN)python -m bench $(ARGS)
 
 soak: $(SYNCED) ## Ask every operation and kill the bus for long; CONTRACT_EXAMPLES=… CONTRACT_SEED=… FAULT_RUNS=… FAULT_SEED=…

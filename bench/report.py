@@ -5,13 +5,14 @@ import platform
 import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from pathlib import Path
 
 _HEAD = """# Performance
 
-Made by `make bench ARGS=--write`; do not edit. Everything in a row was measured in one run, the two sides of
-a ratio in turns, so that the machine's moods meet both.
+Made by `make bench ARGS=--write`, which keeps what people have written below the measurements. Everything in
+a row was measured in one run, the two sides of a ratio in turns, so that the machine's moods meet both.
+`make bench ARGS="--write NAME …"` measures some rows only.
 
 """
 
@@ -31,19 +32,36 @@ class Line:
         return "\n".join([*rows, *(f"        {note}" for note in self.notes)])
 
 
-def page(lines: Sequence[Line]) -> str:
-    """`docs/performance.md`."""
-    rows = [f"| {one.name} | {one.value} | {one.bar} | {'yes' if one.held else '**no**'} |" for one in lines]
+def listed(rates: Sequence[float]) -> str:
+    return ", ".join(f"{rate:.0f}" for rate in rates)
+
+
+def page(lines: Sequence[Line], before: str) -> str:
+    """`docs/performance.md` with these lines; what else was on the page `before` stays."""
+    before, heading, words = before.partition("\n## ")
+    names = [one.name for one in lines]
+    day = datetime.now(UTC).date()
+    rows = [*_others(before, "| ", " |", ["what", *names]), *(_row(one, day) for one in lines)]
     notes = [f"- {one.name}: {note}" for one in lines for note in one.notes]
-    table = ["| what | measured | bar | held |", "|---|---|---|---|", *rows]
-    return _HEAD + "\n".join([_machine(), "", *table, "", *notes]) + "\n"
+    table = ["| what | measured | bar | held | day |", "|---|---|---|---|---|", *rows]
+    remaining = _others(before, "- ", ":", names)
+    return _HEAD + "\n".join([_machine(), "", *table, "", *remaining, *notes]) + f"\n{heading}{words}"
+
+
+def _row(line: Line, day: date) -> str:
+    return f"| {line.name} | {line.value} | {line.bar} | {'yes' if line.held else '**no**'} | {day} |"
+
+
+def _others(page: str, begin: str, end: str, names: Sequence[str]) -> list[str]:
+    """What begins and ends a name like this, except for these names."""
+    measured = tuple(f"{begin}{name}{end}" for name in names)
+    return [row for row in page.splitlines() if row.startswith(begin) and not row.startswith(measured)]
 
 
 def _machine() -> str:
     memory = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
-    day = datetime.now(UTC).date()
     return (
-        f"{day}: {os.cpu_count()} cores ({_processor()}), {memory:.0f} GiB, {platform.system()} "
+        f"{os.cpu_count()} cores ({_processor()}), {memory:.0f} GiB, {platform.system()} "
         f"{platform.machine()}, Python {sys.version.split()[0]}, PostgreSQL 18 with fsync on."
     )
 

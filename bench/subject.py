@@ -27,6 +27,8 @@ class Subject:
     theirs: Tenant
     own_campaigns: list[str]
     foreign_campaigns: list[str]
+    short: bool
+    """Measure a tenth: whether the measurements still run, not how fast anything is."""
 
     @contextmanager
     def database_alone(self) -> Generator[None]:
@@ -53,14 +55,14 @@ def running_stack() -> Generator[Stack]:
 
 
 @asynccontextmanager
-async def subject(stack: Stack) -> AsyncGenerator[Subject]:
+async def subject(stack: Stack, short: bool) -> AsyncGenerator[Subject]:
     """Two tenants with campaigns on the stack."""
     environment = stack.env()
     async with httpx.AsyncClient(base_url=environment["gateway"], timeout=30) as http:
         platform = Platform(http)
         mine, theirs = [await platform.sign_up(name, "enterprise") for name in ("Mine", "Theirs")]
         own, foreign = [await _campaigns(platform, tenant) for tenant in (mine, theirs)]
-        yield Subject(stack, environment, platform, mine, theirs, own, foreign)
+        yield Subject(stack, environment, platform, mine, theirs, own, foreign, short)
 
 
 async def _campaigns(platform: Platform, tenant: Tenant) -> list[str]:

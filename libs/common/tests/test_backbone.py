@@ -19,7 +19,10 @@ from libs.common.tests.backbone import (
     wrap,
     write,
 )
+from opentelemetry.context import attach, detach
+from opentelemetry.sdk.trace import TracerProvider
 
+from common import telemetry
 from common.bus import outbox
 from common.bus.errors import Invalid, Transient
 from common.bus.kafka import Cluster
@@ -252,3 +255,24 @@ async def test_two_replicas_share_the_partitions_and_a_survivor_takes_all(
         await send(settings, *(wrap(update(tenant, workspace, 2)) for tenant in tenants))
         await until(lambda: all_handled(2), within=10)
     assert len(handled.effects_of(workspace)) == 2 * len(tenants), "each event once"
+
+
+async def test_only_recorded_traces_get_a_span_of_the_publication(
+    database: Database, settings: ServiceSettings, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """An event of any other trace carries on what it came with."""
+    monkeypatch.setattr(telemetry, "tracer", TracerProvider(shutdown_on_exit=False).get_tracer("test"))
+    tenant, trace_id = new_id(), "0af7651916cd43dd8448eb211c80319c"
+    for version, flags in enumerate(("00", "01"), start=1):
+        parent = telemetry.remote_context(f"00-{trace_id}-b7ad6b7169203331-{flags}")
+        token = attach(parent)
+        await write(database, tenant, update(tenant, new_id(), version))
+        detach(token)
+    relay = Relay("workspaces", settings, cluster, database.events_written)
+    async with running(relay.run()):
+        envelopes = await published(settings, tenant, 2)
+    left_out, recorded = sorted((str(one.traceparent) for one in envelopes), key=lambda text: text[-2:])
+    assert left_out == f"00-{trace_id}-b7ad6b7169203331-00"
+    assert recorded.startswith(f"00-{trace_id}-")
+    assert recorded.endswith("-01")
+    assert "b7ad6b7169203331" not in recorded

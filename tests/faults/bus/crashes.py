@@ -5,7 +5,6 @@ import signal
 from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
-from common.bus.handling import Handling
 from common.bus.offsets import Offsets
 from common.bus.relay import Relay, _Lane
 from common.db.session import TenantSession
@@ -20,7 +19,7 @@ RELAY: dict[str, tuple[type, str, Moment]] = {
 }
 CONSUMER: dict[str, tuple[type, str, Moment]] = {
     "before commit": (TenantSession, "commit", "before"),
-    "after commit, before offset": (Handling, "apply", "after"),
+    "after commit, before offset": (TenantSession, "commit", "after"),
     "after offset": (Offsets, "store", "after"),
 }
 

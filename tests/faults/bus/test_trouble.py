@@ -62,7 +62,8 @@ async def test_poison_becomes_a_dead_letter_and_delays_nobody(
 async def test_a_replay_from_the_beginning_changes_nothing(
     scene: Scene, conclude: Callable[..., None]
 ) -> None:
-    """Once with one replica, once killed in the middle of it."""
+    """Once with one replica, once killed in the middle of it. (A hundred events that wait are handled
+    together, but ten transactions they are.)"""
     counters = scene.counters(tenants=6, each=2)
     scene.start("relay")
     first = scene.start("consume")
@@ -71,7 +72,7 @@ async def test_a_replay_from_the_beginning_changes_nothing(
     await scene.until_effects(100)
     await scene.waited_for()
     books = await scene.sql.fetchval(_BOOKS)
-    for options in ({}, {"crash": "after commit, before offset", "step": scene.rng.randint(1, 90)}):
+    for options in ({}, {"crash": "after commit, before offset", "step": scene.rng.randint(1, 10)}):
         await first.kill()
         await scene.rewind()
         first = scene.start("consume", **options)

@@ -47,10 +47,10 @@ def start_tracing(service: str, endpoint: str, ratio: float) -> TracerProvider:
     return provider
 
 
-def carrier() -> dict[str, str]:
-    """`traceparent` (and `tracestate`) of the current span, as stored with an outbox row."""
+def carrier(span: Span | None = None) -> dict[str, str]:
+    """`traceparent` (and `tracestate`) of the span, or the current one, as stored with an outbox row."""
     headers: dict[str, str] = {}
-    _propagator.inject(headers)
+    _propagator.inject(headers, None if span is None else trace.set_span_in_context(span, Context()))
     return headers
 
 
@@ -60,6 +60,12 @@ def remote_context(traceparent: str | None, tracestate: str | None = None) -> Co
     if tracestate:
         headers["tracestate"] = tracestate
     return _propagator.extract(headers, context=Context())
+
+
+def is_left_out(remote: Context) -> bool:
+    """Whether the context names a trace that its beginner chose not to record."""
+    named = trace.get_current_span(remote).get_span_context()
+    return named.is_valid and not named.trace_flags.sampled
 
 
 def current_trace_id() -> str:

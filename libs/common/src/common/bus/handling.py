@@ -1,9 +1,11 @@
 """One event in one transaction: claimed, projected, handled; or buried, or kept behind a dead letter."""
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
 from uuid import UUID
 
-from opentelemetry.trace import SpanKind
+from opentelemetry.trace import Span, SpanKind
+from sqlalchemy import text
 
 from common import telemetry
 from common.bus import inbox, outbox
@@ -23,6 +25,11 @@ _WORDS = {
     Claim.BURIED: "dead",
 }
 UNREADABLE = "penguinmails.unreadable"
+# Well below deadlock_timeout (1 s), at which the database would choose a victim.
+_PATIENCE = text("SELECT set_config('lock_timeout', '100ms', true)")
+
+Arrival = tuple[str, Envelope]
+"""An event and the topic it came on."""
 
 
 class Handling:
@@ -54,20 +61,39 @@ class Handling:
         """
         event = self.read(envelope)
         telemetry.log_fields.set({"tenant_id": tenant_key(envelope.tenant_id)})
-        with telemetry.span(
-            f"process {topic}",
-            SpanKind.CONSUMER,
-            telemetry.remote_context(envelope.traceparent, envelope.tracestate),
-            messaging__system="kafka",
-            messaging__operation__name="process",
-            messaging__destination__name=topic,
-            app__event__type=envelope.type,
-            app__tenant__id=tenant_key(envelope.tenant_id),
-        ):
+        with _processing(topic, envelope):
             context = self.context(envelope.tenant_id, envelope.event_id)
             async with self.database.tenant(context) as session:
                 await self._settle(session, topic, envelope, event)
                 await session.commit()
+
+    async def apply_run(self, arrivals: Sequence[Arrival]) -> None:
+        """Handle several events of one tenant, in their order, in one transaction.
+
+        It waits for nobody's locks for long: that it holds those of several events must not be what a
+        request dies of.
+
+        Raises:
+            Exception: whatever a handler raised; nothing of any of them is committed then.
+        """
+        events = [self.read(envelope) for _, envelope in arrivals]
+        envelopes = [envelope for _, envelope in arrivals]
+        tenant_id = envelopes[0].tenant_id
+        telemetry.log_fields.set({"tenant_id": tenant_key(tenant_id)})
+        async with self.database.tenant(self.context(tenant_id, envelopes[0].event_id)) as session:
+            await session.execute(_PATIENCE)
+            ours = await inbox.claim_run(session, self.consumer, envelopes)
+            for (topic, envelope), event in zip(arrivals, events, strict=True):
+                with _processing(topic, envelope):
+                    session.continue_as(self.context(tenant_id, envelope.event_id))
+                    if envelope.event_id in ours:
+                        ours.remove(envelope.event_id)
+                        await self.run_handlers(session, event)
+                    else:
+                        await self._settle(session, topic, envelope, event)
+                    await session.flush()
+                    session.expunge_all()
+            await session.commit()
 
     async def _settle(self, session: TenantSession, topic: str, envelope: Envelope, event: Event) -> None:
         match await inbox.claim(session, self.consumer, envelope):
@@ -137,3 +163,16 @@ class Handling:
                 await outbox.emit_dead_letter(session, topic, envelope)
             await session.commit()
         return fresh
+
+
+def _processing(topic: str, envelope: Envelope) -> AbstractContextManager[Span]:
+    return telemetry.span(
+        f"process {topic}",
+        SpanKind.CONSUMER,
+        telemetry.remote_context(envelope.traceparent, envelope.tracestate),
+        messaging__system="kafka",
+        messaging__operation__name="process",
+        messaging__destination__name=topic,
+        app__event__type=envelope.type,
+        app__tenant__id=tenant_key(envelope.tenant_id),
+    )

@@ -1,6 +1,8 @@
 """Effects once: a handled event's id stands in the same transaction as its effects."""
 
+from collections.abc import Sequence
 from enum import Enum
+from uuid import UUID
 
 from sqlalchemy import text
 
@@ -17,6 +19,19 @@ WHERE NOT EXISTS (SELECT FROM tenancy.dead_letters AS d
     AND NOT EXISTS (SELECT FROM tenancy.dead_letters AS d
         WHERE d.tenant_id = :tenant AND d.consumer = :consumer AND d.subject = :subject AND d.holds)
 ON CONFLICT (tenant_id, consumer, event_id) DO NOTHING
+""")
+# The same for several at once, taken in the order given.
+_CLAIM_RUN = text("""
+INSERT INTO tenancy.inbox (tenant_id, consumer, event_id)
+SELECT :tenant, :consumer, run.event_id
+FROM unnest(CAST(:events AS uuid[]), CAST(:subjects AS text[]))
+    WITH ORDINALITY AS run (event_id, subject, place)
+WHERE NOT EXISTS (SELECT FROM tenancy.dead_letters AS d
+        WHERE d.tenant_id = :tenant AND d.consumer = :consumer AND d.event_id = run.event_id)
+    AND NOT EXISTS (SELECT FROM tenancy.dead_letters AS d
+        WHERE d.tenant_id = :tenant AND d.consumer = :consumer AND d.subject = run.subject AND d.holds)
+ORDER BY run.place
+ON CONFLICT (tenant_id, consumer, event_id) DO NOTHING RETURNING event_id
 """)
 _REDRIVE = text("""
 INSERT INTO tenancy.inbox (tenant_id, consumer, event_id) VALUES (:tenant, :consumer, :event)
@@ -56,6 +71,17 @@ async def claim(session: TenantSession, consumer: str, envelope: Envelope) -> Cl
             return Claim.BURIED
         if obstacles:
             return Claim.HELD
+
+
+async def claim_run(session: TenantSession, consumer: str, envelopes: Sequence[Envelope]) -> set[UUID]:
+    """Take those events for this transaction that nothing stands against; the ids of what is ours."""
+    values = {
+        "tenant": session.tenant_id,
+        "consumer": consumer,
+        "events": [envelope.event_id for envelope in envelopes],
+        "subjects": [storable(envelope.subject) for envelope in envelopes],
+    }
+    return set((await session.execute(_CLAIM_RUN, values)).scalars())
 
 
 async def claim_again(session: TenantSession, consumer: str, envelope: Envelope) -> bool:

@@ -14,6 +14,8 @@ from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
+from functools import lru_cache
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -36,6 +38,7 @@ BATCH = 500
 MAX_EVENT_BYTES = 900_000
 """A larger payload is parked: brokers take records of about a megabyte."""
 _PARTITIONS = list(range(PARTITIONS))
+_PARTITIONER: Any = DefaultPartitioner()  # untyped
 _LOCK = 0x72656C61  # "rela"
 _STANDBY_SECONDS = 1.0
 _POLL_SECONDS = (0.02, 0.5)
@@ -86,7 +89,6 @@ class Relay:
         self._cluster = cluster
         self._settings = settings
         self._written = written
-        self._partitioner = DefaultPartitioner()
         self.active = False
 
     async def run(self) -> None:
@@ -205,8 +207,7 @@ class Relay:
                 blocked.add(aggregate)
             if aggregate in blocked:
                 continue
-            key = tenant_key(row["tenant_id"]).encode()
-            lane = lanes[row["topic"], self._partitioner(key, _PARTITIONS, _PARTITIONS)]
+            lane = lanes[row["topic"], _partition(row["tenant_id"])]
             lane.add(self._service, row)
         filled = {place: lane for place, lane in lanes.items() if lane.rows}
         outcomes = await asyncio.gather(
@@ -242,28 +243,16 @@ class _Lane:
         """Append the row unless the batch is full; once full it stays so, to keep the order."""
         if self.full:
             return
-        parent = telemetry.remote_context(row["traceparent"], row["tracestate"])
-        with telemetry.tracer.start_as_current_span(
-            f"publish {row['topic']}",
-            context=parent,
-            kind=SpanKind.PRODUCER,
-            end_on_exit=False,
-            attributes={
-                "messaging.system": "kafka",
-                "messaging.operation.name": "publish",
-                "messaging.destination.name": row["topic"],
-                "app.event.type": row["type"],
-                "app.tenant.id": tenant_key(row["tenant_id"]),
-            },
-        ) as span:
-            envelope = _envelope(service, row)
-            taken = self.batch.append(
-                key=envelope.key, value=envelope.data, timestamp=None, headers=envelope.headers()
-            )
+        span = _span(row)
+        envelope = _envelope(service, row, span)
+        taken = self.batch.append(
+            key=envelope.key, value=envelope.data, timestamp=None, headers=envelope.headers()
+        )
         self.full = taken is None
         if taken is not None:
             self.rows.append(row)
-            self.spans.append(span)
+            if span is not None:
+                self.spans.append(span)
 
     async def send(self, producer: AIOKafkaProducer, topic: str, partition: int) -> None:
         self.batch.close()
@@ -276,8 +265,33 @@ class _Lane:
             span.end()
 
 
-def _envelope(service: str, row: asyncpg.Record) -> Envelope:
-    trace = telemetry.carrier()
+@lru_cache(maxsize=4096)
+def _partition(tenant_id: UUID) -> int:
+    """As every Kafka client would choose it by the key."""
+    return _PARTITIONER(tenant_key(tenant_id).encode(), _PARTITIONS, _PARTITIONS)
+
+
+def _span(row: asyncpg.Record) -> Span | None:
+    """The publication in its trace; None when that trace is not recorded, which then goes on unchanged."""
+    parent = telemetry.remote_context(row["traceparent"], row["tracestate"])
+    if telemetry.is_left_out(parent):
+        return None
+    return telemetry.tracer.start_span(
+        f"publish {row['topic']}",
+        context=parent,
+        kind=SpanKind.PRODUCER,
+        attributes={
+            "messaging.system": "kafka",
+            "messaging.operation.name": "publish",
+            "messaging.destination.name": row["topic"],
+            "app.event.type": row["type"],
+            "app.tenant.id": tenant_key(row["tenant_id"]),
+        },
+    )
+
+
+def _envelope(service: str, row: asyncpg.Record, span: Span | None) -> Envelope:
+    trace = telemetry.carrier(span) if span is not None else {}
     return Envelope(
         event_id=row["event_id"],
         source=service,

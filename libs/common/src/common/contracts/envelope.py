@@ -3,6 +3,7 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
+from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
 
@@ -32,6 +33,8 @@ TOPICS: tuple[Topic, ...] = (
     "penguinmails.access",
 )
 PARTITIONS = 12
+_KNOWN_TENANTS = 4096
+"""Tenants whose texts are remembered: a service meets the same ones again and again."""
 
 Life = Literal["birth", "change", "death", "none"]
 """What an event says of its aggregate's existence; `none`: the subject is not a resource."""
@@ -185,7 +188,7 @@ class Envelope:
                 type=fields["ce_type"],
                 time=datetime.fromisoformat(fields["ce_time"]),
                 subject=fields["ce_subject"],
-                tenant_id=parse(Kind.TENANT, tenant),
+                tenant_id=_tenant_of(tenant),
                 sequence=int(fields["ce_sequence"]),
                 data=value,
                 traceparent=fields.get("traceparent"),
@@ -200,6 +203,12 @@ def storable(text: str) -> str:
     return text.replace("\x00", "\ufffd").encode(errors="replace").decode()
 
 
+@lru_cache(maxsize=_KNOWN_TENANTS)
 def tenant_key(tenant_id: UUID) -> str:
     """Partition key and `ce_tenantid` of a tenant's events."""
     return to_text(Kind.TENANT, tenant_id)
+
+
+@lru_cache(maxsize=_KNOWN_TENANTS)
+def _tenant_of(key: str) -> UUID:
+    return parse(Kind.TENANT, key)

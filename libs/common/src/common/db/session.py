@@ -70,6 +70,17 @@ class TenantSession(AsyncSession):
             raise LookupError("no user acts in this session")
         return self.sync_session.standing
 
+    def continue_as(self, context: SystemContext) -> None:
+        """Go on in the same transaction for another cause.
+
+        Raises:
+            ValueError: that is another tenant's, or the transaction was not entered by the platform.
+        """
+        entered = self.context
+        if not isinstance(entered, SystemContext) or entered.tenant_id != context.tenant_id:
+            raise ValueError("a session stays with whom it entered for")
+        self.sync_session.context = context
+
     def note_events(self) -> None:
         """Have the relay woken after this transaction's commit."""
         self.sync_session.wrote_events = True
