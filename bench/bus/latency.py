@@ -1,26 +1,25 @@
 """How long after its commit an event is handled: outbox, relay, log, consumer, effect committed.
 
-The writer and the relay share a process, as in a service; the consumer has one of its own. A bare client's
-delay is from sending to having the record.
+The relay shares a process with a writer that does nothing but commit events; the consumer has one of its
+own. A bare client's delay is from sending to having the record.
 """
 
 import asyncio
 import time
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
-from itertools import cycle
 
 from tests.faults.bus import ledger
 
 from bench.bus import raw
 from bench.bus.pace import delays, paced, percentiles
 from bench.bus.reader import REAL, Reader, Times
-from bench.bus.scene import Scene, change, envelopes, scene, tenants
+from bench.bus.scene import Scene, envelopes, scene, tenants
+from bench.bus.writer import writing
 from bench.report import Line
 from bench.subject import Subject
-from common.bus import outbox
-from common.context import SystemContext
-from common.ids import Kind, new_id, to_text
+from common.contracts.envelope import Envelope
+from common.ids import Kind, to_text
 
 BAR_MS, BARRED = 100.0, 500
 RATES = (100, BARRED)
@@ -67,19 +66,16 @@ async def _client(bus: Scene, client: str) -> dict[int, Percentiles]:
 
 
 @asynccontextmanager
-async def _emitting(bus: Scene, sent: Times) -> AsyncGenerator[Send]:
-    """Events leave by the outbox; the clock starts before the commit."""
-    owners = cycle(tenants(TENANTS))
+async def _outbox(bus: Scene, sent: Times) -> AsyncGenerator[Send]:
+    """Events leave by the outbox; the clock starts before the transaction's only message."""
+    made = _events(bus)
+    async with writing(bus) as write, bus.relaying():
 
-    async def send() -> None:
-        tenant = next(owners)
-        async with bus.database.tenant(SystemContext(tenant, "job", ledger.NAME)) as session:
-            event_id = await outbox.emit(session, change(tenant, new_id(), 1))
-            began = time.monotonic()
-            await session.commit()
-        sent[to_text(Kind.EVENT, event_id).encode()] = began
+        async def send() -> None:
+            event = next(made)
+            sent[to_text(Kind.EVENT, event.event_id).encode()] = time.monotonic()
+            await write(event)
 
-    async with bus.relaying():
         yield send
 
 
@@ -112,12 +108,16 @@ async def _confluent(bus: Scene, sent: Times) -> AsyncGenerator[Send]:
 
 
 def _records(bus: Scene) -> Iterator[raw.Record]:
+    return iter(raw.records(list(_events(bus))))
+
+
+def _events(bus: Scene) -> Iterator[Envelope]:
     count = WARM_UP + sum(bus.size(rate * SECONDS) for rate in RATES)
-    return iter(raw.records(envelopes(tenants(TENANTS), count)))
+    return iter(envelopes(tenants(TENANTS), count))
 
 
 SENDERS: dict[str, Callable[[Scene, Times], AbstractAsyncContextManager[Send]]] = {
-    REAL: _emitting,
+    REAL: _outbox,
     "aiokafka": _aiokafka,
     "confluent-kafka": _confluent,
 }
