@@ -33,15 +33,15 @@ def service_of(name: str) -> Service:
 
 
 @pytest.fixture(scope="session")
-def broker() -> Broker:
-    """The kind of broker the tests run on: KAFKA=apache, else Tansu."""
+def broker_kind() -> Broker:
+    """What the tests run on: KAFKA=apache, else Tansu. With TEST_KAFKA_BOOTSTRAP it says what that is."""
     return Broker(os.environ.get("KAFKA") or Broker.TANSU)
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory, broker: Broker) -> Iterator[Stack]:
+def stack(tmp_path_factory: pytest.TempPathFactory, broker_kind: Broker) -> Iterator[Stack]:
     """The whole platform on free ports of its own, up once for all tests that need it."""
-    running = Stack(tmp_path_factory.mktemp("stack"), attached=True, broker=broker)
+    running = Stack(tmp_path_factory.mktemp("stack"), attached=True, broker=broker_kind)
     running.up()
     yield running
     running.down()

@@ -10,12 +10,13 @@ import os
 import re
 import shutil
 import subprocess
+from collections.abc import Mapping
 from pathlib import Path
 from uuid import uuid4
 
 from penguinmails import files
 from penguinmails.binaries import BinaryMissing
-from penguinmails.config import LOOPBACK, Config
+from penguinmails.config import LOOPBACK
 from penguinmails.home import REPOSITORY, Home
 
 JARS = REPOSITORY / "deploy" / "kafka" / "lib"
@@ -52,15 +53,14 @@ controller.quorum.election.backoff.max.ms=200
 """
 
 
-def make_log(config: Config) -> bool:
+def make_log(home: Home, ports: Mapping[str, int]) -> bool:
     """Write the settings and, unless it is there, an empty log with an id of its own; True when made now.
 
     Raises:
         BinaryMissing: Kafka was not fetched, or there is no Java that runs it.
     """
     _check_programs()
-    home = config.home
-    files.write_atomically(home.kafka_settings, _settings(config), mode=0o600)
+    files.write_atomically(home.kafka_settings, _settings(home, ports), mode=0o600)
     if (home.kafka_log / "meta.properties").exists():
         return False
     if home.kafka_log.exists():  # a format that was interrupted
@@ -74,10 +74,9 @@ def command(home: Home) -> list[str]:
     return [*_java(), "kafka.Kafka", home.kafka_settings.name]
 
 
-def _settings(config: Config) -> str:
-    ports = config.ports
+def _settings(home: Home, ports: Mapping[str, int]) -> str:
     places = {"host": LOOPBACK, "port": ports["kafka"], "inner_port": ports["kafka_inner"]}
-    return _SETTINGS.format(**places, log=config.home.kafka_log.name)
+    return _SETTINGS.format(**places, log=home.kafka_log.name)
 
 
 def _format(home: Home) -> None:

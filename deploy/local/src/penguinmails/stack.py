@@ -163,7 +163,7 @@ class Stack:
         if postgres.make_cluster(self.home.postgres_data, settings.credentials.passwords["postgres"]):
             progress("database files made", time.monotonic() - began)
         began = time.monotonic()
-        if self.broker is Broker.APACHE and apache_kafka.make_log(settings):
+        if self.broker is Broker.APACHE and apache_kafka.make_log(self.home, settings.ports):
             progress("broker's log made", time.monotonic() - began)
 
     def _start_supervisor(self) -> None:

@@ -1,0 +1,47 @@
+"""Settings, a cluster and a consumer of the test's own over a real database and a real broker."""
+
+from collections.abc import AsyncIterator, Awaitable, Callable
+
+import pytest
+
+from common.bus.kafka import Cluster
+from common.db.session import Database
+from common.settings import ServiceSettings
+from common.testing.bus import Handled
+from common.testing.databases import ServiceDatabase
+from penguinmails.config import Broker
+
+Databases = Callable[[str], Awaitable[ServiceDatabase]]
+
+
+@pytest.fixture
+async def database(service_database: Databases) -> AsyncIterator[Database]:
+    made = await service_database("workspaces")
+    database = Database(made.app_url, made.tenancy_key)
+    yield database
+    await database.close()
+
+
+@pytest.fixture
+async def settings(service_database: Databases, kafka: str, broker_kind: Broker) -> ServiceSettings:
+    made = await service_database("workspaces")
+    return ServiceSettings(
+        database_url=made.app_url,
+        relay_database_url=made.relay_url,
+        tenancy_key=made.tenancy_key,  # type: ignore[arg-type]
+        link_secret="00" * 32,  # type: ignore[arg-type]
+        kafka_bootstrap_servers=kafka,
+        kafka_idempotence=broker_kind is Broker.APACHE,
+    )
+
+
+@pytest.fixture
+async def cluster(settings: ServiceSettings) -> AsyncIterator[Cluster]:
+    cluster = Cluster(settings)
+    yield cluster
+    await cluster.close()
+
+
+@pytest.fixture
+async def handled(database: Database, settings: ServiceSettings, cluster: Cluster) -> Handled:
+    return Handled(database, settings, cluster)

@@ -1,0 +1,82 @@
+"""The broker's log over a kill, and services that must end while the broker does not answer."""
+
+import asyncio
+import signal
+import time
+
+import psutil
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka.admin import AIOKafkaAdminClient
+
+from penguinmails.config import Broker
+from penguinmails.stack import Stack
+from tests.e2e.client import Platform, Tenant
+from tests.faults.test_outages import Load, assert_all_audited_once
+
+PLACE = TopicPartition("penguinmails.workspaces.dlq", 0)
+"""Nobody of ours reads it."""
+
+
+async def test_a_killed_broker_has_its_log_or_is_another_cluster(
+    stack: Stack, kafka: str, broker_kind: Broker
+) -> None:
+    sent = [f"record {number}".encode() for number in range(500)]
+    first = await append(kafka, sent)
+    before = await cluster_id(kafka)
+    old = stack.kill("kafka")
+    await asyncio.to_thread(stack.wait_ready, "kafka", old)
+    after = await cluster_id(kafka)
+    assert (after == before) == (broker_kind is Broker.APACHE)
+    if after == before:
+        assert await read(kafka, first, len(sent)) == sent
+
+
+async def append(kafka: str, records: list[bytes]) -> int:
+    """Returns when all are acknowledged; the offset of the first."""
+    producer = AIOKafkaProducer(bootstrap_servers=kafka, acks="all")
+    await producer.start()
+    try:
+        waits = [await producer.send(PLACE.topic, record, partition=PLACE.partition) for record in records]
+        return min([(await wait).offset for wait in waits])
+    finally:
+        await producer.stop()
+
+
+async def read(kafka: str, first: int, count: int) -> list[bytes | None]:
+    reader = AIOKafkaConsumer(bootstrap_servers=kafka)
+    await reader.start()
+    try:
+        reader.assign([PLACE])
+        reader.seek(PLACE, first)
+        async with asyncio.timeout(20):
+            return [(await reader.getone()).value for _ in range(count)]
+    finally:
+        await reader.stop()
+
+
+async def cluster_id(kafka: str) -> str:
+    admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
+    await admin.start()
+    try:
+        return str((await admin.describe_cluster())["cluster_id"])
+    finally:
+        await admin.close()
+
+
+async def test_a_service_ends_in_time_while_the_broker_does_not_answer(
+    stack: Stack, platform: Platform, tenant: Tenant
+) -> None:
+    stack.kill("kafka", signal.SIGSTOP)
+    try:
+        async with Load(platform, tenant) as load:
+            await load.more()
+        process = psutil.Process(stack.pids()["campaigns"][0])
+        began = time.monotonic()
+        stack.kill("campaigns", signal.SIGTERM)
+        await asyncio.to_thread(process.wait, 10)
+        took = time.monotonic() - began
+    finally:
+        stack.kill("kafka", signal.SIGCONT)
+    assert took < 10
+    await asyncio.to_thread(stack.wait_ready, "campaigns", process.pid)
+    await assert_all_audited_once(platform, load, tenant)
