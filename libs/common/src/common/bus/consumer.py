@@ -124,8 +124,8 @@ class Consumer:
             finally:
                 await self._processor.abandon()
                 self._progress.clear()
-                await term.group.close()
                 await kafka.stop()
+                await term.group.close()
         finally:
             await connection.close(timeout=2)
 

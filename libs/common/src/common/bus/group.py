@@ -13,6 +13,8 @@ from aiokafka.errors import KafkaError
 
 log = logging.getLogger(__name__)
 
+_FLUSH_SECONDS = 1.0
+
 
 def group_of(consumer: str) -> str:
     """The group in which the consumer's positions are."""
@@ -34,11 +36,12 @@ class GroupPositions:
             self._task = asyncio.create_task(self._commit())
 
     async def flush(self) -> None:
-        """Return when everything told was tried."""
-        while self._task is not None and not self._task.done():
-            await asyncio.wait({self._task})
+        """Give what was told a moment to arrive."""
+        if self._task is not None:
+            await asyncio.wait({self._task}, timeout=_FLUSH_SECONDS)
 
     async def close(self) -> None:
+        """To be called after the client was stopped, which ends a request that is under way."""
         if self._task is not None:
             self._task.cancel()
             await asyncio.wait({self._task})

@@ -108,3 +108,14 @@ def make_producer(settings: ServiceSettings) -> AIOKafkaProducer:
         max_batch_size=1_000_000,
         max_request_size=4_000_000,
     )
+
+
+async def abandon(producer: AIOKafkaProducer) -> None:
+    """Stop at once; what was not acknowledged is still in the outbox.
+
+    `stop` alone waits for acknowledgements, and an idempotent producer asks for them without end.
+    """
+    inside: Any = producer  # nothing public gives batches up
+    inside._message_accumulator.fail_all(KafkaError("the producer was abandoned"))
+    await producer.client.close()
+    await producer.stop()

@@ -25,7 +25,7 @@ from opentelemetry.trace import Span, SpanKind
 
 from common import telemetry
 from common.bus.interruptions import INTERRUPTIONS, own_cancellation_only
-from common.bus.kafka import Cluster, make_producer
+from common.bus.kafka import Cluster, abandon, make_producer
 from common.contracts.envelope import PARTITIONS, Envelope, tenant_key
 from common.settings import ServiceSettings
 
@@ -113,7 +113,7 @@ class Relay:
             try:
                 await self._publish_forever(connection, producer, cluster)
             finally:
-                await producer.stop()
+                await abandon(producer)
         finally:
             await connection.close(timeout=2)
 
