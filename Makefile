@@ -22,7 +22,7 @@ PROJECTS := $(wildcard pyproject.toml uv.lock libs/*/pyproject.toml services/*/p
 # KAFKA=apache runs the stack, or the tests that see the broker, on Apache Kafka instead of Tansu.
 ifeq ($(KAFKA),apache)
 BROKER := $(KAFKA_JARS)
-TESTS := tests/e2e tests/faults libs/common/tests
+TESTS := tests/e2e tests/faults libs/common/tests deploy/local/tests/test_apache_kafka.py
 endif
 
 up: $(SYNCED) $(BROKER) ## Start the whole stack in the background; PORT=… the gateway's port, KAFKA=apache the broker

@@ -106,7 +106,7 @@ class Config:
 
 def load(home: Home) -> Config:
     stored = json.loads(home.config.read_text())
-    broker = Broker(stored["broker"])
+    broker = Broker(stored.get("broker", Broker.TANSU))
     return Config(home, stored["ports"], credentials.load(home.secrets), stored["overrides"], broker)
 
 
