@@ -6,23 +6,23 @@ import time
 
 import psutil
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
-from aiokafka.admin import AIOKafkaAdminClient
+from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
 from penguinmails.config import Broker
 from penguinmails.stack import Stack
 from tests.e2e.client import Platform, Tenant
 from tests.faults.test_outages import Load, assert_all_audited_once
 
-PLACE = TopicPartition("penguinmails.workspaces.dlq", 0)
-"""Nobody of ours reads it."""
+PLACE = TopicPartition("log-of-the-test", 0)
+"""Nobody else writes or reads it."""
 
 
 async def test_a_killed_broker_has_its_log_or_is_another_cluster(
     stack: Stack, kafka: str, broker_kind: Broker
 ) -> None:
     sent = [f"record {number}".encode() for number in range(500)]
+    before = await cluster_id(kafka, make=PLACE.topic)
     first = await append(kafka, sent)
-    before = await cluster_id(kafka)
     old = stack.kill("kafka")
     await asyncio.to_thread(stack.wait_ready, "kafka", old)
     after = await cluster_id(kafka)
@@ -54,10 +54,13 @@ async def read(kafka: str, first: int, count: int) -> list[bytes | None]:
         await reader.stop()
 
 
-async def cluster_id(kafka: str) -> str:
+async def cluster_id(kafka: str, make: str | None = None) -> str:
+    """The id, after making a topic."""
     admin = AIOKafkaAdminClient(bootstrap_servers=kafka)
     await admin.start()
     try:
+        if make is not None:
+            await admin.create_topics([NewTopic(make, num_partitions=1, replication_factor=1)])
         return str((await admin.describe_cluster())["cluster_id"])
     finally:
         await admin.close()

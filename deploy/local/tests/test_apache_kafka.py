@@ -10,10 +10,11 @@ from pathlib import Path
 import pytest
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
-from penguinmails import apache_kafka, config, ports, probes
+from penguinmails import apache_kafka, config, display, ports, probes
 from penguinmails.binaries import BinaryMissing
 from penguinmails.config import Broker
 from penguinmails.home import Home
+from penguinmails.stack import Stack
 
 needs_kafka = pytest.mark.skipif(os.environ.get("KAFKA") != "apache", reason="runs with KAFKA=apache")
 
@@ -44,6 +45,15 @@ def test_the_broker_is_remembered_and_services_know_what_it_can(home: Home) -> N
         loaded = config.load(home)
         assert loaded.broker is broker
         assert loaded.service_environment("auth")["KAFKA_IDEMPOTENCE"] == idempotence
+
+
+@pytest.mark.parametrize("broker", Broker)
+def test_up_says_what_stands_in_for_the_broker(home: Home, broker: Broker) -> None:
+    config.prepare(home, None, {}, broker)
+    with display.console.capture() as said:
+        display.stand_ins(Stack(home))
+    assert ("Tansu" in said.get()) == (broker is Broker.TANSU)
+    assert "Apache Kafka" in said.get()
 
 
 def test_without_the_jars_it_names_the_command(
