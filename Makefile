@@ -16,7 +16,7 @@ PYTHON ?= python3
 RUN := .venv/bin/
 SYNCED := .venv/.synced
 KAFKA_JARS := deploy/kafka/lib/.fetched
-SPECTRAL := deploy/api-lint/node_modules/.package-lock.json
+LINTERS := deploy/api-lint/node_modules/.package-lock.json
 PROJECTS := $(wildcard pyproject.toml uv.lock libs/*/pyproject.toml services/*/pyproject.toml deploy/local/pyproject.toml)
 
 # KAFKA=apache runs the stack, or the tests that see the broker, on Apache Kafka instead of Tansu.
@@ -54,8 +54,9 @@ test-pooled: $(SYNCED) ## Run the isolation tests through PgBouncer in transacti
 bench: $(SYNCED) ## Measure, as ratios within one run; ARGS=--write keeps docs/performance.md
 	@$(RUN)python -m bench $(ARGS)
 
-soak: $(SYNCED) ## Ask every operation for long; CONTRACT_EXAMPLES=… CONTRACT_SEED=…
-	@CONTRACT_EXAMPLES=$(or $(CONTRACT_EXAMPLES),200) $(RUN)pytest tests/contract $(ARGS)
+soak: $(SYNCED) ## Ask every operation and kill the bus for long; CONTRACT_EXAMPLES=… CONTRACT_SEED=… FAULT_RUNS=… FAULT_SEED=…
+	@CONTRACT_EXAMPLES=$(or $(CONTRACT_EXAMPLES),200) FAULT_RUNS=$(or $(FAULT_RUNS),200) \
+		FAULT_HOT_EVENTS=$(or $(FAULT_HOT_EVENTS),20000) $(RUN)pytest tests/contract tests/faults/bus $(ARGS)
 
 mutate-isolation: $(SYNCED) ## Break schema and code on purpose; the isolation tests must notice; ARGS="-k WORD" for some
 	@$(RUN)python -m tests.isolation.mutations $(ARGS)
@@ -65,17 +66,17 @@ check: $(SYNCED) ## Format, lint, types, import rules, drift, house rules
 	@$(RUN)ruff check .
 	@$(RUN)pyright
 	@$(RUN)lint-imports
-	@$(RUN)python -m common.reference --check docs
+	@$(RUN)penguinmails event-document --check
 	@$(RUN)penguinmails api-document --check
 	@$(RUN)pytest -q tests/house
 	@$(MAKE) --no-print-directory lint-api
 
-lint-api: ## Lint the API document with Spectral; needs npm
-	@if command -v npm >/dev/null; then $(MAKE) -s --no-print-directory $(SPECTRAL) && npm run --silent --prefix deploy/api-lint lint; \
-		else echo "npm is not here: the API document is NOT linted with Spectral."; fi
+lint-api: ## Lint the API document with Spectral, the events with the AsyncAPI parser; needs npm
+	@if command -v npm >/dev/null; then $(MAKE) -s --no-print-directory $(LINTERS) && npm run --silent --prefix deploy/api-lint lint; \
+		else echo "npm is not here: the API document is NOT linted, nor docs/asyncapi.yaml parsed."; fi
 
-$(SPECTRAL): deploy/api-lint/package-lock.json
-	@echo "Installing Spectral into deploy/api-lint …"
+$(LINTERS): deploy/api-lint/package-lock.json
+	@echo "Installing Spectral and the AsyncAPI parser into deploy/api-lint …"
 	@npm ci --prefix deploy/api-lint --ignore-scripts --no-audit --no-fund --loglevel error
 	@touch $@
 
@@ -88,7 +89,7 @@ $(KAFKA_JARS): deploy/kafka/pom.xml
 	@touch $@
 
 docs: $(SYNCED) ## Make the reference pages from the code
-	@$(RUN)python -m common.reference docs
+	@$(RUN)penguinmails event-document
 	@$(RUN)penguinmails api-document
 
 help: ## List these commands

@@ -1,5 +1,6 @@
 """What is measured on: a stack of its own with two tenants that have data."""
 
+import signal
 from collections.abc import AsyncGenerator, Generator
 from contextlib import asynccontextmanager, contextmanager
 from dataclasses import dataclass
@@ -26,6 +27,18 @@ class Subject:
     theirs: Tenant
     own_campaigns: list[str]
     foreign_campaigns: list[str]
+
+    @contextmanager
+    def database_alone(self) -> Generator[None]:
+        """Stop everything of the stack but PostgreSQL meanwhile."""
+        others = [name for name in ("supervisor", *self.stack.pids()) if name != "postgres"]
+        for name in others:
+            self.stack.kill(name, signal.SIGSTOP)
+        try:
+            yield
+        finally:
+            for name in reversed(others):
+                self.stack.kill(name, signal.SIGCONT)
 
 
 @contextmanager

@@ -26,9 +26,10 @@ class Attacker:
 
     async def proof(self, tenant: MadeTenant) -> bytes:
         """What the service would prove on this connection for a job of the tenant."""
-        return self._prover.system(tenant.tenant_id, "job", await self._backend_pid())
+        return self._prover.system(tenant.tenant_id, "job", await self.backend_pid())
 
-    async def _backend_pid(self) -> int:
+    async def backend_pid(self) -> int:
+        """Of the backend at the moment: behind a pooler it is known inside a transaction only."""
         return int(await self.sql.fetchval("SELECT pg_backend_pid()"))
 
     async def enter(self, tenant: MadeTenant) -> None:
@@ -42,7 +43,7 @@ class Attacker:
     async def enter_user(self, tenant: MadeTenant) -> None:
         """Enter as the service does for a request of the tenant's owner."""
         ids = (tenant.tenant_id, tenant.owner_id, new_id(), datetime.now(tz=UTC))
-        proof = self._prover.user(*ids, await self._backend_pid())
+        proof = self._prover.user(*ids, await self.backend_pid())
         enter = "SELECT verdict FROM tenancy.enter($1, $2, $3, $4, $5)"
         assert await self.sql.fetchval(enter, *ids, proof) == "ok"
 

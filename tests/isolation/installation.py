@@ -6,6 +6,7 @@ from dataclasses import dataclass
 import asyncpg
 
 from common.db import shared_tables
+from common.db.session import Database
 from common.testing.databases import ServiceDatabase
 from common.testing.harness import Harness, MadeTenant
 
@@ -42,6 +43,16 @@ class World:
     mine: MadeTenant
     theirs: MadeTenant
     tables: Sequence[Table]
+
+    def pool(self, size: int, pool_timeout: float = 5.0) -> Database:
+        """Connections as the app role; nobody waits for one longer than `pool_timeout` seconds."""
+        return Database(
+            self.database.app_url,
+            self.database.tenancy_key,
+            pool_size=size,
+            pool_timeout=pool_timeout,
+            pooler_mode=self.database.pooler_mode,
+        )
 
     @property
     def readable(self) -> list[Table]:

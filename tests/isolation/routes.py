@@ -190,9 +190,9 @@ def _plain_example(choice: Json, examples: list[Any] | None) -> Any:
         return f"{uuid4().hex}{'@' if kind == 'email' else '.'}example.com"
     if kind == "date-time":
         return clock.rfc3339(clock.now())
-    if choice.get("type") == "string" and "pattern" not in choice and kind is None:
-        text = examples[0] if examples else "Text"
-        return f"{text} {uuid4().hex[:8]}"
+    text = f"{examples[0] if examples else 'Text'} {uuid4().hex[:8]}"
+    if choice.get("type") == "string" and kind is None and re.search(choice.get("pattern", ""), text):
+        return text
     if examples:
         return examples[0]
     return {"array": [], "object": {}, "boolean": True, "integer": choice.get("minimum", 1)}[choice["type"]]

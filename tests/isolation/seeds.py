@@ -81,7 +81,7 @@ async def _seed_kernel(harness: Harness, tenant: MadeTenant) -> None:
     )
     context = SystemContext(tenant.tenant_id, "event", harness.service.name)
     async with harness.kernel.database.tenant(context) as session:
-        await inbox.claim(session, harness.service.name, envelope.event_id)
+        await inbox.claim(session, harness.service.name, envelope)
         await outbox.emit(session, ended)
         await bury(session, harness.service.name, ended.TOPIC, envelope, "Seeded", attempts=1)
         await session.execute(_IDEMPOTENCY_KEY, {"principal": str(tenant.owner_id), "key": str(new_id())})

@@ -34,8 +34,8 @@ async def facts(world: World) -> tuple[UUID, UUID, UUID, datetime]:
 
 async def enter(attacker: Attacker, prover: Prover, *facts: Any) -> tuple[str, dict[str, set[UUID]]]:
     """The verdict on honestly proven facts, and what is visible after it."""
-    proof = prover.user(*facts, attacker.sql.get_server_pid())
     async with attacker.sql.transaction():
+        proof = prover.user(*facts, await attacker.backend_pid())
         verdict = await attacker.sql.fetchval(_ENTER, *facts, proof)
         return verdict, await _rows(attacker)
 
@@ -57,7 +57,7 @@ async def test_a_proof_of_other_facts_is_refused(
     world: World, attacker: Attacker, prover: Prover, facts: tuple[Any, ...], changed: str
 ) -> None:
     tenant, user, session, issued = facts
-    pid = attacker.sql.get_server_pid()
+    pid = await attacker.backend_pid()
     proofs = {
         "tenant": prover.user(world.theirs.tenant_id, user, session, issued, pid),
         "user": prover.user(tenant, world.mine.owner_id, session, issued, pid),
@@ -134,7 +134,7 @@ async def test_a_seal_is_worth_something_here_and_now_only(world: World, attacke
     async with attacker.sql.transaction():
         await attacker.enter(world.mine)
         context, seal = await attacker.settings()
-        parts = ("seal", context, str(attacker.sql.get_server_pid()), await attacker.sql.fetchval(began))
+        parts = ("seal", context, str(await attacker.backend_pid()), await attacker.sql.fetchval(began))
     key = bytes.fromhex(world.database.tenancy_key)
     assert seal == hmac.digest(key, "|".join(parts).encode(), "sha256").hex()
 

@@ -1,5 +1,6 @@
 """Events act in the tenant of their envelope or nowhere, whatever else they name and whoever came before."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from datetime import timedelta
 from uuid import UUID
@@ -39,10 +40,11 @@ def handled_by(world: World) -> list[type[Event]]:
 
 async def handle(lanes: Lanes, *deliveries: Delivery) -> None:
     """Have the records handled; all are reported done."""
-    done: list[Delivery] = []
-    await lanes.take(deliveries, done.append)
-    await lanes.drain()
-    assert len(done) == len(deliveries)
+    done: asyncio.Queue[Delivery] = asyncio.Queue()
+    await lanes.take(deliveries, done.put_nowait)
+    async with asyncio.timeout(30):
+        for _ in deliveries:
+            await done.get()
 
 
 async def books(world: World, superuser: asyncpg.Connection, tenant: MadeTenant) -> Books:

@@ -32,6 +32,17 @@ RELAY: dict[str, str] = {
     "tenancy.outbox_history": "INSERT SELECT",  # keeps for a replay what was published
     "tenancy.relay_state": "SELECT UPDATE",  # one row: how far it is
     "tenancy.consumer_offsets": "INSERT SELECT UPDATE",  # positions; no tenant's data
+    "tenancy.stopped_consumers": "DELETE INSERT SELECT",  # which consumers stopped; no tenant's data
+    "tenancy.tenants": "SELECT(tenant_id)",  # whose state a snapshot tells
+    "tenancy.inbox": "SELECT(tenant_id)",
+    # What operators list of all tenants' dead letters; not `envelope`, which holds what the event says.
+    "tenancy.dead_letters": " ".join(
+        f"SELECT({column})"
+        for column in (
+            *("attempts", "consumer", "died_at", "event_id", "holds", "place", "reason", "subject"),
+            *("tenant_id", "topic", "type", "waiting"),
+        )
+    ),
 }
 INGEST: dict[str, str] = {
     "audit.events": "INSERT SELECT",  # the log: written once, never changed

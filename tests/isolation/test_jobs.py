@@ -77,8 +77,8 @@ async def test_each_mail_speaks_of_its_own_tenant(
     kernel = world.harness.kernel
     postman = Postman(kernel.database, settings_of(kernel), server)  # type: ignore[arg-type]
     entered.clear()
-    await work_until(postman.set_out, lambda: len(server.taken) == 2)
-    await postman.come_home()
+    await work_until(postman.rounds.step, lambda: len(server.taken) == 2)
+    await postman.rounds.finish()
     words = {recipient: message.as_string() for message, _, recipient in server.taken}
     for tenant, own, foreign in zip(tenants, ("Anchor", "Bottle"), ("Bottle", "Anchor"), strict=True):
         text = words[f"{tenant.owner_id.hex}@example.com"]
@@ -100,8 +100,8 @@ async def test_each_bill_is_settled_in_its_own_tenant(
     await sql.execute(due, [tenant.tenant_id for tenant in tenants])
     clerk = Clerk(world.harness.kernel.database, stripe)  # type: ignore[arg-type]
     entered.clear()
-    await work_until(clerk.open_cases, lambda: len(stripe.subscriptions) == 2)
-    await clerk.close()
+    await work_until(clerk.rounds.step, lambda: len(stripe.subscriptions) == 2)
+    await clerk.rounds.finish()
     customer_of = {tenant: customer for customer, tenant, _ in stripe.customers}
     statement = "SELECT customer_id FROM tenants.subscriptions WHERE tenant_id = $1"
     for tenant in tenants:

@@ -14,7 +14,7 @@ from common.db.session import Database
 from common.testing.harness import MadeTenant
 from tests.isolation.installation import World
 
-NAMES = text("SELECT distinct tenant_id FROM campaigns.campaigns")
+NAMES = text("/* unnarrowed */ SELECT distinct tenant_id FROM campaigns.campaigns")
 
 
 @pytest.fixture
@@ -25,12 +25,7 @@ async def world(worlds: Callable[[str], Awaitable[World]]) -> World:
 @pytest.fixture
 async def narrow(world: World) -> AsyncIterator[Database]:
     """A pool of one connection, which all tenants must share."""
-    database = Database(
-        world.database.app_url,
-        world.database.tenancy_key,
-        pooler_mode=world.database.pooler_mode,
-        pool_size=1,
-    )
+    database = world.pool(1)
     yield database
     await database.close()
 

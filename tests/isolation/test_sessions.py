@@ -19,7 +19,7 @@ from common.ids import new_id
 from common.testing.harness import MadeTenant
 from tests.isolation.installation import World
 
-EVERYTHING = text("SELECT DISTINCT tenant_id FROM campaigns.campaigns")
+EVERYTHING = text("/* unnarrowed */ SELECT DISTINCT tenant_id FROM campaigns.campaigns")
 PID = text("SELECT pg_backend_pid()")
 
 
@@ -31,12 +31,7 @@ async def world(worlds: Callable[[str], Awaitable[World]]) -> World:
 @pytest.fixture
 async def narrow(world: World) -> AsyncIterator[Database]:
     """A pool of one connection, which all tenants must share."""
-    database = Database(
-        world.database.app_url,
-        world.database.tenancy_key,
-        pooler_mode=world.database.pooler_mode,
-        pool_size=1,
-    )
+    database = world.pool(1)
     yield database
     await database.close()
 
@@ -158,13 +153,7 @@ async def test_settings_left_on_the_connection_do_not_carry_over(world: World, n
 
 
 async def test_two_hundred_mixed_tenants_on_five_connections_see_their_own_rows(world: World) -> None:
-    database = Database(
-        world.database.app_url,
-        world.database.tenancy_key,
-        pooler_mode=world.database.pooler_mode,
-        pool_size=5,
-        pool_timeout=60,
-    )
+    database = world.pool(5, 60)
     others = [await world.harness.make_tenant(f"Crowd {number}") for number in range(18)]
     for tenant in others:
         async with database.tenant(job(tenant)) as session:

@@ -188,7 +188,9 @@ async def test_nothing_of_the_context_is_left_after_a_transaction(
     await attacker.enter(world.mine)
     assert all(await attacker.settings())
     await attacker.sql.execute(ending)
-    assert not any(await attacker.settings())
+    assert await attacker.visible(world.readable) == {}
+    if world.database.pooler_mode == "session":  # behind a pooler the next statement may meet another backend
+        assert await attacker.settings() == ("", "")
 
 
 async def test_an_aborted_transaction_shows_nothing(world: World, attacker: Attacker) -> None:

@@ -10,8 +10,8 @@ DUPLICATE = "23505"
 REFERENCED = "23503"
 
 
-def _insert(table: Table) -> str:
-    columns = ", ".join(table.columns)
+def _insert(table: Table, without: str = "") -> str:
+    columns = ", ".join(column for column in table.columns if column != without)
     return (
         f"INSERT INTO {table.name} ({columns}) OVERRIDING SYSTEM VALUE "
         f"SELECT {columns} FROM jsonb_populate_record(NULL::{table.name}, $1::jsonb)"
@@ -64,6 +64,20 @@ async def test_inserting_for_the_own_tenant_reaches_the_keys(
         for table in tables:
             row = await _row(superuser, table, world.mine.tenant_id)
             states[table.name] = await attacker.sqlstate(_insert(table), row)
+    assert states == {table.name: DUPLICATE for table in tables}
+
+
+async def test_inserting_without_a_tenant_fills_in_the_entered_one(
+    world: World, attacker: Attacker, superuser: asyncpg.Connection
+) -> None:
+    """A copy of an own row that names no tenant meets the row it is a copy of."""
+    states: dict[str, str] = {}
+    tables = await _writable(superuser, world, "INSERT")
+    async with attacker.sql.transaction():
+        await attacker.enter(world.mine)
+        for table in tables:
+            row = await _row(superuser, table, world.mine.tenant_id)
+            states[table.name] = await attacker.sqlstate(_insert(table, without="tenant_id"), row)
     assert states == {table.name: DUPLICATE for table in tables}
 
 

@@ -13,7 +13,7 @@ from common.db.session import Database
 from common.testing.harness import MadeTenant
 from tests.isolation.installation import World
 
-EVERYTHING = text("SELECT DISTINCT tenant_id FROM campaigns.campaigns")
+EVERYTHING = text("/* unnarrowed */ SELECT DISTINCT tenant_id FROM campaigns.campaigns")
 
 
 @pytest.fixture
@@ -24,7 +24,7 @@ async def world(worlds: Callable[[str], Awaitable[World]]) -> World:
 @pytest.fixture
 async def narrow(world: World) -> AsyncIterator[Database]:
     """A pool of one connection, for which nobody waits long."""
-    database = Database(world.database.app_url, world.database.tenancy_key, pool_size=1, pool_timeout=0.1)
+    database = world.pool(1, 0.1)
     yield database
     await database.close()
 
@@ -66,8 +66,8 @@ async def test_transaction_that_idles_too_long(
 
 
 async def test_lock_that_is_waited_for_too_long(world: World, narrow: Database) -> None:
-    holder = Database(world.database.app_url, world.database.tenancy_key, pool_size=1)
-    rows = text("SELECT FROM campaigns.campaigns FOR UPDATE")
+    holder = world.pool(1)
+    rows = text("/* unnarrowed */ SELECT FROM campaigns.campaigns FOR UPDATE")
     try:
         async with holder.tenant(job(world.mine)) as holding:
             await holding.execute(rows)

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from penguinmails import config, credentials, files, gateway, identity, plan, ports, postgres
+from penguinmails import broker, config, credentials, files, gateway, identity, plan, ports, postgres
 from penguinmails.config import Config
 from penguinmails.credentials import SERVICES
 from penguinmails.home import Home
@@ -77,9 +77,8 @@ def test_the_plan_names_only_processes_it_has(settings: Config) -> None:
     assert set(SERVICES) <= units.keys()
 
 
-def test_each_broker_start_is_a_new_cluster(settings: Config) -> None:
-    kafka = next(unit for unit in plan.of(settings) if unit.name == "kafka")
-    assert kafka.command() != kafka.command()
+def test_each_broker_start_is_a_new_cluster() -> None:
+    assert broker.new_cluster() != broker.new_cluster()
 
 
 def test_a_pid_file_of_another_program_is_removed(tmp_path: Path) -> None:

@@ -1,17 +1,14 @@
-"""Settings, a cluster and a consumer of the test's own over a real database and a real broker."""
+"""Fixtures of the event backbone: one service's database, its settings, the broker."""
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 
 import pytest
+from libs.common.tests.backbone import Databases, Handled
 
 from common.bus.kafka import Cluster
 from common.db.session import Database
 from common.settings import ServiceSettings
-from common.testing.bus import Handled
-from common.testing.databases import ServiceDatabase
 from penguinmails.config import Broker
-
-Databases = Callable[[str], Awaitable[ServiceDatabase]]
 
 
 @pytest.fixture

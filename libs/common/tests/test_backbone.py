@@ -2,69 +2,46 @@
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable
-from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
-from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
+from aiokafka import AIOKafkaProducer
+from libs.common.tests.backbone import (
+    TOPIC,
+    Databases,
+    Handled,
+    published,
+    running,
+    send,
+    until,
+    update,
+    wrap,
+    write,
+)
 
 from common.bus import outbox
 from common.bus.errors import Invalid, Transient
 from common.bus.kafka import Cluster
 from common.bus.relay import Relay
 from common.context import SystemContext
-from common.contracts.envelope import PARTITIONS, Envelope, Event, tenant_key
 from common.contracts.workspaces import WorkspaceUpdated
 from common.db.session import Database
 from common.ids import new_id
 from common.settings import ServiceSettings
-from common.testing.bus import TOPIC, Handled, running, send, until, update, wrap
 from common.testing.databases import ServiceDatabase
-
-Databases = Callable[[str], Awaitable[ServiceDatabase]]
-
-
-async def write(database: Database, tenant: UUID, *events: Event) -> None:
-    async with database.tenant(SystemContext(tenant, "job", "workspaces")) as session:
-        for event in events:
-            await outbox.emit(session, event)
-        await session.commit()
-
-
-async def published(settings: ServiceSettings, tenant: UUID, count: int) -> list[Envelope]:
-    """The tenant's envelopes in the broker's order, once there are `count` of them."""
-    reader: Any = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap_servers, fetch_max_wait_ms=50, auto_offset_reset="earliest"
-    )
-    await reader.start()
-    try:
-        partitions = [TopicPartition(TOPIC, number) for number in range(PARTITIONS)]
-        reader.assign(partitions)
-        for partition in partitions:
-            reader.seek(partition, 0)
-        found: list[Envelope] = []
-        async with asyncio.timeout(20):
-            while len(found) < count:
-                for records in (await reader.getmany(timeout_ms=200)).values():
-                    own = [record for record in records if record.key == tenant_key(tenant).encode()]
-                    found += [Envelope.from_kafka(r.headers, r.key, r.value) for r in own]
-        return found
-    finally:
-        await reader.stop()
 
 
 async def outbox_holds(made: ServiceDatabase, tenant: UUID, count: int) -> None:
-    """Wait until so many events of the tenant are unconfirmed: readers see them before the relay knows."""
+    """Wait until so many rows are left: what the broker has is confirmed a moment later."""
     connection = await asyncpg.connect(made.superuser_url)
-    query = "SELECT count(*) = $2 FROM tenancy.outbox WHERE tenant_id = $1"
 
-    async def holds() -> bool:
-        return bool(await connection.fetchval(query, tenant, count))
+    async def as_many() -> bool:
+        rows = "SELECT count(*) FROM tenancy.outbox WHERE tenant_id = $1"
+        return await connection.fetchval(rows, tenant) == count
 
     try:
-        await until(holds)
+        await until(as_many)
     finally:
         await connection.close()
 

@@ -35,3 +35,10 @@ def test_a_gap_that_stays_is_believed_and_the_next_one_waits_anew() -> None:
     assert taken(holes, 0, [500], now=PATIENCE / 2) == []
     assert taken(holes, 0, [500, 501], now=PATIENCE) == [500, 501]
     assert taken(holes, 502, [510], now=PATIENCE + 1) == []
+
+
+def test_a_gap_that_healed_says_nothing_of_a_later_one_at_its_place() -> None:
+    holes = Holes()
+    assert taken(holes, 0, [1, 2], now=0) == []
+    assert taken(holes, 0, [0, 1, 2], now=0.01) == [0, 1, 2]
+    assert taken(holes, 0, [1, 2], now=60) == [], "a broker that came back begins at 0 again"

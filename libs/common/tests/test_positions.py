@@ -11,13 +11,13 @@ import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
+from libs.common.tests.backbone import TOPIC, Handled, running, send, until, update, wrap
 
 from common.bus.group import group_of
 from common.bus.kafka import Cluster
 from common.contracts.envelope import PARTITIONS
 from common.ids import new_id
 from common.settings import ServiceSettings
-from common.testing.bus import TOPIC, Handled, running, send, until, update, wrap
 
 pytestmark = pytest.mark.skipif(os.environ.get("KAFKA") != "apache", reason="runs with KAFKA=apache")
 

@@ -119,12 +119,14 @@ async def test_requests_go_on_while_the_store_is_away(
         server.close()
         await server.wait_closed()
     tenant_id = new_id()
-    async with replica(f"valkey://127.0.0.1:{port}", tenant_id, 40) as limiter:
-        with caplog.at_level(logging.WARNING, ratelimit.__name__):
-            async with asyncio.timeout(3):
-                quotas = await asyncio.gather(*(limiter.take(caller(tenant_id)) for _ in range(20)))
-                quotas += [await limiter.take(caller(tenant_id)) for _ in range(20)]
-    server.close()
+    try:
+        async with replica(f"valkey://127.0.0.1:{port}", tenant_id, 40) as limiter:
+            with caplog.at_level(logging.WARNING, ratelimit.__name__):
+                async with asyncio.timeout(3):
+                    quotas = await asyncio.gather(*(limiter.take(caller(tenant_id)) for _ in range(20)))
+                    quotas += [await limiter.take(caller(tenant_id)) for _ in range(20)]
+    finally:
+        server.close()
     assert all(quota.allowed for quota in quotas)
     assert min(quota.remaining for quota in quotas) == 0, "each process counts what it sees itself"
     assert len(caplog.records) == 1

@@ -7,10 +7,12 @@ from typing import Any
 import httpx
 import pytest
 from services.auth.tests.office import Office, ScriptedServer, deliver_until
+from services.auth.tests.people import add
 
 from auth.mail.worker import Postman
-from common.contracts.auth import UserRegistered
+from common.contracts.auth import UserRegistered, UserRoleChanged
 from common.contracts.tenants import Limits, TenantSuspended
+from common.db.session import TenantSession
 from common.ids import Kind, new_id, to_text
 from common.testing.harness import Harness, MadeTenant, bearer
 
@@ -147,11 +149,76 @@ async def test_one_invitation_and_one_account_per_address(
     assert (event["email"], event["role"]) == (email, "member")
 
 
-async def test_nobody_grants_more_than_they_have(service: Harness, tenant: MadeTenant, email: str) -> None:
-    _, admin = await service.make_user(tenant, "admin")
-    _, member = await service.make_user(tenant, "member")
-    assert refusal(await invite(service, bearer(admin), email, role="owner")) == (403, "forbidden")
-    assert refusal(await invite(service, bearer(member), email)) == (403, "forbidden")
+async def test_nobody_grants_more_than_they_have(
+    service: Harness, office: Office, tenant: MadeTenant, email: str
+) -> None:
+    _, admin = await add(service, office, tenant, "admin")
+    _, member = await add(service, office, tenant, "member")
+    assert refusal(await invite(service, admin, email, role="owner")) == (403, "forbidden")
+    assert refusal(await invite(service, member, email)) == (403, "forbidden")
     foreign = to_text(Kind.WORKSPACE, (await service.make_tenant()).workspace_id)
     offers = [{"workspace_id": foreign, "role": "viewer"}]
     assert (await invite(service, tenant.headers, email, workspaces=offers)).status_code == 404
+
+
+async def test_a_demotion_counts_before_its_event_has_come(
+    service: Harness, office: Office, tenant: MadeTenant, email: str
+) -> None:
+    admin_id, admin = await add(service, office, tenant, "admin")
+    await office.fetch("UPDATE auth.users SET role = 'member' WHERE user_id = $1", admin_id)
+    assert refusal(await invite(service, admin, email)) == (403, "forbidden")
+
+
+@pytest.mark.parametrize("ending", ["demoted", "deactivated"])
+async def test_who_is_over_has_no_invitations_left(
+    service: Harness, office: Office, tenant: MadeTenant, email: str, ending: str
+) -> None:
+    room = Limits(max_workspaces=3, max_users=10, email_sends_per_month=1)
+    tenant = await service.make_tenant(limits=room)
+    second_id, second = await add(service, office, tenant, "owner")
+    for number, role in enumerate(("owner", "member")):
+        made = await invite(service, second, f"{number}{email}", role=role)
+        assert made.status_code == 201, made.text
+    path = f"/api/v1/users/{to_text(Kind.USER, second_id)}"
+    if ending == "demoted":
+        answer = await service.client.patch(path, headers=tenant.headers, json={"role": "admin"})
+    else:
+        answer = await service.client.delete(path, headers=tenant.headers)
+    assert answer.is_success, answer.text
+    listed = (await service.client.get(INVITATIONS, headers=tenant.headers)).json()["data"]
+    standing = {one["role"]: one["status"] for one in listed}
+    assert standing == {"owner": "revoked", "member": "pending" if ending == "demoted" else "revoked"}
+
+
+async def test_an_acceptance_between_two_looks_is_counted_once(
+    service: Harness, tenant: MadeTenant, token: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    while (await invite(service, tenant.headers, f"{new_id().hex}@example.com")).status_code == 201:
+        pass
+    scalar, accepted = TenantSession.scalar, list[int]()
+
+    async def accept_after(self: TenantSession, statement: Any, *more: Any, **options: Any) -> Any:
+        found = await scalar(self, statement, *more, **options)
+        if "count" in str(statement) and not accepted:
+            accepted.append(0)
+            accepted.append((await accept(service, token)).status_code)
+        return found
+
+    monkeypatch.setattr(TenantSession, "scalar", accept_after)
+    late = await invite(service, tenant.headers, f"{new_id().hex}@example.com")
+    assert accepted == [0, 201]
+    assert refusal(late) == (403, "limit_exceeded")
+
+
+async def test_a_demoted_admin_is_not_answered_again(
+    service: Harness, office: Office, tenant: MadeTenant, email: str
+) -> None:
+    admin_id, admin = await add(service, office, tenant, "admin")
+    keyed = {**admin, "Idempotency-Key": "once"}
+    assert (await invite(service, keyed, email)).status_code == 201
+    assert (await invite(service, keyed, email)).headers["Idempotent-Replayed"] == "true"
+    event = UserRoleChanged(
+        tenant_id=tenant.tenant_id, user_id=admin_id, version=9, role="member", previous_role="admin"
+    )
+    await service.handle(tenant.tenant_id, event)
+    assert refusal(await invite(service, keyed, email)) == (403, "forbidden")

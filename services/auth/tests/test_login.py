@@ -122,6 +122,16 @@ async def test_failures_are_told_where_they_concern_somebody(
     assert email not in str(told)
 
 
+async def test_who_signed_up_with_anothers_address_hears_nothing_of_them(
+    service: Harness, office: Office, email: str
+) -> None:
+    true = await account(service, office, email)
+    stranger = await service.make_tenant("Evil", owner=Owner(user_id=new_id(), email=email, name="Eve"))
+    await log_in(service, email, WRONG)
+    assert await office.emitted(stranger.tenant_id, "LoginFailed", "ActionRecorded") == []
+    assert len(await office.emitted(true.tenant_id, "LoginFailed")) == 1
+
+
 async def test_failures_must_wait_and_parallel_ones_too(service: Harness, office: Office, email: str) -> None:
     await account(service, office, email)
     answers = await asyncio.gather(*(log_in(service, email, WRONG) for _ in range(20)))

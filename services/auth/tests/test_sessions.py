@@ -1,10 +1,13 @@
 """Sessions, and what their end makes of tokens."""
 
+import asyncio
 from typing import Any
 
+import pytest
 from services.auth.tests.conftest import SignIn
 from services.auth.tests.office import Office
 
+from auth.refresh import service as refresh_service
 from common.contracts.auth import SessionEnded, SessionsRevoked
 from common.contracts.tenants import TenantSuspended
 from common.ids import Kind, new_id, to_text
@@ -57,6 +60,47 @@ async def test_logging_out_everywhere_ends_all_and_new_tokens_work_at_once(
     codes = [(await service.client.get(SESSIONS, headers=headers)).status_code for headers in tokens]
     assert codes == [401, 401, 401]
     assert len(await listed(service, later)) == 1
+
+
+async def test_a_token_refreshed_meanwhile_ends_with_all_the_others(
+    service: Harness, office: Office, sign_in: SignIn, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant = await service.make_tenant()
+    lost, here = [await sign_in(tenant) for _ in range(2)]
+    sign, signing, go_on = refresh_service.sign_access_token, asyncio.Event(), asyncio.Event()
+
+    async def slowly(*arguments: Any) -> str:
+        signing.set()
+        await go_on.wait()
+        return await sign(*arguments)
+
+    monkeypatch.setattr(refresh_service, "sign_access_token", slowly)
+    body = {"refresh_token": lost["refresh_token"]}
+    refreshing = asyncio.create_task(service.client.post("/api/v1/auth/refresh", json=body))
+    await signing.wait()
+    headers = bearer(here["access_token"])
+    leaving = asyncio.create_task(service.client.post("/api/v1/auth/logout-all", headers=headers))
+    waiting = "SELECT FROM pg_stat_activity WHERE wait_event_type = 'Lock' AND query LIKE '%auth.sessions%'"
+    async with asyncio.timeout(20):
+        while not await office.fetch(waiting):  # noqa: ASYNC110 - another session's wait
+            await asyncio.sleep(0.02)
+    go_on.set()
+    renewed = (await refreshing).json()
+    assert (await leaving).status_code == 204
+    (event,) = await office.emitted(tenant.tenant_id, "SessionsRevoked")
+    del event["type"]
+    await service.handle(tenant.tenant_id, SessionsRevoked.model_validate(event))
+    answer = await service.client.get("/api/v1/auth/me", headers=bearer(renewed["access_token"]))
+    assert answer.status_code == 401
+
+
+async def test_leaving_twice_at_once_is_no_deadlock(service: Harness, sign_in: SignIn) -> None:
+    tenant = await service.make_tenant()
+    tokens = [bearer((await sign_in(tenant))["access_token"]) for _ in range(6)]
+    answers = await asyncio.gather(
+        *(service.client.post("/api/v1/auth/logout-all", headers=headers) for headers in tokens)
+    )
+    assert [answer.status_code for answer in answers] == [204] * 6
 
 
 async def test_a_session_can_be_ended_by_its_user_only(

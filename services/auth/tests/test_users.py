@@ -6,35 +6,17 @@ from uuid import UUID
 import httpx
 import pytest
 from services.auth.tests.office import Office
+from services.auth.tests.people import add
 
-from common.contracts.auth import UserRegistered
-from common.ids import Kind, new_id, to_text
-from common.testing.harness import Harness, MadeTenant, bearer
+from common.ids import Kind, to_text
+from common.testing.harness import Harness, MadeTenant
 
 USERS = "/api/v1/users"
-Person = tuple[UUID, dict[str, str]]
 
 
 @pytest.fixture
 async def tenant(service: Harness) -> MadeTenant:
     return await service.make_tenant()
-
-
-async def add(service: Harness, office: Office, tenant: MadeTenant, role: str) -> Person:
-    """A further user: as stored, and as projected."""
-    user_id, email = new_id(), f"{new_id().hex}@example.com"
-    await office.fetch(
-        "INSERT INTO auth.users (tenant_id, user_id, email, name, role) VALUES ($1, $2, $3, 'Ulla', $4)",
-        tenant.tenant_id,
-        user_id,
-        email,
-        role,
-    )
-    event = UserRegistered(
-        tenant_id=tenant.tenant_id, user_id=user_id, version=1, email=email, name="Ulla", role=role
-    )
-    await service.handle(tenant.tenant_id, event)
-    return user_id, bearer(service.issuer.token(tenant.tenant_id, user_id))
 
 
 def path(user_id: UUID) -> str:

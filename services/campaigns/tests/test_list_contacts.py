@@ -7,7 +7,7 @@ import httpx
 import pytest
 
 from common.ids import Kind, new_id, to_text
-from common.testing.harness import Harness, MadeTenant
+from common.testing.harness import BUSY, Harness, MadeTenant
 
 from .conftest import Events, add_workspace, make, make_contacts, stable, workspace_text
 
@@ -76,7 +76,7 @@ async def test_five_hundred_are_taken_and_one_more_is_not(service: Harness, even
 
 
 async def test_five_hundred_different_contacts_are_one_event(service: Harness, events: Events) -> None:
-    tenant = await service.make_tenant()
+    tenant = await service.make_tenant(features=BUSY)
     name = await make(service, tenant, "/lists", name="Newsletter")
     contacts = await make_contacts(service, tenant, LIMIT)
     added = await add(service, tenant, name, contacts[::-1])

@@ -4,7 +4,7 @@ from tests.isolation.mutations.mutation import CodeMutation, Edit
 
 _COMMON = "libs/common/src/common"
 _ROUTES, _TOKENS = f"{_COMMON}/web/routes.py", f"{_COMMON}/web/tokens.py"
-_SESSION, _LANES = f"{_COMMON}/db/session.py", f"{_COMMON}/bus/lanes.py"
+_SESSION, _HANDLING = f"{_COMMON}/db/session.py", f"{_COMMON}/bus/handling.py"
 _PAGING, _KEYS = f"{_COMMON}/db/paging.py", f"{_COMMON}/db/idempotency.py"
 _HANDLERS, _ACCESS = f"{_COMMON}/web/error_handlers.py", f"{_COMMON}/web/access.py"
 _SERVICE_TOKENS, _WORKSPACES = f"{_COMMON}/web/service_tokens.py", f"{_COMMON}/web/workspace_access.py"
@@ -196,26 +196,25 @@ _EVENTS = (
     _code(
         "payloads may name another tenant",
         "test_events.py::test_a_payload_of_another_tenant_is_buried_and_does_nothing",
-        Edit(_LANES, 'if getattr(event, "tenant_id", None) != envelope.tenant_id:', "if False:"),
+        Edit(_HANDLING, 'if getattr(event, "tenant_id", None) != envelope.tenant_id:', "if False:"),
     ),
     _code(
         "the payload's tenant entered",
         "test_events.py::test_a_payload_of_another_tenant_is_buried_and_does_nothing",
-        Edit(_LANES, 'if getattr(event, "tenant_id", None) != envelope.tenant_id:', "if False:"),
+        Edit(_HANDLING, 'if getattr(event, "tenant_id", None) != envelope.tenant_id:', "if False:"),
         Edit(
-            _LANES,
-            "self._context(envelope)) as session:\n            if not await inbox",
-            'SystemContext(getattr(event, "tenant_id"), "event", self._service)) as session:\n'
-            "            if not await inbox",
+            _HANDLING,
+            "context = self.context(envelope.tenant_id, envelope.event_id)\n            async",
+            'context = self.context(getattr(event, "tenant_id"), envelope.event_id)\n            async',
         ),
     ),
     _code(
         "the tenant of the event before entered",
         "test_events.py::test_events_of_two_tenants_by_turns_act_in_their_own",
         Edit(
-            _LANES,
-            'return SystemContext(envelope.tenant_id, "event",',
-            'self._first = getattr(self, "_first", envelope.tenant_id)\n'
+            _HANDLING,
+            'return SystemContext(tenant_id, "event",',
+            'self._first = getattr(self, "_first", tenant_id)\n'
             '        return SystemContext(self._first, "event",',
         ),
     ),
@@ -266,12 +265,12 @@ _SESSIONS = (
     _code(
         "users whose standing ended served",
         "test_standing.py::test_a_session_that_ended_opens_nothing",
-        Edit(_SESSION, '        if row.verdict != "ok":\n            raise EntryRefused\n', ""),
+        Edit(_SESSION, '        if verdict != "ok":\n            raise EntryRefused\n', ""),
     ),
     _code(
         "everybody an owner",
         "test_standing.py::test_a_member_without_workspaces_is_served_by_reviewed_routes_only",
-        Edit(_SESSION, "Standing(role=row.role,", 'Standing(role="owner",'),
+        Edit(_SESSION, "Standing(role=role,", 'Standing(role="owner",'),
     ),
     _code(
         "statements not narrowed to the tenant",

@@ -52,10 +52,6 @@ _CATALOG = "test_catalog.py::test_database_keeps_every_rule"
 _ROWS = "test_sql.py::test_each_tenant_sees_its_own_rows_in_every_table"
 _OUTSIDE = "test_sql.py::test_outside_a_tenant_nothing_is_visible"
 _ENTRY, _GRANTS = "test_entry.py", "test_grants.py"
-_PROOF = (
-    "'user', tenant::text, member::text, session::text,\n"
-    "            (extract(epoch FROM issued_at) * 1000000)::bigint::text, pg_backend_pid()::text"
-)
 
 
 def _campaigns(name: str, change: str | Rewrite, *suspects: str, undo: str | None = None) -> SchemaMutation:
@@ -85,7 +81,7 @@ _WALLS = (
     _campaigns(
         "the tenant of a row not filled in",
         "ALTER TABLE campaigns.contacts ALTER tenant_id DROP DEFAULT",
-        _ROWS,
+        "test_sql_writes.py::test_inserting_without_a_tenant_fills_in_the_entered_one",
     ),
 )
 _KEYS = (
@@ -107,7 +103,10 @@ _GRANTED = (
     _campaigns("large objects granted", "GRANT EXECUTE ON FUNCTION lo_create(oid) TO PUBLIC", _POWERS),
     _campaigns("the key readable", "GRANT SELECT ON tenancy.keys TO campaigns_app", _POWERS),
     _campaigns(
-        "proofs for sale", "GRANT EXECUTE ON FUNCTION tenancy.mac(text) TO campaigns_app", _POWERS, _CATALOG
+        "proofs for sale",
+        "GRANT EXECUTE ON FUNCTION tenancy.put_context(text, text) TO campaigns_app",
+        _POWERS,
+        _CATALOG,
     ),
     _campaigns("the outbox readable", "GRANT SELECT ON tenancy.outbox TO campaigns_app", _POWERS),
     _campaigns(
@@ -136,19 +135,19 @@ _ENTRANCE = (
         "the seal not checked",
         Rewrite(
             "tenancy.current_tenant",
-            "\n       OR current_setting('tenancy.seal', true) IS DISTINCT FROM tenancy.seal(context)",
-            "",
+            "= (SELECT tenancy.seal(key, context) FROM tenancy.keys AS key)",
+            "<> '' AND context <> ''",
         ),
         _OUTSIDE,
     ),
     _campaigns(
         "the seal not bound to its transaction",
-        Rewrite("tenancy.seal", "(EXTRACT(epoch FROM transaction_timestamp()))::text", "''::text"),
+        Rewrite("tenancy.seal", "EXTRACT(epoch FROM transaction_timestamp())", "0"),
         _OUTSIDE,
     ),
     _campaigns(
         "the seal not bound to its connection",
-        Rewrite("tenancy.seal", "(pg_backend_pid())::text", "''::text"),
+        Rewrite("tenancy.seal", "pg_backend_pid()", "0"),
         _ENTRY,
     ),
     _campaigns(
@@ -162,7 +161,7 @@ _ENTRANCE = (
     ),
     _campaigns(
         "a second tenant may be entered",
-        Rewrite("tenancy.put_context", "IF tenancy.current_tenant() IS NOT NULL", "IF false"),
+        Rewrite("tenancy.put_context", "AND tenancy.current_tenant() IS NOT NULL", "AND false"),
         "test_sql.py::test_inside_a_tenant_only_its_rows_are_visible",
     ),
     _campaigns(
@@ -172,12 +171,7 @@ _ENTRANCE = (
     ),
     _campaigns(
         "proofs of jobs not checked",
-        Rewrite(
-            "tenancy.enter_system",
-            "OR\n       proof IS DISTINCT FROM tenancy.mac(concat_ws('|', 'system', tenant::text, purpose,\n"
-            "                                                    pg_backend_pid()::text))",
-            "",
-        ),
+        Rewrite("tenancy.enter_system", "IF proven IS NOT TRUE", "IF false"),
         _OUTSIDE,
     ),
     _campaigns(
@@ -187,34 +181,32 @@ _ENTRANCE = (
     ),
     _campaigns(
         "proofs of users not checked",
-        Rewrite(
-            "tenancy.enter", f"OR\n       proof IS DISTINCT FROM tenancy.mac(concat_ws('|', {_PROOF}))", ""
-        ),
+        Rewrite("tenancy.enter", "IF proven IS NOT TRUE", "IF false"),
         _ENTRY,
     ),
     _campaigns(
         "members of other tenants let in",
-        Rewrite("tenancy.enter", "WHERE m.tenant_id = tenant AND m.member_id", "WHERE m.member_id"),
+        Rewrite("tenancy.enter", "ON m.tenant_id = tenant AND m.member_id", "ON m.member_id"),
         _ENTRY,
     ),
     _campaigns(
         "ended sessions let in",
-        Rewrite("tenancy.enter", "WHERE r.tenant_id = tenant AND r.session_id = session", "WHERE false"),
+        Rewrite("tenancy.enter", "ON r.tenant_id = tenant AND r.session_id = session", "ON false"),
         _ENTRY,
     ),
     _campaigns(
         "revoked tokens let in",
-        Rewrite("tenancy.enter", "OR issued_at < found_member.tokens_valid_from", ""),
+        Rewrite("tenancy.enter", "AND issued_at >= m.tokens_valid_from", ""),
         _ENTRY,
     ),
     _campaigns(
         "deactivated members let in",
-        Rewrite("tenancy.enter", "OR found_member.status <> 'active'", ""),
+        Rewrite("tenancy.enter", "AND m.status = 'active'", ""),
         _ENTRY,
     ),
     _campaigns(
         "deleted tenants let in",
-        Rewrite("tenancy.enter", "tenant_status = 'deleted' OR", ""),
+        Rewrite("tenancy.enter", "t.status <> 'deleted' AND", ""),
         _ENTRY,
     ),
     _campaigns(
@@ -226,9 +218,9 @@ _ENTRANCE = (
         "any tenant may ask whose an address is",
         "auth",
         "CREATE OR REPLACE FUNCTION auth.accounts_of(address text, candidate_hash text) RETURNS TABLE "
-        "(tenant_id uuid, tenant_name text, user_id uuid, open boolean, matches boolean) LANGUAGE sql STABLE "
-        "SECURITY DEFINER SET search_path = pg_catalog, pg_temp BEGIN ATOMIC "
-        "SELECT u.tenant_id, u.name, u.user_id, true, false FROM auth.users AS u "
+        "(tenant_id uuid, tenant_name text, user_id uuid, open boolean, proven boolean, matches boolean) "
+        "LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp BEGIN ATOMIC "
+        "SELECT u.tenant_id, u.name, u.user_id, true, true, false FROM auth.users AS u "
         "WHERE u.email = address; END",
         (_POWERS,),
     ),

@@ -4,6 +4,9 @@ Tansu shows a new topic before it has prepared the partitions, and preparing the
 producer that outlived a restart writes in between, and then records share offsets and consumers miss some.
 So Tansu listens on an inner port; its topics are made there, one after the other, before anybody is let in.
 
+A producer that means the log before the restart (`make_producer` names it) is turned away: its next batch
+would stand in the new log before the history that belongs in front of it.
+
 `python -m penguinmails.broker --port PORT --inner-port PORT`
 """
 
@@ -11,6 +14,7 @@ import argparse
 import asyncio
 import secrets
 import signal
+import struct
 import sys
 from typing import cast
 
@@ -51,17 +55,34 @@ class _Side(asyncio.Protocol):
 
 
 class _Visitor(_Side):
-    """A client's connection; reads nothing until the broker's side is there."""
+    """A client's connection; reads nothing until the broker's side is there, and then its name first."""
 
-    def __init__(self, inner_port: int) -> None:
+    def __init__(self, inner_port: int, cluster: str) -> None:
         super().__init__()
         self._inner_port = inner_port
+        self._cluster = cluster
         self._greeting: asyncio.Task[None] | None = None
+        self._heard: bytes | None = b""
 
     def connection_made(self, transport: asyncio.BaseTransport) -> None:
         super().connection_made(transport)
         cast(asyncio.Transport, transport).pause_reading()
         self._greeting = asyncio.get_running_loop().create_task(self._greet())
+
+    def data_received(self, data: bytes) -> None:
+        if self._heard is None:
+            super().data_received(data)
+            return
+        self._heard += data
+        name = _client_id(self._heard)
+        if name is None:
+            return
+        if "@" in name and name.rpartition("@")[2] != self._cluster:
+            if self.transport:
+                self.transport.close()
+            return
+        data, self._heard = self._heard, None
+        super().data_received(data)
 
     async def _greet(self) -> None:
         try:
@@ -77,17 +98,30 @@ class _Visitor(_Side):
             side.transport.close()
 
 
+def _client_id(heard: bytes) -> str | None:
+    """The name in a connection's first request: size, kind, version and number stand before it; None: not
+    all of it has come."""
+    head = struct.Struct(">ihhih")
+    if len(heard) < head.size:
+        return None
+    length = max(head.unpack_from(heard)[-1], 0)
+    if len(heard) < head.size + length:
+        return None
+    return heard[head.size : head.size + length].decode(errors="replace")
+
+
 async def serve(port: int, inner_port: int) -> int:
     """Until SIGTERM or the broker's end; its exit status."""
+    cluster = new_cluster()
     broker = await asyncio.create_subprocess_exec(
-        *_command(port, inner_port),
+        *command(port, inner_port, cluster),
         stdin=asyncio.subprocess.DEVNULL,
         preexec_fn=child.dying_with_us(signal.SIGKILL),
     )
     loop = asyncio.get_running_loop()
     loop.add_signal_handler(signal.SIGTERM, broker.terminate)
     ended = loop.create_task(broker.wait())
-    opened = loop.create_task(_open(port, inner_port))
+    opened = loop.create_task(_open(port, inner_port, cluster))
     await asyncio.wait({ended, opened}, return_when=asyncio.FIRST_COMPLETED)
     if not ended.done():
         opened.result()  # what went wrong ends us, and the broker with us
@@ -95,25 +129,30 @@ async def serve(port: int, inner_port: int) -> int:
     return await ended
 
 
-def _command(port: int, inner_port: int) -> list[str]:
+def new_cluster() -> str:
     """Each start is a new log, and says so by the id of its cluster."""
+    return f"pm-{secrets.token_hex(8)}"
+
+
+def command(port: int, inner_port: int, cluster: str) -> list[str]:
+    """Tansu's command line."""
     return [
         str(binaries.kafka()),
-        f"--cluster-id=pm-{secrets.token_hex(8)}",
+        f"--cluster-id={cluster}",
         f"--listener-url=tcp://{_HOST}:{inner_port}",
         f"--advertised-listener-url=tcp://{_HOST}:{port}",
         "--storage-engine=memory://tansu/",
     ]
 
 
-async def _open(port: int, inner_port: int) -> None:
+async def _open(port: int, inner_port: int, cluster: str) -> None:
     """Make the topics, then let clients in."""
     async with asyncio.timeout(_PATIENCE):
         while not await _accepts(inner_port):  # noqa: ASYNC110 - another process decides
             await asyncio.sleep(0.01)
         for topic in all_topics():
             await _make_topic(topic, inner_port)
-    await asyncio.get_running_loop().create_server(lambda: _Visitor(inner_port), _HOST, port)
+    await asyncio.get_running_loop().create_server(lambda: _Visitor(inner_port, cluster), _HOST, port)
 
 
 async def _accepts(port: int) -> bool:

@@ -4,17 +4,17 @@ import os
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.json import JSON
 from rich.markup import escape
 
-from penguinmails import demo, display, mailbox, trace
+from penguinmails import demo, display, documents, mailbox, trace
 from penguinmails.binaries import BinaryMissing
 from penguinmails.config import Broker
 from penguinmails.display import console
+from penguinmails.events_command import events_app
 from penguinmails.home import default_home
 from penguinmails.isolation.command import app as isolation
 from penguinmails.postgres import DataUnusable
@@ -27,6 +27,7 @@ app = typer.Typer(
 mail = typer.Typer(no_args_is_help=True, help="Mails the local stack has caught.")
 app.add_typer(mail, name="mail")
 app.add_typer(isolation, name="isolation")
+app.add_typer(documents.app)
 
 
 def _stack() -> Stack:
@@ -46,6 +47,9 @@ def _running_stack() -> Stack:
         console.print("[red]The stack is not running.[/] Start it with [bold]make up[/].")
         raise typer.Exit(1)
     return stack
+
+
+app.add_typer(events_app(_running_stack), name="events")
 
 
 @app.command()
@@ -172,32 +176,6 @@ def show_mail(
         console.print(f"[red]There are {len(mails)} mails{f' to {escape(to)}' if to else ''}.[/]")
         raise typer.Exit(1)
     console.print(mailbox.text(mails[number - 1]), markup=False, highlight=False, soft_wrap=True)
-
-
-@app.command(name="api-document")
-def make_api_document(
-    root: Annotated[Path, typer.Argument(help="The repository.")] = Path(),
-    check: Annotated[
-        bool, typer.Option("--check", help="Only say what is out of date, or breaks clients.")
-    ] = False,
-    release: Annotated[bool, typer.Option("--release", help="Clients may rely on it from now on.")] = False,
-) -> None:
-    """Make the OpenAPI document of all services, and docs/api.md, from their code."""
-    # Imports every service, which the other commands do not need.
-    from penguinmails import reference  # noqa: PLC0415
-
-    if not check:
-        reference.write(root)
-        if release:
-            reference.release(root)
-        return
-    outdated = reference.stale(root)
-    for path in outdated:
-        console.print(f"[red]{path} is out of date:[/] make docs")
-    broken = reference.breaking(root)
-    for change in broken:
-        console.print(f"[red]Breaks clients of {reference.RELEASED}:[/] {escape(change)}")
-    raise typer.Exit(1 if outdated or broken else 0)
 
 
 def main() -> None:

@@ -117,7 +117,7 @@ def stand_ins(stack: Stack) -> None:
     )
 
 
-def machine_readable(facts: dict[str, Any]) -> None:
+def machine_readable(facts: dict[str, Any] | list[dict[str, Any]]) -> None:
     print(json.dumps(facts, indent=2))
 
 

@@ -1,4 +1,4 @@
-"""Command line of every service: `serve | consume | relay | work | run | migrate`.
+"""Command line of every service: `serve | consume | relay | work | run | migrate | events`.
 
 In production each role can be its own deployment; `run` is all of them in one process.
 """
@@ -14,6 +14,7 @@ import typer
 import uvicorn
 
 from common import telemetry
+from common.bus.brake import Brake
 from common.bus.consumer import Consumer
 from common.bus.kafka import Cluster
 from common.bus.lanes import Lanes
@@ -23,8 +24,8 @@ from common.contracts.envelope import Topic
 from common.db.catalog import check_catalog
 from common.db.migrate import migrate
 from common.db.paging import Cursors
-from common.db.session import Database
-from common.service import Service
+from common.events_cli import events_commands
+from common.service import Service, open_database
 from common.settings import ServiceSettings
 from common.web.access import AccessLog
 from common.web.app import asgi
@@ -63,6 +64,7 @@ def main(service: Service) -> None:
         url, key = os.environ["OWNER_DATABASE_URL"], os.environ["TENANCY_KEY"]
         asyncio.run(migrate(service.name, url, key, service.migrations))
 
+    app.add_typer(events_commands(service), name="events")
     _ = (run, bring_up_to_date)
     app()
 
@@ -96,13 +98,7 @@ def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
 
 def build_kernel(service: Service, settings: ServiceSettings) -> Kernel:
     """The composition root: everything a process of this service shares."""
-    database = Database(
-        settings.database_url,
-        settings.tenancy_key.get_secret_value(),
-        pool_size=settings.database_pool_size,
-        pool_timeout=settings.database_pool_timeout,
-        pooler_mode=settings.pooler_mode,
-    )
+    database = open_database(settings)
     return Kernel(
         service=service.name,
         settings=settings,
@@ -163,9 +159,10 @@ def _background(
         yield kernel.verifier.keys.keep_fresh
         yield kernel.access_log.keep_flushing
     if "consume" in roles:
-        lanes = Lanes(service.name, kernel.database, service.handlers)
+        brake = Brake(service.name, settings.dead_letter_limit)
+        lanes = Lanes(service.name, kernel.database, service.handlers, brake)
         topics: list[Topic] = sorted({event.TOPIC for event in (*service.handlers, *PROJECTIONS)})
-        yield Consumer(service.name, settings, cluster, topics, lanes).run
+        yield Consumer(service.name, settings, cluster, topics, lanes, brake=brake).run
         for consumer in service.consumers:
             yield lambda consumer=consumer: consumer(kernel)
     if "relay" in roles:

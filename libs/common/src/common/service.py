@@ -7,7 +7,9 @@ from pathlib import Path
 from fastapi import FastAPI
 
 from common.bus.projections import Handler
+from common.bus.snapshot import Describe
 from common.contracts.envelope import Event
+from common.db.session import Database
 from common.settings import ServiceSettings
 from common.web.kernel import Kernel
 
@@ -27,3 +29,16 @@ class Service:
     workers: Sequence[Worker] = ()
     consumers: Sequence[Worker] = ()
     """Consumers beyond the one that runs `handlers`."""
+    describe: Describe | None = None
+    """The service's state as events, for `events snapshot`; None: nobody projects what it has."""
+
+
+def open_database(settings: ServiceSettings) -> Database:
+    """The service's database, seen as its app role."""
+    return Database(
+        settings.database_url,
+        settings.tenancy_key.get_secret_value(),
+        pool_size=settings.database_pool_size,
+        pool_timeout=settings.database_pool_timeout,
+        pooler_mode=settings.pooler_mode,
+    )

@@ -35,6 +35,7 @@ class ServiceSettings(BaseSettings):
     kafka_replication_factor: int = 1
     kafka_fetch_wait_ms: int = 100
     event_retention_days: int = 7
+    dead_letter_limit: int = Field(default=100, description="more dead letters a minute stop a consumer")
 
     jwks_url: str = "http://127.0.0.1:8001/.well-known/jwks.json"
     token_issuer: str = "http://127.0.0.1:8080"  # noqa: S105 - an issuer, not a secret

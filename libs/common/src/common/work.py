@@ -90,5 +90,8 @@ class Rounds:
         try:
             await self.attempt(tenant_id)
         except Exception as error:
-            if not is_unavailable(error):
-                log.exception("attempt failed", extra={"fields": {"work": self.what}})
+            fields = {"work": self.what, "error": type(error).__name__}
+            if is_unavailable(error):
+                log.warning("attempt put off", extra={"fields": fields})
+            else:
+                log.exception("attempt failed", extra={"fields": fields})

@@ -1,4 +1,4 @@
-"""`python -m audit serve | consume | relay | work | run | migrate`."""
+"""`python -m audit serve | consume | relay | work | run | migrate | events`."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`python -m auth serve | consume | relay | work | run | migrate`."""
+"""`python -m auth serve | consume | relay | work | run | migrate | events`."""
 
 from pathlib import Path
 
@@ -6,6 +6,7 @@ from auth.app import create_app
 from auth.handlers import HANDLERS
 from auth.mail.worker import send_mails
 from auth.settings import AuthSettings
+from auth.snapshot import describe
 from common.cli import main
 from common.service import Service
 
@@ -15,6 +16,7 @@ SERVICE = Service(
     create_app=create_app,
     migrations=Path(__file__).parents[2] / "migrations",
     handlers=HANDLERS,
+    describe=describe,
     workers=(send_mails,),
 )
 

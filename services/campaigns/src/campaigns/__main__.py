@@ -1,4 +1,4 @@
-"""`python -m campaigns serve | consume | relay | work | run | migrate`."""
+"""`python -m campaigns serve | consume | relay | work | run | migrate | events`."""
 
 from pathlib import Path
 

@@ -1,4 +1,4 @@
-"""`python -m tenants serve | consume | relay | work | run | migrate`."""
+"""`python -m tenants serve | consume | relay | work | run | migrate | events`."""
 
 from pathlib import Path
 
@@ -8,6 +8,7 @@ from tenants.app import create_app
 from tenants.billing.worker import settle_billing
 from tenants.handlers import HANDLERS
 from tenants.settings import TenantsSettings
+from tenants.snapshot import describe
 
 SERVICE = Service(
     name="tenants",
@@ -15,6 +16,7 @@ SERVICE = Service(
     create_app=create_app,
     migrations=Path(__file__).parents[2] / "migrations",
     handlers=HANDLERS,
+    describe=describe,
     workers=(settle_billing,),
 )
 

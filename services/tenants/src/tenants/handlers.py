@@ -1,6 +1,6 @@
 """What the service does about events, beyond the kernel's projections."""
 
-from common.bus.projections import Handler
+from common.bus.projections import Handler, Skippable
 from common.contracts.auth import UserRegistered, WelcomeMailRefused, WelcomeMailSent
 from common.contracts.envelope import Event
 from common.contracts.workspaces import WorkspaceCreated
@@ -14,6 +14,6 @@ from tenants.provisioning.service import (
 HANDLERS: dict[type[Event], Handler] = {
     UserRegistered: note_owner_account,
     WorkspaceCreated: note_default_workspace,
-    WelcomeMailSent: note_welcome_mail,
-    WelcomeMailRefused: note_refused_mail,
+    WelcomeMailSent: Skippable(note_welcome_mail),
+    WelcomeMailRefused: Skippable(note_refused_mail),
 }

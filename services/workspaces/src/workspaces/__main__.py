@@ -1,4 +1,4 @@
-"""`python -m workspaces serve | consume | relay | work | run | migrate`."""
+"""`python -m workspaces serve | consume | relay | work | run | migrate | events`."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from common.service import Service
 from common.settings import ServiceSettings
 from workspaces.app import create_app
 from workspaces.handlers import HANDLERS
+from workspaces.snapshot import describe
 
 SERVICE = Service(
     name="workspaces",
@@ -14,6 +15,7 @@ SERVICE = Service(
     create_app=create_app,
     migrations=Path(__file__).parents[2] / "migrations",
     handlers=HANDLERS,
+    describe=describe,
 )
 
 if __name__ == "__main__":

@@ -15,7 +15,10 @@ from penguinmails.isolation import typeids
 
 Json = dict[str, Any]
 Headers = tuple[tuple[str, str], ...]
-_TOKEN = re.compile(r"\bey[\w-]+\.[\w-]+\.[\w-]*|\br_[\w.-]{16,}")
+_TOKEN = re.compile(
+    r"\bey[\w-]+\.[\w-]+\.[\w-]*|(?<![\w-])[\w-]{80,}|(?<=token\": \")[^\"]+|(?<=token\":\")[^\"]+"
+)
+"""Access tokens; opaque ones of sessions and links, 86 letters long; whatever a field calls a token."""
 _PATIENCE = 5
 _EXCERPT = 600
 

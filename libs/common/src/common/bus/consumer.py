@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,12 +10,13 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
+from common.bus.brake import Brake
 from common.bus.group import GroupPositions, group_of
 from common.bus.holes import Holes
 from common.bus.interruptions import INTERRUPTIONS, own_cancellation_only
 from common.bus.kafka import Cluster
 from common.bus.offsets import Offsets, Progress
-from common.bus.ownership import Ownership
+from common.bus.ownership import Ownership, connect_owner, heard
 from common.contracts.envelope import PARTITIONS, Topic
 from common.settings import ServiceSettings
 
@@ -25,8 +26,11 @@ _UPKEEP_SECONDS = 0.5
 _HAND_OVER_SECONDS = 4
 _FETCH_TIMEOUT_MS = 200
 _HOLE_SECONDS = 0.01
+_FULL_SECONDS = 0.05
 _FETCH_RECORDS = 500
 _FETCH_BYTES = 256 * 1024
+_READ_AHEAD = 250
+"""Deliveries in flight at which a partition is read no further; the others are read on (back-pressure)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,14 +48,11 @@ class Processor(Protocol):
     """Does the work. Calls `done` once per delivery, in any order, after its effects are committed."""
 
     async def take(self, deliveries: Sequence[Delivery], done: Callable[[Delivery], None]) -> None:
-        """Accept deliveries (perhaps none); returns when there is room for more (back-pressure).
-
-        Raises whatever its own workers died of.
-        """
+        """Accept deliveries (perhaps none). Raises whatever its own workers died of."""
         ...
 
-    async def drain(self) -> None:
-        """Return when everything taken is done."""
+    async def let_go(self, partitions: Collection[TopicPartition]) -> None:
+        """Finish what has begun of these partitions and forget what has not: it will be delivered again."""
         ...
 
     async def abandon(self) -> None:
@@ -71,13 +72,18 @@ class Consumer:
         processor: Processor,
         *,
         database_url: str | None = None,
+        brake: Brake | None = None,
     ) -> None:
-        """`database_url`: whose connection holds locks and positions; by default the relay's role, so that
-        SQL slipped into a request can neither end it nor move it."""
+        """`brake`: pulled by the processor, checked here.
+
+        `database_url`: whose connection holds locks and positions; by default the relay's role, so that SQL
+        slipped into a request can neither end it nor move it.
+        """
         self._name = name
         self._settings = settings
         self._cluster = cluster
         self._processor = processor
+        self._brake = brake
         self._database_url = database_url or settings.relay_database_url
         self._partitions = [TopicPartition(t, p) for t in sorted(topics) for p in range(PARTITIONS)]
         self._offsets = Offsets(name)
@@ -100,7 +106,8 @@ class Consumer:
 
     async def _serve_term(self) -> None:
         """Own partitions until the database, the broker or the task goes away."""
-        connection = await asyncpg.connect(self._database_url, timeout=5)
+        self._holes = Holes()
+        connection = await connect_owner(self._database_url)
         try:
             cluster = await self._cluster.current_id()
             ownership = Ownership(self._name, self._partitions)
@@ -134,19 +141,34 @@ class Consumer:
         next_upkeep = loop.time()
         while True:
             if loop.time() >= next_upkeep:
-                await self._upkeep(term)
+                if not await self._is_stopped(term.connection):
+                    await self._upkeep(term)
                 next_upkeep = loop.time() + _UPKEEP_SECONDS
+            if self._brake is not None and self._brake.is_on:
+                await asyncio.sleep(_UPKEEP_SECONDS)
+                continue
             if not term.ownership.owned:
                 await asyncio.sleep(_UPKEEP_SECONDS)
                 continue
             deliveries = await self._fetch(term.kafka, loop.time())
             for delivery in deliveries:
                 self._progress[delivery.partition].started(delivery.record.offset)
-            await self._processor.take(deliveries, self._done)
+            async with heard(term.connection):
+                await self._processor.take(deliveries, self._done)
             self.working = True
 
+    async def _is_stopped(self, connection: asyncpg.Connection) -> bool:
+        """Whether too many events died; partitions and positions then stay as they are."""
+        if self._brake is not None:
+            await self._brake.check(connection)
+        return self._brake is not None and self._brake.is_on
+
     async def _fetch(self, kafka: Any, now: float) -> list[Delivery]:
-        fetched = await kafka.getmany(timeout_ms=_FETCH_TIMEOUT_MS, max_records=_FETCH_RECORDS)
+        ready = [tp for tp, progress in self._progress.items() if len(progress.in_flight) < _READ_AHEAD]
+        if not ready:
+            await asyncio.sleep(_FULL_SECONDS)
+            return []
+        fetched = await kafka.getmany(*ready, timeout_ms=_FETCH_TIMEOUT_MS, max_records=_FETCH_RECORDS)
         deliveries: list[Delivery] = []
         for partition, records in fetched.items():
             expected = self._progress[partition].fetched
@@ -170,7 +192,8 @@ class Consumer:
             raise KafkaError("the broker came back as another cluster")
         surplus = await ownership.surplus(term.connection)
         if surplus:
-            await self._processor.drain()
+            async with heard(term.connection):
+                await self._processor.let_go(surplus)
             await self._store(term)
             await ownership.release(term.connection, surplus)
             for partition in surplus:
@@ -197,7 +220,7 @@ class Consumer:
         """Finish what is in flight and store it, so that the next owner starts right behind."""
         try:
             async with asyncio.timeout(_HAND_OVER_SECONDS):
-                await self._processor.drain()
+                await self._processor.let_go(self._progress.keys())
                 await self._store(term)
                 await term.group.flush()
         except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:

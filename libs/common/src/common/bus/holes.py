@@ -33,6 +33,8 @@ class Holes:
         for place, record in enumerate(records):
             if record.offset > expected and not self._is_old(partition, expected, record.offset, now):
                 return records[:place]
+            if record.offset == expected:
+                self._since.pop(partition, None)
             expected = record.offset + 1
         return records
 

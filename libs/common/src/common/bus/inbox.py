@@ -1,19 +1,71 @@
 """Effects once: a handled event's id stands in the same transaction as its effects."""
 
-from uuid import UUID
+from enum import Enum
 
 from sqlalchemy import text
 
+from common.contracts.envelope import Envelope, storable
+from common.db import dead_letters
 from common.db.session import TenantSession
 
-_CLAIM = text(
-    "INSERT INTO tenancy.inbox (tenant_id, consumer, event_id) VALUES (:tenant, :consumer, :event) "
-    "ON CONFLICT (tenant_id, consumer, event_id) DO NOTHING"
-)
+# Neither dead itself nor behind a dead event of its aggregate.
+_CLAIM = text("""
+INSERT INTO tenancy.inbox (tenant_id, consumer, event_id)
+SELECT :tenant, :consumer, :event
+WHERE NOT EXISTS (SELECT FROM tenancy.dead_letters AS d
+        WHERE d.tenant_id = :tenant AND d.consumer = :consumer AND d.event_id = :event)
+    AND NOT EXISTS (SELECT FROM tenancy.dead_letters AS d
+        WHERE d.tenant_id = :tenant AND d.consumer = :consumer AND d.subject = :subject AND d.holds)
+ON CONFLICT (tenant_id, consumer, event_id) DO NOTHING
+""")
+_REDRIVE = text("""
+INSERT INTO tenancy.inbox (tenant_id, consumer, event_id) VALUES (:tenant, :consumer, :event)
+ON CONFLICT (tenant_id, consumer, event_id) DO NOTHING
+""")
+_HANDLED = text("""
+SELECT true FROM tenancy.inbox WHERE tenant_id = :tenant AND consumer = :consumer AND event_id = :event
+""")
 
 
-async def claim(session: TenantSession, consumer: str, event_id: UUID) -> bool:
-    """Take the event for this transaction; False when `consumer` handled it before."""
-    values = {"tenant": session.tenant_id, "consumer": consumer, "event": event_id}
-    result = await session.execute(_CLAIM, values)
+class Claim(Enum):
+    """What became of an attempt to take an event: it is ours, or there is nothing to do."""
+
+    OURS = "ours"
+    HANDLED = "handled"
+    BURIED = "buried"
+    HELD = "held"
+    """It must wait behind a dead letter; nothing has been written of it yet."""
+
+
+async def claim(session: TenantSession, consumer: str, envelope: Envelope) -> Claim:
+    """Take the event for this transaction, unless it was handled before or must not be handled now."""
+    values = {
+        "tenant": session.tenant_id,
+        "consumer": consumer,
+        "event": envelope.event_id,
+        "subject": storable(envelope.subject),
+    }
+    while True:
+        result = await session.execute(_CLAIM, values)
+        if result.rowcount == 1:  # type: ignore[attr-defined]
+            return Claim.OURS
+        if await was_handled(session, consumer, envelope):
+            return Claim.HANDLED
+        obstacles = await dead_letters.lock_obstacles(session, consumer, envelope)
+        if envelope.event_id in obstacles:
+            return Claim.BURIED
+        if obstacles:
+            return Claim.HELD
+
+
+async def claim_again(session: TenantSession, consumer: str, envelope: Envelope) -> bool:
+    """Take an event that an operator has brought back; False when it was handled after all."""
+    values = {"tenant": session.tenant_id, "consumer": consumer, "event": envelope.event_id}
+    result = await session.execute(_REDRIVE, values)
     return result.rowcount == 1  # type: ignore[attr-defined]
+
+
+async def was_handled(session: TenantSession, consumer: str, envelope: Envelope) -> bool:
+    """Whether `consumer` has committed the event's effects."""
+    values = {"tenant": session.tenant_id, "consumer": consumer, "event": envelope.event_id}
+    return (await session.execute(_HANDLED, values)).first() is not None

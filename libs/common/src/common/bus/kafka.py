@@ -97,10 +97,15 @@ async def _create_topics(admin: AIOKafkaAdminClient, names: list[str], replicati
     log.info("topics made", extra={"fields": {"topics": names}})
 
 
-def make_producer(settings: ServiceSettings) -> AIOKafkaProducer:
-    """A producer that waits for all replicas; not started yet."""
+def make_producer(settings: ServiceSettings, cluster: str) -> AIOKafkaProducer:
+    """A producer for that log, which waits for all replicas; not started yet.
+
+    It says in its name which log it means. A producer connects again by itself and sends what it has: a
+    broker that came back empty can turn it away, so that nothing stands before the history in the new log.
+    """
     return AIOKafkaProducer(
         bootstrap_servers=settings.kafka_bootstrap_servers,
+        client_id=f"penguinmails@{cluster}",
         acks="all",
         enable_idempotence=settings.kafka_idempotence,
         request_timeout_ms=5000,

@@ -12,7 +12,7 @@ from sqlalchemy import text
 from common import telemetry
 from common.context import RequestInfo, UserContext
 from common.contracts.audit import ActionRecorded, HttpRequest
-from common.contracts.envelope import Envelope, Event, Meta, storable
+from common.contracts.envelope import Actor, Envelope, Event, Meta, storable
 from common.db.session import TenantSession
 from common.ids import new_id
 
@@ -23,11 +23,11 @@ VALUES (:event_id, :topic, :type, :subject, :data, :traceparent, :tracestate)
 """)
 
 
-async def emit(session: TenantSession, event: Event) -> UUID:
+async def emit(session: TenantSession, event: Event, actor: Actor | None = None) -> UUID:
     """Write `event` to the outbox of the session's transaction and return its id.
 
-    The actor and the request id come from the session's context. When an HTTP request is behind it, its
-    address and user agent go along in a separate `ActionRecorded` on the restricted topic.
+    The actor (unless given) and the request id come from the session's context. When an HTTP request is
+    behind it, its address and user agent go along in a separate `ActionRecorded` on the restricted topic.
 
     Raises:
         ValueError: the event names another tenant than the session's.
@@ -38,7 +38,7 @@ async def emit(session: TenantSession, event: Event) -> UUID:
     await session.flush()
     request = context.request
     meta = Meta(
-        actor=context.actor,
+        actor=actor or context.actor,
         request_id=request.request_id if request else None,
         cause_id=None if isinstance(context, UserContext) else context.cause_id,
     )

@@ -1,12 +1,15 @@
 """Which replica handles which partition: PostgreSQL advisory locks on a dedicated connection.
 
 The locks fall with the process that holds them, so a killed replica's partitions are free at once, which
-Kafka's group protocol takes seconds to notice. Replicas announce themselves with a shared lock and share
-the partitions evenly.
+Kafka's group protocol takes seconds to notice; an owner that stands still (stopped, or cut off without a
+word) loses them when the database has not heard from it for a while. Replicas announce themselves with a
+shared lock and share the partitions evenly.
 """
 
+import asyncio
 import hashlib
-from collections.abc import Sequence
+from collections.abc import AsyncGenerator, Sequence
+from contextlib import asynccontextmanager
 
 import asyncpg
 from aiokafka import TopicPartition
@@ -19,6 +22,32 @@ SELECT count(*) FROM pg_locks
 WHERE locktype = 'advisory' AND classid = $1::bigint::oid AND objid = 4294967295::oid AND granted
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
+
+SILENCE = 10.0
+"""Seconds after which the database takes an owner that says nothing for dead."""
+
+
+async def connect_owner(url: str) -> asyncpg.Connection:
+    """A connection whose locks fall with it, at the latest `SILENCE` after its last word."""
+    limits = {"idle_session_timeout": f"{SILENCE * 1000:.0f}ms"}
+    return await asyncpg.connect(url, timeout=5, server_settings=limits)
+
+
+@asynccontextmanager
+async def heard(connection: asyncpg.Connection) -> AsyncGenerator[None]:
+    """While the block waits for something else, the database hears from us all the same."""
+    beating = asyncio.create_task(_beat(connection))
+    try:
+        yield
+    finally:
+        beating.cancel()
+        await asyncio.gather(beating, return_exceptions=True)
+
+
+async def _beat(connection: asyncpg.Connection) -> None:
+    while True:
+        await asyncio.sleep(SILENCE / 4)
+        await connection.execute("SELECT")
 
 
 class Ownership:

@@ -5,20 +5,24 @@ refers to a row of another producer, so the order across topics does not matter.
 """
 
 from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
 from typing import Any
 
 from sqlalchemy import text
 
 from common.contracts.auth import (
+    SessionDescribed,
     SessionEnded,
     SessionsRevoked,
     UserDeactivated,
+    UserDescribed,
     UserRegistered,
     UserRenamed,
     UserRoleChanged,
 )
 from common.contracts.envelope import Event
 from common.contracts.tenants import (
+    TenantDescribed,
     TenantFeaturesUpdated,
     TenantProvisioned,
     TenantReactivated,
@@ -28,7 +32,9 @@ from common.contracts.tenants import (
 from common.contracts.workspaces import (
     WorkspaceArchived,
     WorkspaceCreated,
+    WorkspaceDescribed,
     WorkspaceMemberAdded,
+    WorkspaceMemberDescribed,
     WorkspaceMemberRemoved,
     WorkspaceMemberRoleChanged,
 )
@@ -36,9 +42,23 @@ from common.db.session import TenantSession
 
 Handler = Callable[[TenantSession, Any], Awaitable[None]]
 
+
+@dataclass(frozen=True, slots=True)
+class Skippable:
+    """A handler for whose dead letters nothing waits: later events of the aggregate are handled before.
+
+    For effects that do not depend on the order of events. All other handlers keep it.
+    """
+
+    handler: Handler
+
+    async def __call__(self, session: TenantSession, event: Any) -> None:
+        await self.handler(session, event)
+
+
 _TENANT = text("""
 INSERT INTO tenancy.tenants AS t (tenant_id, name, status, plan, limits, features, version)
-VALUES (:tenant, :name, 'active', :plan, CAST(:limits AS jsonb), CAST(:features AS jsonb), :version)
+VALUES (:tenant, :name, :status, :plan, CAST(:limits AS jsonb), CAST(:features AS jsonb), :version)
 ON CONFLICT (tenant_id) DO UPDATE SET
     name = excluded.name, status = excluded.status, plan = excluded.plan, limits = excluded.limits,
     features = excluded.features, version = excluded.version
@@ -61,6 +81,16 @@ INSERT INTO tenancy.members AS m (tenant_id, member_id, email, name, role, versi
 VALUES (:tenant, :member, :email, :name, :role, :version)
 ON CONFLICT (tenant_id, member_id) DO UPDATE SET
     email = excluded.email, name = excluded.name, role = excluded.role, version = excluded.version
+WHERE m.tenant_id = :tenant AND m.version < excluded.version
+""")
+_MEMBER_WHOLE = text("""
+INSERT INTO tenancy.members AS m
+    (tenant_id, member_id, email, name, role, status, tokens_valid_from, version)
+VALUES (:tenant, :member, :email, :name, :role, :status,
+        coalesce(CAST(:valid_from AS timestamptz), '-infinity'), :version)
+ON CONFLICT (tenant_id, member_id) DO UPDATE SET
+    email = excluded.email, name = excluded.name, role = excluded.role, status = excluded.status,
+    tokens_valid_from = excluded.tokens_valid_from, version = excluded.version
 WHERE m.tenant_id = :tenant AND m.version < excluded.version
 """)
 _MEMBER_ROLE = text("""
@@ -99,22 +129,15 @@ WHERE r.tenant_id = :tenant AND r.version < excluded.version
 
 async def project_tenant(session: TenantSession, event: TenantProvisioned) -> None:
     """Tenant, owner and default workspace, complete from this one event."""
-    tenant = session.tenant_id
-    await session.execute(
-        _TENANT,
-        {
-            "tenant": tenant,
-            "name": event.company_name,
-            "plan": event.plan,
-            "limits": event.limits.model_dump_json(),
-            "features": event.features.model_dump_json(),
-            "version": event.version,
-        },
-    )
+    await _put_tenant(session, event, "active")
     owner, workspace = event.owner, event.default_workspace
     await _put_member(session, owner.user_id, owner.email, owner.name, "owner", 1)
     await _put_workspace(session, workspace.workspace_id, "active", 1)
     await _put_role(session, workspace.workspace_id, owner.user_id, "admin", 1)
+
+
+async def project_described_tenant(session: TenantSession, event: TenantDescribed) -> None:
+    await _put_tenant(session, event, event.status)
 
 
 async def project_suspension(session: TenantSession, event: TenantSuspended) -> None:
@@ -139,6 +162,16 @@ async def project_user(session: TenantSession, event: UserRegistered) -> None:
     await _put_member(session, event.user_id, event.email, event.name, event.role, event.version)
     for membership in event.memberships:
         await _put_role(session, membership.workspace_id, event.user_id, membership.role, 1)
+
+
+async def project_described_user(session: TenantSession, event: UserDescribed) -> None:
+    values = event.model_dump(include={"email", "name", "role", "status", "valid_from", "version"})
+    await session.execute(_MEMBER_WHOLE, {"tenant": session.tenant_id, "member": event.user_id, **values})
+
+
+async def project_described_session(session: TenantSession, event: SessionDescribed) -> None:
+    values = {"tenant": session.tenant_id, "session": event.session_id, "at": event.ended_at}
+    await session.execute(_REVOKE_SESSION, values)
 
 
 async def project_user_role(session: TenantSession, event: UserRoleChanged) -> None:
@@ -171,12 +204,17 @@ async def project_workspace(session: TenantSession, event: WorkspaceCreated) -> 
     await _put_role(session, event.workspace_id, event.admin_id, "admin", 1)
 
 
+async def project_described_workspace(session: TenantSession, event: WorkspaceDescribed) -> None:
+    await _put_workspace(session, event.workspace_id, event.status, event.version)
+
+
 async def project_archival(session: TenantSession, event: WorkspaceArchived) -> None:
     await _put_workspace(session, event.workspace_id, "archived", event.version)
 
 
 async def project_membership(
-    session: TenantSession, event: WorkspaceMemberAdded | WorkspaceMemberRoleChanged
+    session: TenantSession,
+    event: WorkspaceMemberAdded | WorkspaceMemberRoleChanged | WorkspaceMemberDescribed,
 ) -> None:
     await _put_role(session, event.workspace_id, event.user_id, event.role, event.version)
 
@@ -187,23 +225,45 @@ async def project_membership_end(session: TenantSession, event: WorkspaceMemberR
 
 PROJECTIONS: dict[type[Event], Handler] = {
     TenantProvisioned: project_tenant,
+    TenantDescribed: project_described_tenant,
     TenantSuspended: project_suspension,
     TenantReactivated: project_reactivation,
     TenantSettingsUpdated: project_tenant_name,
     TenantFeaturesUpdated: project_tenant_features,
     UserRegistered: project_user,
+    UserDescribed: project_described_user,
     UserRoleChanged: project_user_role,
     UserRenamed: project_user_name,
     UserDeactivated: project_deactivation,
     SessionsRevoked: project_sessions_revoked,
     SessionEnded: project_session_end,
+    SessionDescribed: project_described_session,
     WorkspaceCreated: project_workspace,
+    WorkspaceDescribed: project_described_workspace,
     WorkspaceArchived: project_archival,
     WorkspaceMemberAdded: project_membership,
+    WorkspaceMemberDescribed: project_membership,
     WorkspaceMemberRoleChanged: project_membership,
     WorkspaceMemberRemoved: project_membership_end,
 }
 """Run by every service's consumer before the service's own handler, in the same transaction."""
+
+
+async def _put_tenant(
+    session: TenantSession, event: TenantProvisioned | TenantDescribed, status: str
+) -> None:
+    await session.execute(
+        _TENANT,
+        {
+            "tenant": session.tenant_id,
+            "name": event.company_name,
+            "status": status,
+            "plan": event.plan,
+            "limits": event.limits.model_dump_json(),
+            "features": event.features.model_dump_json(),
+            "version": event.version,
+        },
+    )
 
 
 async def _put_tenant_status(session: TenantSession, status: str, version: int) -> None:

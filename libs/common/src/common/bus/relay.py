@@ -26,6 +26,7 @@ from opentelemetry.trace import Span, SpanKind
 from common import telemetry
 from common.bus.interruptions import INTERRUPTIONS, own_cancellation_only
 from common.bus.kafka import Cluster, abandon, make_producer
+from common.bus.ownership import connect_owner
 from common.contracts.envelope import PARTITIONS, Envelope, tenant_key
 from common.settings import ServiceSettings
 
@@ -103,11 +104,11 @@ class Relay:
 
     async def _serve_term(self) -> None:
         """Win the office, publish until the database or the broker fails."""
-        connection = await asyncpg.connect(self._settings.relay_database_url, timeout=5)
+        connection = await connect_owner(self._settings.relay_database_url)
         try:
             await self._win_office(connection)
             cluster = await self._cluster.current_id()
-            producer = make_producer(self._settings)
+            producer = make_producer(self._settings, cluster)
             await producer.start()
             self.active = True
             try:

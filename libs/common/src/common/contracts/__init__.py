@@ -1,6 +1,6 @@
 """Every event on the wire, declared once. Importing this package completes the registry."""
 
-from common.contracts import audit, auth, campaigns, tenants, workspaces
+from common.contracts import audit, auth, campaigns, operations, tenants, workspaces
 from common.contracts.envelope import Actor, Envelope, Event, Meta, registry
 
 __all__ = [
@@ -11,6 +11,7 @@ __all__ = [
     "audit",
     "auth",
     "campaigns",
+    "operations",
     "registry",
     "tenants",
     "workspaces",

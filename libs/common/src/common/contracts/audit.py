@@ -1,27 +1,30 @@
 """Events about access itself, emitted by the kernel in every service, and the audit service's findings."""
 
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from common.contracts.envelope import Actor, Event, Life, Part, Topic
+from common.contracts.texts import Email, RequestId
 from common.ids import EventId, TenantId
 
 
 class Target(Part):
     """A resource as the request named it: kind (`campaign`) and TypeID text."""
 
-    type: str
-    id: str
+    type: Annotated[str, Field(examples=["campaign"])]
+    id: Annotated[str, Field(examples=["camp_01jcp0e84xf9e8wske7w6smprh"])]
 
 
 class HttpRequest(Part):
     """Who asked, and how. Personal data: travels on the restricted topics only."""
 
-    request_id: str
-    method: str
-    route: str
-    ip: str
-    user_agent: str
+    request_id: RequestId
+    method: Annotated[str, Field(examples=["GET"])]
+    route: Annotated[str, Field(examples=["/api/v1/campaigns/{campaign_id}"])]
+    ip: Annotated[str, Field(examples=["203.0.113.7"])]
+    user_agent: Annotated[str, Field(examples=["curl/8.14.1"])]
 
 
 class _AccessEvent(Event):
@@ -39,12 +42,12 @@ class AccessDenied(_AccessEvent):
     ACTION: ClassVar[str | None] = "access.denied"
 
     actor: Actor
-    email: str | None = None
+    email: Email | None = None
     request: HttpRequest
-    status: int
-    code: str
+    status: Annotated[int, Field(examples=[403])]
+    code: Annotated[str, Field(examples=["cross_tenant_forbidden"])]
     target: Target | None = None
-    named_tenant_id: str | None = None
+    named_tenant_id: Annotated[str | None, Field(examples=["tenant_01jcp0e84xf9e8wske7w6smprh"])] = None
 
 
 class AccessMissed(_AccessEvent):
@@ -53,7 +56,7 @@ class AccessMissed(_AccessEvent):
     ACTION: ClassVar[str | None] = "access.missed"
 
     actor: Actor
-    email: str | None = None
+    email: Email | None = None
     request: HttpRequest
     target: Target
 
@@ -63,11 +66,11 @@ class AccessRecord(Part):
 
     at: datetime
     actor: Actor
-    email: str | None = None
+    email: Email | None = None
     request: HttpRequest
-    status: int
+    status: Annotated[int, Field(examples=[200])]
     targets: tuple[Target, ...] = ()
-    trace_id: str | None = None
+    trace_id: Annotated[str | None, Field(examples=["4bf92f3577b34da6a3ce929d0e0e4736"])] = None
 
 
 class AccessRecorded(_AccessEvent):
@@ -99,7 +102,7 @@ class ActionRecorded(Event):
 
     tenant_id: TenantId
     event_id: EventId
-    email: str | None = None
+    email: Email | None = None
     request: HttpRequest
 
 

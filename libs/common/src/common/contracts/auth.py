@@ -1,9 +1,12 @@
 """Events of the `auth` service."""
 
 from datetime import datetime
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from common.contracts.envelope import Event, Life, Part, Topic
+from common.contracts.texts import Email, PersonName
 from common.ids import InvitationId, SessionId, TenantId, UserId, WorkspaceId
 
 TenantRoleName = Literal["owner", "admin", "member"]
@@ -29,10 +32,22 @@ class UserRegistered(_UserEvent):
     ACTION: ClassVar[str | None] = "user.registered"
     LIFE: ClassVar[Life] = "birth"
 
+    email: Email
+    name: PersonName
+    role: TenantRoleName
+    memberships: tuple[FirstMembership, ...] = ()
+
+
+class UserDescribed(_UserEvent):
+    """The user as it is now, told again for projections; tokens from before `valid_from` are worthless."""
+
+    ACTION: ClassVar[str | None] = None
+
     email: str
     name: str
     role: TenantRoleName
-    memberships: tuple[FirstMembership, ...] = ()
+    status: Literal["active", "deactivated"]
+    valid_from: datetime | None
 
 
 class UserRoleChanged(_UserEvent):
@@ -45,7 +60,7 @@ class UserRoleChanged(_UserEvent):
 class UserRenamed(_UserEvent):
     ACTION: ClassVar[str | None] = "user.renamed"
 
-    name: str
+    name: PersonName
 
 
 class UserDeactivated(_UserEvent):
@@ -92,6 +107,20 @@ class SessionEnded(Event):
     at: datetime
 
 
+class SessionDescribed(Event):
+    """A session that has ended, told again for projections."""
+
+    TOPIC: ClassVar[Topic] = "penguinmails.users"
+    SUBJECT: ClassVar[str] = "session_id"
+    RESOURCE: ClassVar[str] = "session"
+    ACTION: ClassVar[str | None] = None
+
+    tenant_id: TenantId
+    session_id: SessionId
+    user_id: UserId
+    ended_at: datetime
+
+
 class UserLoggedIn(Event):
     """Somebody proved to be the user; `session_id` is what they got."""
 
@@ -119,7 +148,7 @@ class LoginFailed(Event):
 
     tenant_id: TenantId
     user_id: UserId | None
-    address_key: str
+    address_key: Annotated[str, Field(examples=["9f86d081884c7d65"])]
     reason: Literal["unknown_address", "wrong_password", "account_closed"]
 
 
@@ -162,7 +191,7 @@ class UserInvited(_InvitationEvent):
     ACTION: ClassVar[str | None] = "user.invited"
     LIFE: ClassVar[Life] = "birth"
 
-    email: str
+    email: Email
     role: TenantRoleName
     memberships: tuple[FirstMembership, ...] = ()
 
@@ -211,4 +240,4 @@ class WelcomeMailRefused(Event):
     tenant_id: TenantId
     user_id: UserId
     attempts: int
-    code: int
+    code: Annotated[int, Field(examples=[550])]

@@ -5,6 +5,7 @@ from typing import Annotated, ClassVar
 from pydantic import Field
 
 from common.contracts.envelope import Event, Life, Topic
+from common.contracts.texts import DomainName, FieldName, Name
 from common.ids import CampaignId, ContactId, DomainId, ListId, TemplateId, TenantId, WorkspaceId
 
 BULK = 500
@@ -26,7 +27,7 @@ class CampaignCreated(_CampaignEvent):
     ACTION: ClassVar[str | None] = "campaign.created"
     LIFE: ClassVar[Life] = "birth"
 
-    name: str
+    name: Name
 
 
 class CampaignUpdated(_CampaignEvent):
@@ -34,7 +35,7 @@ class CampaignUpdated(_CampaignEvent):
 
     ACTION: ClassVar[str | None] = "campaign.updated"
 
-    fields: tuple[str, ...]
+    fields: tuple[FieldName, ...]
 
 
 class CampaignDeleted(_CampaignEvent):
@@ -63,7 +64,7 @@ class ContactUpdated(_ContactEvent):
 
     ACTION: ClassVar[str | None] = "contact.updated"
 
-    fields: tuple[str, ...]
+    fields: tuple[FieldName, ...]
 
 
 class ContactDeleted(_ContactEvent):
@@ -86,7 +87,7 @@ class ListCreated(_ListEvent):
     ACTION: ClassVar[str | None] = "list.created"
     LIFE: ClassVar[Life] = "birth"
 
-    name: str
+    name: Name
 
 
 class ListUpdated(_ListEvent):
@@ -94,7 +95,7 @@ class ListUpdated(_ListEvent):
 
     ACTION: ClassVar[str | None] = "list.updated"
 
-    fields: tuple[str, ...]
+    fields: tuple[FieldName, ...]
 
 
 class ListDeleted(_ListEvent):
@@ -131,7 +132,7 @@ class TemplateCreated(_TemplateEvent):
     ACTION: ClassVar[str | None] = "template.created"
     LIFE: ClassVar[Life] = "birth"
 
-    name: str
+    name: Name
 
 
 class TemplateUpdated(_TemplateEvent):
@@ -139,7 +140,7 @@ class TemplateUpdated(_TemplateEvent):
 
     ACTION: ClassVar[str | None] = "template.updated"
 
-    fields: tuple[str, ...]
+    fields: tuple[FieldName, ...]
 
 
 class TemplateDeleted(_TemplateEvent):
@@ -156,7 +157,7 @@ class _DomainEvent(Event):
     workspace_id: WorkspaceId
     domain_id: DomainId
     version: int
-    domain: str
+    domain: DomainName
 
 
 class DomainAdded(_DomainEvent):

@@ -3,12 +3,13 @@
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, ClassVar, Literal, Self
+from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import BaseModel, ConfigDict, Field
 
 from common import clock
+from common.contracts.texts import RequestId
 from common.ids import Kind, parse, to_text
 
 SPEC_VERSION = "1.0"
@@ -52,15 +53,15 @@ class Actor(Part):
     """Who did it. `id` is a TypeID, a service name for `system`, or None for an unknown caller."""
 
     type: Literal["user", "api_key", "operator", "system", "anonymous"]
-    id: str | None = None
+    id: Annotated[str | None, Field(examples=["user_01jcp0e84xf9e8wske7w6smprh"])] = None
 
 
 class Meta(Part):
     """Ids that tie an event to its cause; never personal data."""
 
     actor: Actor
-    request_id: str | None = None
-    cause_id: str | None = None
+    request_id: RequestId | None = None
+    cause_id: Annotated[str | None, Field(examples=["evt_01jcp0e84xf9e8wske7w6smprh"])] = None
 
 
 class Event(BaseModel):

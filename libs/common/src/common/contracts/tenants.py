@@ -1,8 +1,11 @@
 """Events of the `tenants` service."""
 
-from typing import ClassVar, Literal
+from typing import Annotated, ClassVar, Literal
+
+from pydantic import Field
 
 from common.contracts.envelope import Event, Life, Part, Topic
+from common.contracts.texts import CompanyName, Email, FieldName, Name, PersonName, Slug
 from common.ids import TenantId, UserId, WorkspaceId
 
 Plan = Literal["starter", "professional", "enterprise"]
@@ -25,14 +28,14 @@ class Features(Part):
 
 class Owner(Part):
     user_id: UserId
-    email: str
-    name: str
+    email: Email
+    name: PersonName
 
 
 class DefaultWorkspace(Part):
     workspace_id: WorkspaceId
-    name: str
-    slug: str
+    name: Name
+    slug: Slug
 
 
 class _TenantEvent(Event):
@@ -50,7 +53,7 @@ class TenantProvisioned(_TenantEvent):
     ACTION: ClassVar[str | None] = "tenant.provisioned"
     LIFE: ClassVar[Life] = "birth"
 
-    company_name: str
+    company_name: CompanyName
     plan: Plan
     limits: Limits
     features: Features
@@ -58,10 +61,22 @@ class TenantProvisioned(_TenantEvent):
     default_workspace: DefaultWorkspace
 
 
+class TenantDescribed(_TenantEvent):
+    """The tenant as it is now, told again for projections; nothing has happened to it."""
+
+    ACTION: ClassVar[str | None] = None
+
+    company_name: str
+    status: Literal["active", "suspended", "deleting", "deleted"]
+    plan: Plan
+    limits: Limits
+    features: Features
+
+
 class TenantSuspended(_TenantEvent):
     ACTION: ClassVar[str | None] = "tenant.suspended"
 
-    reason: str
+    reason: Annotated[str, Field(examples=["unpaid"])]
 
 
 class TenantReactivated(_TenantEvent):
@@ -73,8 +88,8 @@ class TenantSettingsUpdated(_TenantEvent):
 
     ACTION: ClassVar[str | None] = "tenant.settings_updated"
 
-    fields: tuple[str, ...]
-    company_name: str
+    fields: tuple[FieldName, ...]
+    company_name: CompanyName
 
 
 class TenantFeaturesUpdated(_TenantEvent):
@@ -91,6 +106,6 @@ class SubscriptionChanged(_TenantEvent):
     ACTION: ClassVar[str | None] = "subscription.changed"
 
     plan: Plan
-    status: str
-    customer_id: str
-    subscription_id: str
+    status: Annotated[str, Field(examples=["active"])]
+    customer_id: Annotated[str, Field(examples=["cus_Q3mQX0rEPtlFJd"])]
+    subscription_id: Annotated[str, Field(examples=["sub_1PWkRxLkdIwHu7ix"])]

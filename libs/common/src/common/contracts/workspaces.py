@@ -1,9 +1,10 @@
 """Events of the `workspaces` service."""
 
-from typing import ClassVar
+from typing import ClassVar, Literal
 
 from common.contracts.auth import WorkspaceRoleName
 from common.contracts.envelope import Event, Life, Topic
+from common.contracts.texts import Name, Slug
 from common.ids import TenantId, UserId, WorkspaceId
 
 
@@ -23,16 +24,26 @@ class WorkspaceCreated(_WorkspaceEvent):
     ACTION: ClassVar[str | None] = "workspace.created"
     LIFE: ClassVar[Life] = "birth"
 
+    name: Name
+    slug: Slug
+    admin_id: UserId
+
+
+class WorkspaceDescribed(_WorkspaceEvent):
+    """The workspace as it is now, told again for projections."""
+
+    ACTION: ClassVar[str | None] = None
+
     name: str
     slug: str
-    admin_id: UserId
+    status: Literal["active", "archived"]
 
 
 class WorkspaceUpdated(_WorkspaceEvent):
     ACTION: ClassVar[str | None] = "workspace.updated"
 
-    name: str
-    slug: str
+    name: Name
+    slug: Slug
 
 
 class WorkspaceArchived(_WorkspaceEvent):
@@ -61,3 +72,12 @@ class WorkspaceMemberRemoved(_WorkspaceEvent):
     ACTION: ClassVar[str | None] = "workspace.member.removed"
 
     user_id: UserId
+
+
+class WorkspaceMemberDescribed(_WorkspaceEvent):
+    """A membership as it is now, told again for projections; without a role it has ended."""
+
+    ACTION: ClassVar[str | None] = None
+
+    user_id: UserId
+    role: WorkspaceRoleName | None

@@ -19,16 +19,22 @@ LIFETIME_HOURS = 24
 
 _LOCK = text("SELECT pg_try_advisory_xact_lock(hashtextextended(:scope, 0))")
 _FORGET = text("""
-DELETE FROM tenancy.idempotency_keys
-WHERE tenant_id = :tenant AND created_at < clock_timestamp() - make_interval(hours => :hours)
+DELETE FROM tenancy.idempotency_keys AS k USING (
+    SELECT o.principal, o.route, o.key FROM tenancy.idempotency_keys AS o
+    WHERE o.tenant_id = :tenant AND o.created_at < clock_timestamp() - make_interval(hours => :hours)
+    ORDER BY o.created_at LIMIT 20 FOR UPDATE SKIP LOCKED
+) AS outdated
+WHERE k.tenant_id = :tenant AND k.principal = outdated.principal AND k.route = outdated.route
+  AND k.key = outdated.key
 """)
 _FIND = text("""
 SELECT request_hash, status, headers, body FROM tenancy.idempotency_keys
 WHERE tenant_id = :tenant AND principal = :principal AND route = :route AND key = :key
+  AND created_at >= clock_timestamp() - make_interval(hours => :hours)
 """)
 _STORE = text("""
-INSERT INTO tenancy.idempotency_keys (principal, route, key, request_hash, status, headers, body)
-VALUES (:principal, :route, :key, :request_hash, :status, CAST(:headers AS jsonb), :body)
+INSERT INTO tenancy.idempotency_keys (tenant_id, principal, route, key, request_hash, status, headers, body)
+VALUES (:tenant, :principal, :route, :key, :request_hash, :status, CAST(:headers AS jsonb), :body)
 """)
 
 
@@ -73,7 +79,9 @@ class KeyedRequest:
         if not await session.scalar(_LOCK, {"scope": scope}):
             raise IdempotencyInProgress
         await session.execute(_FORGET, {"tenant": tenant, "hours": LIFETIME_HOURS})
-        row = (await session.execute(_FIND, {"tenant": tenant, **self._place()})).one_or_none()
+        row = (
+            await session.execute(_FIND, {"tenant": tenant, "hours": LIFETIME_HOURS, **self._place()})
+        ).one_or_none()
         if row is None:
             return None
         if row.request_hash != self.request_hash:
@@ -88,6 +96,7 @@ class KeyedRequest:
         """
         values = {"status": answer.status, "headers": json.dumps(answer.headers), "body": answer.body}
         try:
-            await session.execute(_STORE, {**self._place(), "request_hash": self.request_hash, **values})
+            place = {"tenant": session.tenant_id, **self._place()}
+            await session.execute(_STORE, {**place, "request_hash": self.request_hash, **values})
         except IntegrityError as error:
             raise IdempotencyInProgress from error

@@ -18,7 +18,8 @@ from common.db.engine import make_engine
 from common.db.errors import EntryRefused, MemberUnknown, is_unavailable
 from common.db.proofs import Prover
 
-_ENTER = "SELECT verdict, role, tenant_status, features FROM tenancy.enter($1, $2, $3, $4, $5)"
+_ENTER = "SELECT tenancy.enter($1, $2, $3, $4, $5)"
+_STOPPED = "SELECT consumer FROM tenancy.stopped_consumers ORDER BY consumer"
 _ENTER_SYSTEM = "SELECT tenancy.enter_system($1, $2, $3)"
 
 
@@ -144,12 +145,13 @@ class Database:
     def _enter_user(self, connection: Connection, context: UserContext, pid: int) -> Standing:
         ids = (context.tenant_id, context.user_id, context.session_id, context.issued_at)
         proof = self._prover.user(*ids, pid)
-        row = connection.exec_driver_sql(_ENTER, (*ids, proof)).one()
-        if row.verdict == "unknown":
+        entered = connection.exec_driver_sql(_ENTER, (*ids, proof)).scalar_one()
+        verdict, role, tenant_status, features = entered
+        if verdict == "unknown":
             raise MemberUnknown
-        if row.verdict != "ok":
+        if verdict != "ok":
             raise EntryRefused
-        return Standing(role=row.role, tenant_status=row.tenant_status, features=row.features)
+        return Standing(role=role, tenant_status=tenant_status, features=features)
 
     def _backend_pid(self, connection: Connection) -> int:
         if self._pooled:  # the server behind a pooler is known only once the transaction has begun
@@ -157,10 +159,11 @@ class Database:
         raw = cast(Any, connection.connection.dbapi_connection)
         return cast(int, raw.driver_connection.get_server_pid())
 
-    async def ping(self) -> None:
-        """Ask the database for an answer, without any tenant."""
+    async def list_stopped_consumers(self) -> list[str]:
+        """Consumers that stopped because too many events died; needs no tenant."""
         async with self._engine.connect() as connection:
-            await connection.exec_driver_sql("SELECT 1")
+            rows = await connection.exec_driver_sql(_STOPPED)
+            return [row.consumer for row in rows]
 
     async def close(self) -> None:
         await self._engine.dispose()

@@ -7,6 +7,7 @@ SHARED_TABLES: dict[str, str] = {
     "tenancy.keys": "the tenancy key; no service role has any grant on it",
     "tenancy.relay_state": "position of the producer; holds no tenant's data; relay role only",
     "tenancy.consumer_offsets": "positions of consumers; holds no tenant's data",
+    "tenancy.stopped_consumers": "which consumers stopped; holds no tenant's data; written by the relay role",
     "audit.ownership": "which tenant owns which id, for judging accesses; granted to audit_ingest only",
     "audit.producers": "sequence numbers seen per service; holds no tenant's data; audit_ingest only",
     "audit.gaps": "numbers missing per service; holds no tenant's data; audit_ingest only",
@@ -21,7 +22,10 @@ ROLE_POLICIES: dict[str, str] = {
     "tenancy.outbox": "the relay publishes every tenant's events; it can read and delete, not insert. "
     "audit_ingest inserts what it decides about any tenant, on penguinmails.security only",
     "tenancy.outbox_history": "the relay publishes history again to a new log; the app role has no grant",
-    "tenancy.tenants": "tenancy.enter reads it as the owner, before any tenant is entered",
+    "tenancy.dead_letters": "operators list what died in all tenants, without what the events say",
+    "tenancy.inbox": "operators list the tenants whose state a snapshot tells: ids only",
+    "tenancy.tenants": "tenancy.enter reads it as the owner, before any tenant is entered; operators list "
+    "the tenants whose state a snapshot tells: ids only",
     "tenancy.members": "tenancy.enter reads it as the owner, before any tenant is entered",
     "tenancy.revocations": "tenancy.enter reads it as the owner, before any tenant is entered",
     "auth.users": "auth.accounts_of looks, as the owner, for the accounts of one address in all tenants",

@@ -13,27 +13,28 @@ CREATE TABLE tenancy.keys (
     outer_pad bytea NOT NULL CHECK (length(outer_pad) = 64)
 );
 
-CREATE FUNCTION tenancy.mac(message text) RETURNS bytea
-    LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
-    RETURN (SELECT sha256(k.outer_pad || sha256(k.inner_pad || convert_to(message, 'UTF8')))
-            FROM tenancy.keys AS k);
+-- What follows is in the path of every transaction. Each name resolved, plan run and function entered costs
+-- there, so the planner writes mac() and seal() into their callers (an expression, no SET, no SECURITY
+-- DEFINER), and entry and check are one query each.
+CREATE FUNCTION tenancy.mac(key tenancy.keys, message text) RETURNS bytea
+    LANGUAGE sql STABLE PARALLEL RESTRICTED
+    RETURN sha256(key.outer_pad || sha256(key.inner_pad || convert_to(message, 'UTF8')));
 
 -- A seal is worth something to this backend, in this transaction, for this context only.
-CREATE FUNCTION tenancy.seal(context text) RETURNS text
-    LANGUAGE sql STABLE PARALLEL RESTRICTED SET search_path = pg_catalog, pg_temp
-    RETURN encode(tenancy.mac(concat_ws('|', 'seal', context, pg_backend_pid()::text,
-                                        extract(epoch FROM transaction_timestamp())::text)), 'hex');
+CREATE FUNCTION tenancy.seal(key tenancy.keys, context text) RETURNS text
+    LANGUAGE sql STABLE PARALLEL RESTRICTED
+    RETURN encode(tenancy.mac(key, format('seal|%s|%s|%s', context, pg_backend_pid(),
+                                          extract(epoch FROM transaction_timestamp()))), 'hex');
 
 CREATE FUNCTION tenancy.current_tenant() RETURNS uuid
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
     context text := current_setting('tenancy.context', true);
 BEGIN
-    IF context IS NULL OR context = ''
-       OR current_setting('tenancy.seal', true) IS DISTINCT FROM tenancy.seal(context) THEN
-        RETURN NULL;
+    IF current_setting('tenancy.seal', true) = (SELECT tenancy.seal(key, context) FROM tenancy.keys AS key) THEN
+        RETURN split_part(context, '|', 2)::uuid;
     END IF;
-    RETURN split_part(context, '|', 2)::uuid;
+    RETURN NULL;
 END $$;
 
 -- Like current_tenant(), but only for contexts entered by the platform itself (events, jobs, sign-up).
@@ -46,17 +47,14 @@ BEGIN
     RETURN tenancy.current_tenant();
 END $$;
 
-CREATE FUNCTION tenancy.put_context(kind text, tenant uuid) RETURNS void
-    LANGUAGE plpgsql VOLATILE SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    context text := kind || '|' || tenant::text;
+-- For the entries only, whose search_path it works under.
+CREATE FUNCTION tenancy.put_context(context text, seal text) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
 BEGIN
-    IF tenancy.current_tenant() IS NOT NULL
-       AND current_setting('tenancy.context', true) IS DISTINCT FROM context THEN
+    IF current_setting('tenancy.context', true) NOT IN ('', context) AND tenancy.current_tenant() IS NOT NULL THEN
         RAISE EXCEPTION 'another tenant was entered in this transaction' USING ERRCODE = '42501';
     END IF;
-    PERFORM set_config('tenancy.context', context, true),
-            set_config('tenancy.seal', tenancy.seal(context), true);
+    context := set_config('tenancy.context', context, true);
+    seal := set_config('tenancy.seal', seal, true);
 END $$;
 
 -- Projections -----------------------------------------------------------------------------------------
@@ -131,43 +129,51 @@ CREATE FUNCTION tenancy.enter(tenant uuid, member uuid, session uuid, issued_at 
                               OUT verdict text, OUT role text, OUT tenant_status text, OUT features jsonb)
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
 DECLARE
-    found_member tenancy.members%ROWTYPE;
+    context text := 'user|' || tenant;
+    proven boolean;
+    welcome boolean;
+    seal text;
 BEGIN
-    IF tenant IS NULL OR member IS NULL OR session IS NULL OR issued_at IS NULL OR
-       proof IS DISTINCT FROM tenancy.mac(concat_ws('|', 'user', tenant::text, member::text, session::text,
-            (extract(epoch FROM issued_at) * 1000000)::bigint::text, pg_backend_pid()::text)) THEN
+    SELECT proof = tenancy.mac(key, format('user|%s|%s|%s|%s|%s', tenant, member, session,
+                                           (extract(epoch FROM issued_at) * 1000000)::bigint,
+                                           pg_backend_pid())),
+           t.status, t.features, m.role, tenancy.seal(key, context),
+           t.status <> 'deleted' AND m.status = 'active' AND issued_at >= m.tokens_valid_from
+               AND r.session_id IS NULL
+        INTO proven, tenant_status, enter.features, enter.role, seal, welcome
+        FROM tenancy.keys AS key
+        LEFT JOIN tenancy.tenants AS t ON t.tenant_id = tenant
+        LEFT JOIN tenancy.members AS m ON m.tenant_id = tenant AND m.member_id = member
+        LEFT JOIN tenancy.revocations AS r ON r.tenant_id = tenant AND r.session_id = session;
+    IF proven IS NOT TRUE THEN
         RAISE EXCEPTION 'tenancy proof refused' USING ERRCODE = '42501';
     END IF;
-    SELECT t.status, t.features INTO tenant_status, enter.features
-        FROM tenancy.tenants AS t WHERE t.tenant_id = tenant;
-    SELECT m.* INTO found_member
-        FROM tenancy.members AS m WHERE m.tenant_id = tenant AND m.member_id = member;
-    IF tenant_status IS NULL OR found_member.member_id IS NULL THEN
-        verdict := 'unknown';
-    ELSIF tenant_status = 'deleted' OR found_member.status <> 'active'
-          OR issued_at < found_member.tokens_valid_from
-          OR EXISTS (SELECT FROM tenancy.revocations AS r
-                     WHERE r.tenant_id = tenant AND r.session_id = session) THEN
-        verdict := 'revoked';
-    ELSE
+    IF welcome THEN
         verdict := 'ok';
-        role := found_member.role;
-        PERFORM tenancy.put_context('user', tenant);
+        PERFORM tenancy.put_context(context, seal);
+    ELSE
+        verdict := CASE WHEN tenant_status IS NULL OR enter.role IS NULL THEN 'unknown' ELSE 'revoked' END;
+        enter.role := NULL;
     END IF;
 END $$;
 
 CREATE FUNCTION tenancy.enter_system(tenant uuid, purpose text, proof bytea) RETURNS void
     LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    context text := format('system:%s|%s', purpose, tenant);
+    proven boolean;
+    seal text;
 BEGIN
-    IF tenant IS NULL OR purpose IS NULL OR
-       proof IS DISTINCT FROM tenancy.mac(concat_ws('|', 'system', tenant::text, purpose,
-                                                    pg_backend_pid()::text)) THEN
+    SELECT proof = tenancy.mac(key, format('system|%s|%s|%s', tenant, purpose, pg_backend_pid())),
+           tenancy.seal(key, context)
+        INTO proven, seal FROM tenancy.keys AS key;
+    IF proven IS NOT TRUE THEN
         RAISE EXCEPTION 'tenancy proof refused' USING ERRCODE = '42501';
     END IF;
     IF purpose NOT IN ('event', 'job', 'provisioning', 'access', 'token', 'public') THEN
         RAISE EXCEPTION 'unknown purpose' USING ERRCODE = '42501';
     END IF;
-    PERFORM tenancy.put_context('system:' || purpose, tenant);
+    PERFORM tenancy.put_context(context, seal);
 END $$;
 
 -- Events ----------------------------------------------------------------------------------------------
@@ -251,6 +257,7 @@ CREATE TABLE tenancy.idempotency_keys (
     created_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     PRIMARY KEY (tenant_id, principal, route, key)
 );
+CREATE INDEX idempotency_keys_by_age ON tenancy.idempotency_keys (tenant_id, created_at);
 
 CREATE TABLE tenancy.consumer_offsets (
     consumer text NOT NULL,

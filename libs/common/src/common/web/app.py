@@ -23,15 +23,20 @@ async def live() -> JSONResponse:
 
 @_health.get("/ready")
 async def ready(request: Request) -> JSONResponse:
-    """Ready when the database answers and the token keys are here; the broker may be away."""
+    """Ready when the database answers, the token keys are here and no consumer had to stop.
+
+    The broker may be away.
+    """
     kernel = kernel_of(request)
     checks = {"keys": kernel.verifier.keys.loaded, "database": True}
+    stopped: list[str] = []
     try:
-        await kernel.database.ping()
+        stopped = await kernel.database.list_stopped_consumers()
     except Exception as error:
         if not is_unavailable(error):
             raise
         checks["database"] = False
+    checks |= {f"consumer {name}": False for name in stopped}
     return JSONResponse({"checks": checks}, 200 if all(checks.values()) else 503)
 
 

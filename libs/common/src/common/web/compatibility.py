@@ -1,23 +1,11 @@
 """What in a new API document would break a client written against an older one."""
 
 from collections.abc import Iterator
-from dataclasses import dataclass, field
 from typing import Any
 
+from common.json_schema import SchemaComparison
+
 Json = dict[str, Any]
-
-
-@dataclass(frozen=True, slots=True)
-class _Shape:
-    """What a schema says, with references followed and alternatives put together."""
-
-    types: set[str] = field(default_factory=set[str])
-    enum: set[str] = field(default_factory=set[str])
-    open: bool = False
-    """Some alternative takes more than an enumeration."""
-    properties: Json = field(default_factory=dict[str, Any])
-    required: set[str] = field(default_factory=set[str])
-    items: Json = field(default_factory=dict[str, Any])
 
 
 def breaks(old: Json, new: Json) -> list[str]:
@@ -28,7 +16,7 @@ def breaks(old: Json, new: Json) -> list[str]:
 class _Comparison:
     def __init__(self, old: Json, new: Json) -> None:
         self._old, self._new = old, new
-        self._seen: set[tuple[str, str, bool]] = set()
+        self._schemas = SchemaComparison(old["components"]["schemas"], new["components"]["schemas"])
 
     def of_paths(self) -> Iterator[str]:
         for path, item in self._old["paths"].items():
@@ -63,7 +51,7 @@ class _Comparison:
             if key not in after:
                 yield f"{name} no longer takes {key[0]} parameter {one['name']}"
             else:
-                yield from self._of_schemas(
+                yield from self._schemas.of_schemas(
                     f"{name} {one['name']}", one["schema"], after[key]["schema"], incoming=True
                 )
         for key, one in after.items():
@@ -82,64 +70,6 @@ class _Comparison:
             if now is None:
                 yield f"{where}: no longer {kind}"
             else:
-                yield from self._of_schemas(where, content["schema"], now["schema"], incoming=incoming)
-
-    def _of_schemas(self, where: str, old: Json, new: Json, *, incoming: bool) -> Iterator[str]:
-        key = (str(old), str(new), incoming)
-        if "$ref" in old and key in self._seen:
-            return
-        self._seen.add(key)
-        before, after = _shape(old, self._old), _shape(new, self._new)
-        narrowed = before.types - after.types if incoming else after.types - before.types
-        if narrowed:
-            yield f"{where}: {', '.join(sorted(narrowed))} {'not taken any more' if incoming else 'is new'}"
-        if after.enum and not after.open:
-            yield from (f"{where}: value {value} is gone" for value in sorted(before.enum - after.enum))
-            if incoming and before.open:
-                yield f"{where}: only some values are taken"
-        yield from self._of_fields(where, before, after, incoming=incoming)
-        if before.items and after.items:
-            yield from self._of_schemas(f"{where}[]", before.items, after.items, incoming=incoming)
-
-    def _of_fields(self, where: str, old: _Shape, new: _Shape, *, incoming: bool) -> Iterator[str]:
-        for name in sorted(old.properties):
-            if name not in new.properties:
-                yield f"{where}.{name} is gone"
-            else:
-                before, after = old.properties[name], new.properties[name]
-                yield from self._of_schemas(f"{where}.{name}", before, after, incoming=incoming)
-        if incoming:
-            yield from (f"{where}.{name} is required" for name in sorted(new.required - old.required))
-        else:
-            kept = old.required & set(new.properties)
-            yield from (f"{where}.{name} may be missing" for name in sorted(kept - new.required))
-
-
-def _shape(schema: Json, document: Json) -> _Shape:
-    if "$ref" in schema:
-        return _shape(document["components"]["schemas"][schema["$ref"].rpartition("/")[2]], document)
-    if "anyOf" in schema:
-        return _together([_shape(one, document) for one in schema["anyOf"]])
-    values = schema.get("enum", [schema["const"]] if "const" in schema else [])
-    kind = schema.get("type")
-    return _Shape(
-        types={kind} if kind else set(),
-        enum={str(value) for value in values},
-        open=not values and kind != "null",
-        properties=schema.get("properties", {}),
-        required=set(schema.get("required", [])),
-        items=schema.get("items", {}),
-    )
-
-
-def _together(shapes: list[_Shape]) -> _Shape:
-    """Alternatives as one: a field is required when every object among them requires it."""
-    objects = [one.required for one in shapes if "object" in one.types]
-    return _Shape(
-        types={name for one in shapes for name in one.types},
-        enum={value for one in shapes for value in one.enum},
-        open=any(one.open for one in shapes),
-        properties={name: kind for one in shapes for name, kind in one.properties.items()},
-        required={name for one in objects for name in one if all(name in other for other in objects)},
-        items={name: kind for one in shapes for name, kind in one.items.items()},
-    )
+                yield from self._schemas.of_schemas(
+                    where, content["schema"], now["schema"], incoming=incoming
+                )

@@ -22,7 +22,6 @@ async def open_session(request: Request) -> AsyncIterator[TenantSession]:
     async with kernel_of(request).enter(caller) as session:
         if not isinstance(request.scope["route"], AccountRoute):
             _respect_suspension(session, request.method)
-        await replay_or_take(request, session)
         yield session
         await session.commit()
 
@@ -35,22 +34,32 @@ def _respect_suspension(session: TenantSession, method: str) -> None:
         raise TenantSuspended
 
 
+Opened = Annotated[TenantSession, Depends(open_session, scope="function")]
+
+
+async def keyed_session(request: Request, session: Opened) -> TenantSession:
+    """The session, unless the request's key has its answer: whoever may not ask (any more) is told so first,
+    because roles are dependencies of the route and these come before those of the endpoint."""
+    await replay_or_take(request, session)
+    return session
+
+
 async def get_caller(request: Request) -> UserContext:
     caller: UserContext = request.state.caller
     return caller
 
 
-Session = Annotated[TenantSession, Depends(open_session, scope="function")]
+Session = Annotated[TenantSession, Depends(keyed_session, scope="function")]
 Caller = Annotated[UserContext, Depends(get_caller)]
 Shared = Annotated[Kernel, Depends(kernel_of)]
 Limit = Annotated[int, Query(ge=1, le=100, description="Items per page")]
 Cursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")]
 
 
-def allow(*roles: TenantRole) -> Callable[[Session], Awaitable[None]]:
+def allow(*roles: TenantRole) -> Callable[[Opened], Awaitable[None]]:
     """A dependency that lets only these tenant roles pass, by the role the database knows now."""
 
-    async def check(session: Session) -> None:
+    async def check(session: Opened) -> None:
         if session.standing.role not in roles:
             raise Forbidden
 

@@ -43,7 +43,7 @@ def effects_of(route: APIRoute) -> Effects:
     service = route.endpoint.__module__.partition(".")[0]
     for call in (route.endpoint, *_dependencies(route.dependant)):
         found.roles = found.roles or _tenant_roles(call)
-        found.keyed = found.keyed or call.__name__ == "open_session"
+        found.keyed = found.keyed or call.__name__ == "keyed_session"
         _walk(call, service, found, seen)
     return found
 

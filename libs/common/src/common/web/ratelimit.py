@@ -191,9 +191,17 @@ class RateLimiter:
 
 
 def _pool(url: str) -> ConnectionPool:
-    """Connections to the store; the two names stand for one protocol."""
+    """Connections to the store; the two names stand for one protocol.
+
+    The library's own patience is as short as ours: where it loses a cancellation (`asyncio.wait_for` before
+    Python 3.12 does, when what it waits for ends in the same moment), a request would wait for it.
+    """
     return BlockingConnectionPool.from_url(
-        url.replace("redis", "valkey", 1), max_connections=_STORE_CONNECTIONS, timeout=_STORE_SECONDS
+        url.replace("redis", "valkey", 1),
+        max_connections=_STORE_CONNECTIONS,
+        timeout=_STORE_SECONDS,
+        socket_timeout=_STORE_SECONDS,
+        socket_connect_timeout=_STORE_SECONDS,
     )
 
 

@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections import OrderedDict
+from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -69,7 +70,7 @@ class KeySet:
     def install(self, key_set: jwt.PyJWKSet) -> None:
         """Replace the keys; tokens verified with a changed set are verified again."""
         keys = {key.key_id: key for key in key_set.keys if key.key_id}
-        if keys.keys() != self._keys.keys():
+        if _material(keys) != _material(self._keys):
             self.generation += 1
         self._keys = keys
 
@@ -91,6 +92,11 @@ class KeySet:
                 self.install(jwt.PyJWKSet.from_dict(answer.json()))
             except (httpx.HTTPError, jwt.PyJWTError, ValueError) as error:
                 log.warning("key set not loaded", extra={"fields": {"error": type(error).__name__}})
+
+
+def _material(keys: Mapping[str, jwt.PyJWK]) -> dict[str, Any]:
+    """The public keys themselves, which compare by value."""
+    return {name: key.key for name, key in keys.items()}
 
 
 class TokenVerifier:

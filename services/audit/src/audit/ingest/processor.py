@@ -2,10 +2,11 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from datetime import date, timedelta
 
 import asyncpg
+from aiokafka import TopicPartition
 
 from audit.ingest import store
 from audit.ingest.batch import Recorder
@@ -46,7 +47,7 @@ class Ingestion:
                 intake.finish()
                 done(intake.delivery)
 
-    async def drain(self) -> None:
+    async def let_go(self, partitions: Collection[TopicPartition]) -> None:
         """`take` returns when everything is done, so there is never anything left."""
 
     async def abandon(self) -> None:

@@ -33,10 +33,10 @@ async def expire_old(session: TenantSession) -> None:
 
 
 async def count_seats(session: TenantSession) -> int:
-    """Active users and open invitations."""
-    users = await session.scalar(select(func.count()).select_from(UserRow).where(UserRow.status == "active"))
+    """Active users and open invitations, as one statement sees them: an acceptance moves one to the other."""
+    users = select(func.count()).select_from(UserRow).where(UserRow.status == "active")
     pending = select(func.count()).select_from(InvitationRow).where(InvitationRow.status == "pending")
-    return int(users or 0) + int(await session.scalar(pending) or 0)
+    return int(await session.scalar(select(users.scalar_subquery() + pending.scalar_subquery())) or 0)
 
 
 async def has_account(session: TenantSession, email: str) -> bool:
@@ -74,6 +74,14 @@ async def get_invitation(session: TenantSession, invitation_id: UUID, *, lock: b
     if row is None:
         raise ResourceNotFound("invitation", invitation_id, to_text(Kind.INVITATION, invitation_id))
     return row
+
+
+async def lock_open_invitations_by(session: TenantSession, user_id: UUID) -> Sequence[InvitationRow]:
+    """What a user has invited and nobody has answered yet, locked."""
+    statement = select(InvitationRow).where(
+        InvitationRow.invited_by == user_id, InvitationRow.status == "pending"
+    )
+    return (await session.scalars(statement.order_by(InvitationRow.invitation_id).with_for_update())).all()
 
 
 async def get_tenant(session: TenantSession) -> tuple[str, str]:

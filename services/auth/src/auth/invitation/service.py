@@ -14,6 +14,8 @@ from auth.mail.service import queue_invitation
 from auth.models import InvitationRow, UserRow
 from auth.opaque import OpaqueToken, derived_token
 from auth.password.errors import TokenUsedOrExpired
+from auth.user.queries import lock_people
+from auth.user.rules import may_manage
 from common import clock
 from common.bus import outbox
 from common.contracts.auth import (
@@ -25,7 +27,7 @@ from common.contracts.auth import (
 )
 from common.db.errors import violated_constraint
 from common.db.session import TenantSession
-from common.errors import LimitExceeded, TenantSuspended
+from common.errors import Forbidden, LimitExceeded, TenantSuspended
 from common.ids import new_id
 
 
@@ -35,10 +37,14 @@ async def invite(
     """Invite an address and queue its mail.
 
     Raises:
+        Forbidden: the actor may not give that role (any more).
         LimitExceeded: users and open invitations fill the plan's `max_users`.
         AlreadyUser: the address has an account here.
         AlreadyInvited: it has an open invitation.
     """
+    actor = (await lock_people(session, actor_id)).get(actor_id)
+    if actor is None or actor.status != "active" or not may_manage(actor.role, body.role):
+        raise Forbidden
     maximum = await queries.lock_limit(session)
     await queries.expire_old(session)
     if await queries.has_account(session, body.email):
@@ -89,8 +95,18 @@ async def revoke(session: TenantSession, row: InvitationRow) -> None:
     """
     if row.status == "accepted":
         raise AlreadyAccepted
-    if row.status != "pending":
-        return
+    if row.status == "pending":
+        await _revoke(session, row)
+
+
+async def revoke_beyond(session: TenantSession, user: UserRow) -> None:
+    """Close the open invitations of a user who could not send them now."""
+    for row in await queries.lock_open_invitations_by(session, user.user_id):
+        if user.status != "active" or not may_manage(user.role, row.role):
+            await _revoke(session, row)
+
+
+async def _revoke(session: TenantSession, row: InvitationRow) -> None:
     row.status = "revoked"
     await session.flush()
     event = InvitationRevoked(tenant_id=session.tenant_id, invitation_id=row.invitation_id)

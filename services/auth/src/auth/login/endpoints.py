@@ -94,7 +94,8 @@ async def _tell_failure(
     accounts: Sequence[Account], body: Login, key: bytes, info: RequestInfo, shared: Kernel
 ) -> None:
     """Record the refusal in all tenants concerned, at the same time."""
-    concerned = [account for account in accounts if body.tenant_id in (None, account.tenant_id)]
+    proven = [account for account in accounts if account.proven]
+    concerned = [account for account in proven if body.tenant_id in (None, account.tenant_id)]
     events = service.failures(concerned, key)
     await asyncio.gather(*(_record(event, info, shared) for event in events))
 

@@ -107,7 +107,9 @@ class Postman:
             yield
         finally:
             keeper.cancel()
-            await asyncio.gather(keeper, return_exceptions=True)
+            (ended,) = await asyncio.gather(keeper, return_exceptions=True)
+            if not isinstance(ended, asyncio.CancelledError):
+                log.error("the claim of a mail was lost", exc_info=ended)
 
     async def _keep_claim(self, mail: Claimed) -> None:
         while True:

@@ -1,5 +1,6 @@
 """Ending sessions."""
 
+from datetime import datetime
 from typing import Literal
 from uuid import UUID
 
@@ -17,9 +18,10 @@ async def end_session(session: TenantSession, row: SessionRow, reason: str) -> N
     """End one session, its access tokens included; a second time changes nothing."""
     if row.ended_at is not None:
         return
-    row.ended_at, row.end_reason = clock.now(), reason
+    at = clock.now()
+    row.ended_at, row.end_reason = at, reason
     await session.flush()
-    await _tell_end(session, row.user_id, row.session_id)
+    await _tell_end(session, row.user_id, row.session_id, at)
 
 
 async def log_out(session: TenantSession, user_id: UUID, session_id: UUID) -> None:
@@ -28,11 +30,12 @@ async def log_out(session: TenantSession, user_id: UUID, session_id: UUID) -> No
     if row is not None:
         await end_session(session, row, "logout")
     else:
-        await _tell_end(session, user_id, session_id)
+        await _tell_end(session, user_id, session_id, clock.now())
 
 
 async def log_out_everywhere(session: TenantSession, user_id: UUID, session_id: UUID) -> None:
     """End all sessions of the user; nothing when the session of the token at hand has ended already."""
+    await lock_user(session, user_id)
     row = await queries.find_session(session, user_id, session_id)
     if row is None or row.ended_at is None:
         await revoke_all(session, user_id, "logout_all")
@@ -45,10 +48,10 @@ async def revoke_all(
 ) -> None:
     """End all sessions of the user; no token issued until now is worth anything after."""
     user = await lock_user(session, user_id)
+    await queries.end_all(session, user_id, clock.now(), reason)
     before = whole_millisecond(clock.now())
     user.tokens_valid_from = before
     await session.flush()
-    await queries.end_all(session, user_id, clock.now(), reason)
     await outbox.emit(
         session,
         SessionsRevoked(
@@ -57,6 +60,6 @@ async def revoke_all(
     )
 
 
-async def _tell_end(session: TenantSession, user_id: UUID, session_id: UUID) -> None:
-    event = SessionEnded(tenant_id=session.tenant_id, session_id=session_id, user_id=user_id, at=clock.now())
+async def _tell_end(session: TenantSession, user_id: UUID, session_id: UUID, at: datetime) -> None:
+    event = SessionEnded(tenant_id=session.tenant_id, session_id=session_id, user_id=user_id, at=at)
     await outbox.emit(session, event)

@@ -5,7 +5,7 @@ from dataclasses import replace
 from fastapi import APIRouter, Response
 from starlette.requests import Request
 
-from auth.account.queries import get_user
+from auth.account.queries import lock_user
 from auth.parts import Parts
 from auth.token import service
 from auth.token.errors import SignUpOver
@@ -36,7 +36,7 @@ async def issue_sign_up_tokens(
     context = SystemContext(body.tenant_id, "token", shared.service, request=info, on_behalf_of=owner)
     keys = await parts.keys.keys()
     async with shared.database.tenant(context) as session:
-        user = await get_user(session, body.user_id)
+        user = await lock_user(session, body.user_id)
         if user.password_hash is not None or (user.role, user.status) != ("owner", "active"):
             raise SignUpOver
         pair = await service.start_session(session, user, info, keys.active, parts.settings)

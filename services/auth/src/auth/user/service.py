@@ -3,6 +3,7 @@
 from uuid import UUID
 
 from auth.account.queries import get_user, lock_user
+from auth.invitation.service import revoke_beyond
 from auth.models import UserRow
 from auth.password.queries import void_tokens
 from auth.session.queries import end_all
@@ -59,6 +60,7 @@ async def change_role(session: TenantSession, actor_id: UUID, user_id: UUID, rol
         raise LastOwner
     user.role = role
     await session.flush()
+    await revoke_beyond(session, user)
     await outbox.emit(
         session,
         UserRoleChanged(
@@ -89,6 +91,7 @@ async def deactivate(session: TenantSession, actor_id: UUID, user_id: UUID) -> N
     await session.flush()
     await end_all(session, user_id, at, "deactivated")
     await void_tokens(session, user_id)
+    await revoke_beyond(session, user)
     event = UserDeactivated(tenant_id=session.tenant_id, user_id=user_id, version=user.version, at=at)
     await outbox.emit(session, event)
 

@@ -1,0 +1,1 @@
+"""What subscribers are given, made from the registry of events: AsyncAPI document, guide, golden examples."""

@@ -1,0 +1,207 @@
+"""`penguinmails events …`: asks the services' own operator commands and shows what they say."""
+
+import getpass
+import json
+import os
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from typing import Annotated, Any
+
+import typer
+from rich.json import JSON
+from rich.markup import escape
+from rich.progress import Progress
+from rich.table import Table
+
+from penguinmails import display
+from penguinmails.credentials import SERVICES
+from penguinmails.display import console
+from penguinmails.stack import Stack
+
+Document = dict[str, Any]
+
+Chosen = Annotated[str | None, typer.Option("--service", help="One service; all when left out.")]
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count; change nothing.")]
+Service = Annotated[str, typer.Argument(help="The service.")]
+Event = Annotated[str, typer.Argument(help="As in `dlq list`: evt_….")]
+
+
+def events_app(running: Callable[[], Stack]) -> typer.Typer:
+    """The sub-commands, on the stack that `running` finds."""
+    app = typer.Typer(no_args_is_help=True, help="Lag, dead letters, replay and snapshots of the services.")
+    app.add_typer(_letters(running), name="dlq")
+
+    @app.command()
+    def lag(service: Chosen = None, as_json: AsJson = False) -> None:
+        """How far behind every outbox and every consumer is."""
+        found = _ask(running(), service, "lag")
+        display.machine_readable(found) if as_json else console.print(_lag_table(found))
+
+    @app.command()
+    def replay(
+        service: Service,
+        consumer: Annotated[str, typer.Option(help="The service's own, of the same name.")],
+        since: Annotated[str | None, typer.Option("--from", help="2026-01-31T12:00:00Z")] = None,
+        everything: Annotated[bool, typer.Option("--all", help="From the log's first record.")] = False,
+        dry_run: DryRun = False,
+    ) -> None:
+        """Read the log again beside the running consumer: projects again, handles what was not."""
+        reach = [*(["--from", since] if since else []), *(["--all"] if everything else [])]
+        words = ["replay", "--consumer", consumer, *reach, *(["--dry-run"] if dry_run else [])]
+        for answer in _ask(running(), service, *words):
+            console.print(JSON.from_data(answer))
+
+    @app.command()
+    def snapshot(
+        service: Service,
+        tenant: Annotated[str | None, typer.Option(help="One tenant; all when left out.")] = None,
+        dry_run: DryRun = False,
+    ) -> None:
+        """Tell the service's present state again, for projections older than the history."""
+        words = ["snapshot", *(["--tenant", tenant] if tenant else []), *(["--dry-run"] if dry_run else [])]
+        for answer in _ask(running(), service, *words):
+            console.print(JSON.from_data(answer))
+
+    _ = (lag, replay, snapshot)
+    return app
+
+
+def _letters(running: Callable[[], Stack]) -> typer.Typer:
+    app = typer.Typer(no_args_is_help=True, help="Events that could not be handled.")
+
+    @app.command("list")
+    def list_letters(service: Chosen = None, as_json: AsJson = False) -> None:
+        """Dead letters and what waits behind them, oldest first."""
+        found = _ask(running(), service, "dlq", "list")
+        display.machine_readable(found) if as_json else console.print(_letter_table(found))
+
+    @app.command()
+    def show(event: Event, service: Chosen = None) -> None:
+        """Envelope and payload of one event."""
+        found = _ask(running(), service, "dlq", "show", event)
+        for letter in _known(found, event):
+            console.print(JSON.from_data(letter), soft_wrap=True)
+
+    @app.command()
+    def retry(
+        event: Annotated[str | None, typer.Argument()] = None,
+        everything: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
+        service: Chosen = None,
+    ) -> None:
+        """Handle a dead event again, then what waits behind it."""
+        if (event is None) != everything:
+            raise typer.BadParameter("name an event, or say --all")
+        words = ["dlq", "retry", *_operator(), *([event] if event else [])]
+        found = _ask(running(), service, *words)
+        _report(found if everything else _known(found, str(event)))
+
+    @app.command()
+    def drop(
+        event: Event, reason: Annotated[str, typer.Option(help="For the audit log.")], service: Chosen = None
+    ) -> None:
+        """Give a dead event up: it stays without effect, and what waits behind it goes on."""
+        found = _ask(running(), service, "dlq", "drop", event, "--reason", reason, *_operator())
+        _report(_known(found, event))
+
+    _ = (list_letters, show, retry, drop)
+    return app
+
+
+def _operator() -> tuple[str, str]:
+    return "--operator", getpass.getuser()
+
+
+def _ask(stack: Stack, chosen: str | None, *words: str) -> list[Document]:
+    """What the services answer, one document a line, with the service's name; exits when one fails."""
+    if chosen is not None and chosen not in SERVICES:
+        raise typer.BadParameter(f"there is no service {chosen}: {', '.join(SERVICES)}")
+    services = [chosen] if chosen else list(SERVICES)
+    started = [(service, _start(stack, service, *words)) for service in services]
+    documents: list[Document] = []
+    for service, process in started:
+        documents += ({"service": service, **answer} for answer in _answers(service, process))
+    return documents
+
+
+def _start(stack: Stack, service: str, *words: str) -> subprocess.Popen[str]:
+    environment = {**os.environ, **stack.config.service_environment(service)}
+    command = [sys.executable, "-m", service, "events", *words]
+    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+
+
+def _answers(service: str, process: subprocess.Popen[str]) -> Iterator[Document]:
+    """The documents of one service, with a bar for those that only tell progress."""
+    with process, Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
+        task = bar.add_task(service, total=None, visible=False)
+        for line in process.stdout or ():
+            document = json.loads(line)
+            if "progress" in document:
+                step = document["progress"]
+                bar.update(task, completed=step["done"], total=step["total"], visible=True)
+            else:
+                yield document
+    if process.returncode:
+        console.print(f"[red]{service}: the command failed with status {process.returncode}.[/]")
+        raise typer.Exit(1)
+
+
+def _known(found: list[Document], event: str) -> list[Document]:
+    if not found:
+        console.print(f"[red]No dead letter {escape(event)}.[/]")
+        raise typer.Exit(1)
+    return found
+
+
+def _report(found: list[Document]) -> None:
+    """What became of each letter; status 1 when one is still dead."""
+    for letter in found:
+        colour = "green" if letter["result"] in ("applied", "dropped") else "red"
+        error = f" ({escape(letter['error'])})" if letter["error"] else ""
+        console.print(
+            f"{letter['service']} {letter['event_id']} [{colour}]{letter['result']}[/]{error}, "
+            f"{letter['followed']} followed"
+        )
+    console.print(f"{len(found)} in all.")
+    if any(letter["result"] in ("failed", "waits") for letter in found):
+        raise typer.Exit(1)
+
+
+def _lag_table(found: list[Document]) -> Table:
+    table = Table(
+        *("service", "outbox", "oldest", "parked", "consumer", "behind", "seconds", "dead", "waiting", ""),
+        box=None,
+        pad_edge=False,
+    )
+    for service in found:
+        outbox = service["outbox"]
+        oldest = "" if outbox["oldest_seconds"] is None else f"{outbox['oldest_seconds']:.1f} s"
+        own = [service["service"], str(outbox["rows"]), oldest, str(outbox["parked"])]
+        for consumer in service["consumers"] or [None]:
+            table.add_row(*own, *_lag_cells(consumer))
+            own = ["", "", "", ""]
+    return table
+
+
+def _lag_cells(consumer: Document | None) -> list[str]:
+    if consumer is None:
+        return []
+    numbers = [
+        consumer["records"],
+        f"{consumer['seconds']:.1f}",
+        consumer["dead_letters"],
+        consumer["waiting"],
+    ]
+    stopped = f"[red]stopped {consumer['stopped_at']}[/]" if consumer["stopped_at"] else ""
+    return [consumer["consumer"], *map(str, numbers), stopped]
+
+
+def _letter_table(found: list[Document]) -> Table:
+    table = Table(
+        "service", "event", "type", "tenant", "subject", "reason", "died at", box=None, pad_edge=False
+    )
+    for letter in found:
+        names = ("service", "event_id", "type", "tenant_id", "subject", "reason", "died_at")
+        table.add_row(*(escape(str(letter[name])) for name in names))
+    return table

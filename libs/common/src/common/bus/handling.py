@@ -1,0 +1,139 @@
+"""One event in one transaction: claimed, projected, handled; or buried, or kept behind a dead letter."""
+
+from collections.abc import Mapping
+from uuid import UUID
+
+from opentelemetry.trace import SpanKind
+
+from common import telemetry
+from common.bus import inbox, outbox
+from common.bus.errors import Invalid
+from common.bus.inbox import Claim
+from common.bus.projections import PROJECTIONS, Handler, Skippable
+from common.context import SystemContext
+from common.contracts.envelope import Envelope, Event, InvalidEvent, tenant_key
+from common.db.dead_letters import bury, wait_behind
+from common.db.session import Database, TenantSession
+from common.ids import Kind, to_text
+
+_WORDS = {
+    Claim.OURS: "handled",
+    Claim.HANDLED: "known",
+    Claim.HELD: "kept behind a dead letter",
+    Claim.BURIED: "dead",
+}
+UNREADABLE = "penguinmails.unreadable"
+
+
+class Handling:
+    """What one consumer does about events: the kernel's projections, then the service's own handler."""
+
+    def __init__(self, consumer: str, database: Database, handlers: Mapping[type[Event], Handler]) -> None:
+        for cls, handler in handlers.items():
+            if isinstance(handler, Skippable) and cls in PROJECTIONS:
+                raise TypeError(f"{cls.__name__} is projected: its aggregate's later events must wait for it")
+        self.consumer = consumer
+        self.database = database
+        self._handlers = handlers
+        self._skippable = {cls.ce_type() for cls, one in handlers.items() if isinstance(one, Skippable)}
+        self._types = {cls.ce_type() for cls in (*handlers, *PROJECTIONS)} | {UNREADABLE}
+
+    def concerns(self, envelope: Envelope) -> bool:
+        """Whether the consumer does anything about events of this type."""
+        return envelope.type in self._types
+
+    def context(self, tenant_id: UUID, event_id: UUID) -> SystemContext:
+        """The context in which an event is handled."""
+        return SystemContext(tenant_id, "event", self.consumer, cause_id=to_text(Kind.EVENT, event_id))
+
+    async def apply(self, topic: str, envelope: Envelope) -> None:
+        """Handle the event and commit; nothing when that was done before or must wait.
+
+        Raises:
+            Exception: whatever the handler raised; nothing is committed then.
+        """
+        event = self.read(envelope)
+        telemetry.log_fields.set({"tenant_id": tenant_key(envelope.tenant_id)})
+        with telemetry.span(
+            f"process {topic}",
+            SpanKind.CONSUMER,
+            telemetry.remote_context(envelope.traceparent, envelope.tracestate),
+            messaging__system="kafka",
+            messaging__operation__name="process",
+            messaging__destination__name=topic,
+            app__event__type=envelope.type,
+            app__tenant__id=tenant_key(envelope.tenant_id),
+        ):
+            context = self.context(envelope.tenant_id, envelope.event_id)
+            async with self.database.tenant(context) as session:
+                await self._settle(session, topic, envelope, event)
+                await session.commit()
+
+    async def _settle(self, session: TenantSession, topic: str, envelope: Envelope, event: Event) -> None:
+        match await inbox.claim(session, self.consumer, envelope):
+            case Claim.OURS:
+                await self.run_handlers(session, event)
+            case Claim.HELD:
+                await wait_behind(session, self.consumer, topic, envelope)
+            case Claim.HANDLED | Claim.BURIED:
+                return
+
+    async def replay(self, topic: str, envelope: Envelope, *, dry_run: bool) -> str:
+        """Handle the event, or project it again when it was handled before; says which, in a word.
+
+        Raises:
+            Exception: whatever the handler raised; nothing is committed then.
+        """
+        event = self.read(envelope)
+        context = self.context(envelope.tenant_id, envelope.event_id)
+        async with self.database.tenant(context) as session:
+            found = await inbox.claim(session, self.consumer, envelope)
+            if found is Claim.OURS:
+                await self.run_handlers(session, event)
+            elif found is Claim.HANDLED and type(event) in PROJECTIONS:
+                await PROJECTIONS[type(event)](session, event)
+            elif found is Claim.HELD:
+                await wait_behind(session, self.consumer, topic, envelope)
+            await (session.rollback() if dry_run else session.commit())
+        return _WORDS[found]
+
+    def read(self, envelope: Envelope) -> Event:
+        """The typed event.
+
+        Raises:
+            Invalid: the record is no event, or one of another tenant than its envelope says.
+            InvalidEvent: the payload breaks its contract.
+        """
+        event = None if envelope.type == UNREADABLE else envelope.event()
+        if event is None:
+            raise Invalid("the record is not an event")
+        if getattr(event, "tenant_id", None) != envelope.tenant_id:
+            raise Invalid("payload and envelope name different tenants")
+        return event
+
+    async def run_handlers(self, session: TenantSession, event: Event) -> None:
+        """Everything the event leads to, in the session's transaction."""
+        for table in (PROJECTIONS, self._handlers):
+            handler = table.get(type(event))
+            if handler is not None:
+                await handler(session, event)
+
+    def holds(self, envelope: Envelope, error: Exception) -> bool:
+        """Whether later events of the aggregate wait when this one dies of `error`.
+
+        They wait for what a mended handler can still apply, unless the table says `Skippable`. What breaks
+        the contract never will be, and waiting for it would let a forged record hold up an aggregate.
+        """
+        if isinstance(error, Invalid | InvalidEvent):
+            return False
+        return envelope.type not in self._skippable
+
+    async def bury(self, topic: str, envelope: Envelope, error: Exception, attempts: int) -> bool:
+        """Keep the event as a dead letter, here and on the dead-letter topic; False when it is there."""
+        reason, holds = type(error).__name__, self.holds(envelope, error)
+        async with self.database.tenant(self.context(envelope.tenant_id, envelope.event_id)) as session:
+            fresh = await bury(session, self.consumer, topic, envelope, reason, attempts, holds=holds)
+            if fresh:
+                await outbox.emit_dead_letter(session, topic, envelope)
+            await session.commit()
+        return fresh

@@ -1,0 +1,36 @@
+"""What operators do to a tenant's events, emitted by the kernel in every service."""
+
+from typing import ClassVar
+
+from common.contracts.envelope import Event, Life, Topic
+from common.ids import EventId, TenantId
+
+
+class _DeadLetterEvent(Event):
+    """`event_id` is the dead event's, `type` what it was, `consumer` who could not handle it."""
+
+    TOPIC: ClassVar[Topic] = "penguinmails.security"
+    SUBJECT: ClassVar[str] = "event_id"
+    RESOURCE: ClassVar[str] = "dead_letter"
+    LIFE: ClassVar[Life] = "none"
+
+    tenant_id: TenantId
+    event_id: EventId
+    consumer: str
+    type: str
+
+
+class DeadLetterRetried(_DeadLetterEvent):
+    """An operator had a dead event handled again; `error` names what it died of this time, if it did."""
+
+    ACTION: ClassVar[str | None] = "dead_letter.retried"
+
+    error: str | None = None
+
+
+class DeadLetterDropped(_DeadLetterEvent):
+    """An operator decided that a dead event stays without effect."""
+
+    ACTION: ClassVar[str | None] = "dead_letter.dropped"
+
+    reason: str

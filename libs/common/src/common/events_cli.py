@@ -1,0 +1,225 @@
+"""`python -m SERVICE events …`: what operators ask of one service's events, and how they mend them.
+
+Prints JSON, one document a line; `penguinmails events` makes tables of it. Nothing here needs the service to
+be stopped.
+"""
+
+import asyncio
+import getpass
+import json
+from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Annotated, Any
+from uuid import UUID
+
+import asyncpg
+import typer
+
+from common import clock
+from common.bus import brake, lag
+from common.bus.handling import Handling
+from common.bus.projections import PROJECTIONS
+from common.bus.redrive import Outcome, Redrive
+from common.bus.replay import Replay
+from common.bus.snapshot import describe_all, list_tenants
+from common.contracts.envelope import Topic
+from common.db import dead_letters
+from common.ids import Kind, parse, to_text
+from common.service import Service, open_database
+from common.settings import ServiceSettings
+
+_LIST = """
+SELECT tenant_id, consumer, event_id, topic, type, subject, reason, attempts, died_at, holds, waiting
+FROM tenancy.dead_letters WHERE $1::uuid IS NULL OR event_id = $1 ORDER BY place
+"""
+
+_TIMES = ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.%fZ", "%Y-%m-%d"]
+
+Operator = Annotated[
+    str, typer.Option(help="Who is named in the audit log.", default_factory=getpass.getuser)
+]
+
+
+def events_commands(service: Service) -> typer.Typer:
+    """The sub-commands of one service."""
+    app = typer.Typer(no_args_is_help=True, help="Lag, dead letters, replay and snapshot; prints JSON.")
+    desk = _Desk(service)
+    app.add_typer(_letter_commands(desk), name="dlq")
+
+    @app.command("lag")
+    def show_lag() -> None:
+        """How far behind outbox and consumers are."""
+        _run(desk.lag())
+
+    @app.command("replay")
+    def replay(
+        consumer: Annotated[str, typer.Option()],
+        since: Annotated[datetime | None, typer.Option("--from", formats=_TIMES, help="UTC.")] = None,
+        everything: Annotated[bool, typer.Option("--all", help="From the log's first record.")] = False,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    ) -> None:
+        """Read the log again: what was handled is projected again, the rest is handled."""
+        if consumer != service.name:
+            raise typer.BadParameter(f"only the consumer {service.name} can replay")
+        if (since is None) != everything:
+            raise typer.BadParameter("say --from TIME or --all")
+        _run(desk.replay(since.replace(tzinfo=UTC) if since else None, dry_run))
+
+    @app.command("snapshot")
+    def snapshot(
+        tenant: Annotated[str | None, typer.Option(help="One tenant; all when left out.")] = None,
+        dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
+    ) -> None:
+        """Tell the present state again, for projections older than the history."""
+        _run(desk.snapshot(parse(Kind.TENANT, tenant) if tenant else None, dry_run))
+
+    _ = (show_lag, replay, snapshot)
+    return app
+
+
+def _letter_commands(desk: "_Desk") -> typer.Typer:
+    letters = typer.Typer(no_args_is_help=True, help="Events that could not be handled.")
+
+    @letters.command("list")
+    def list_letters() -> None:
+        """All dead letters and what waits behind them, oldest first."""
+        _run(desk.list_letters())
+
+    @letters.command("show")
+    def show_letter(event: str) -> None:
+        """One dead letter with its envelope and payload."""
+        _run(desk.show(parse(Kind.EVENT, event)))
+
+    @letters.command("retry")
+    def retry(operator: Operator, event: Annotated[str | None, typer.Argument()] = None) -> None:
+        """Handle one dead letter again, or all when none is named."""
+        _run(desk.retry(parse(Kind.EVENT, event) if event else None, operator))
+
+    @letters.command("drop")
+    def drop(event: str, operator: Operator, reason: Annotated[str, typer.Option()]) -> None:
+        """Give a dead letter up; what waits behind it goes on."""
+        _run(desk.drop(parse(Kind.EVENT, event), reason, operator))
+
+    _ = (list_letters, show_letter, retry, drop)
+    return letters
+
+
+class _Desk:
+    """One operator's session with a service."""
+
+    def __init__(self, service: Service) -> None:
+        self._service = service
+
+    def _settings(self) -> ServiceSettings:
+        return self._service.settings()  # type: ignore[call-arg]  # fields come from the environment
+
+    async def lag(self) -> None:
+        _print(await lag.measure(self._service.name, self._settings()))
+
+    async def list_letters(self) -> None:
+        for row in await self._find(None):
+            _print(_letter(row))
+
+    async def show(self, event_id: UUID) -> None:
+        async with self._handling() as handling:
+            for row in await self._find(event_id):
+                context = handling.context(row["tenant_id"], event_id)
+                async with handling.database.tenant(context) as session:
+                    letter = await dead_letters.find_letter(session, row["consumer"], event_id)
+                if letter is not None:
+                    payload = dead_letters.payload_of(letter).decode(errors="replace")
+                    _print({**_letter(row), "headers": letter.envelope["headers"], "payload": payload})
+
+    async def retry(self, event_id: UUID | None, operator: str) -> None:
+        async with self._redrive(operator) as redrive:
+            for row in await self._find(event_id):
+                if not (row["waiting"] and event_id is None):  # it follows the one it waits for
+                    self._tell(row, await redrive.retry(row["tenant_id"], row["event_id"]))
+
+    async def drop(self, event_id: UUID, reason: str, operator: str) -> None:
+        async with self._redrive(operator) as redrive:
+            for row in await self._find(event_id):
+                self._tell(row, await redrive.drop(row["tenant_id"], event_id, reason))
+
+    async def replay(self, since: datetime | None, dry_run: bool) -> None:
+        async with self._handling() as handling:
+            replay = Replay(handling, self._settings(), since=since, dry_run=dry_run)
+            topics: list[Topic] = sorted({event.TOPIC for event in (*self._service.handlers, *PROJECTIONS)})
+            await replay.run(topics, _progress)
+        _print({"dry_run": dry_run, "records": dict(replay.counts)})
+
+    async def snapshot(self, tenant_id: UUID | None, dry_run: bool) -> None:
+        describe = self._service.describe
+        if describe is None:
+            raise typer.BadParameter(f"nobody projects what {self._service.name} has")
+        settings = self._settings()
+        tenants = [tenant_id] if tenant_id else await list_tenants(settings.relay_database_url)
+        database = open_database(settings)
+        told = 0
+        try:
+            done = describe_all(self._service.name, database, describe, tenants, dry_run=dry_run)
+            async for place, count in _numbered(done):
+                told += count
+                _progress(place, len(tenants))
+        finally:
+            await database.close()
+        _print({"dry_run": dry_run, "tenants": len(tenants), "events": told})
+
+    def _tell(self, row: asyncpg.Record, outcome: Outcome) -> None:
+        _print({**_letter(row), **asdict(outcome)})
+
+    async def _find(self, event_id: UUID | None) -> list[asyncpg.Record]:
+        connection = await asyncpg.connect(self._settings().relay_database_url, timeout=5)
+        try:
+            return list(await connection.fetch(_LIST, event_id))
+        finally:
+            await connection.close()
+
+    @asynccontextmanager
+    async def _handling(self) -> AsyncGenerator[Handling]:
+        database = open_database(self._settings())
+        try:
+            yield Handling(self._service.name, database, self._service.handlers)
+        finally:
+            await database.close()
+
+    @asynccontextmanager
+    async def _redrive(self, operator: str) -> AsyncGenerator[Redrive]:
+        """Work on dead letters; afterwards a consumer that had stopped because of them goes on."""
+        async with self._handling() as handling:
+            yield Redrive(handling, operator)
+        connection = await asyncpg.connect(self._settings().relay_database_url, timeout=5)
+        try:
+            await brake.release(connection, self._service.name)
+        finally:
+            await connection.close()
+
+
+async def _numbered(counts: AsyncIterator[int]) -> AsyncIterator[tuple[int, int]]:
+    place = 0
+    async for count in counts:
+        place += 1
+        yield place, count
+
+
+def _progress(done: int, total: int) -> None:
+    _print({"progress": {"done": done, "total": total}})
+
+
+def _letter(row: asyncpg.Record) -> dict[str, Any]:
+    return {
+        **dict(row),
+        "tenant_id": to_text(Kind.TENANT, row["tenant_id"]),
+        "event_id": to_text(Kind.EVENT, row["event_id"]),
+        "died_at": clock.rfc3339(row["died_at"]),
+    }
+
+
+def _print(document: dict[str, Any]) -> None:
+    typer.echo(json.dumps(document))
+
+
+def _run(work: Coroutine[Any, Any, None]) -> None:
+    asyncio.run(work)

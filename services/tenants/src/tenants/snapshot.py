@@ -1,0 +1,29 @@
+"""The state of a tenant as events, for `events snapshot`."""
+
+from collections.abc import AsyncIterator
+from typing import Literal, cast
+
+from sqlalchemy import select
+
+from common.contracts.envelope import Event
+from common.contracts.tenants import Plan, TenantDescribed
+from common.db.session import TenantSession
+from tenants.models import CompanyRow
+from tenants.tenant.rules import features_of, limits_of
+
+Status = Literal["active", "suspended", "deleting", "deleted"]
+
+
+async def describe(session: TenantSession) -> AsyncIterator[Event]:
+    """The tenant itself."""
+    for row in await session.scalars(select(CompanyRow).with_for_update(read=True)):
+        plan = cast(Plan, row.plan)
+        yield TenantDescribed(
+            tenant_id=session.tenant_id,
+            version=row.version,
+            company_name=row.company_name,
+            status=cast(Status, row.status),
+            plan=plan,
+            limits=limits_of(plan, row.limit_overrides),
+            features=features_of(plan, row.feature_overrides),
+        )
