@@ -90,8 +90,8 @@ async def test_a_replay_from_the_beginning_changes_nothing(
 async def test_a_broker_killed_under_load_is_caught_up_with(
     scene: Scene, broker: Broker, conclude: Callable[..., None]
 ) -> None:
-    """Nothing is lost, doubled or out of order, and handling resumes within 30 s. Where the log is gone, what was
-    published is published again, and no relay that reconnects writes in front of it."""
+    """Nothing is lost, doubled or out of order, and handling resumes within 30 s. Where the log is gone, what
+    was published is published again, and no relay that reconnects writes in front of it."""
     counters = scene.counters(tenants=6, each=2)
     scene.start("relay")
     scene.start("consume")
