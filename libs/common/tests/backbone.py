@@ -25,6 +25,7 @@ from common.settings import ServiceSettings
 from common.testing.databases import ServiceDatabase
 
 TOPIC = "penguinmails.workspaces"
+PLACES = [TopicPartition(TOPIC, number) for number in range(PARTITIONS)]
 Databases = Callable[[str], Awaitable[ServiceDatabase]]
 
 
@@ -61,44 +62,41 @@ def update(tenant: UUID, workspace: UUID, version: int) -> WorkspaceUpdated:
     )
 
 
-async def published(settings: ServiceSettings, tenant: UUID, count: int) -> list[Envelope]:
-    """The tenant's envelopes in the broker's order, once there are `count` of them."""
+@asynccontextmanager
+async def reading(settings: ServiceSettings) -> AsyncIterator[Any]:
+    """A consumer of the whole topic, at its beginning."""
     reader: Any = AIOKafkaConsumer(
         bootstrap_servers=settings.kafka_bootstrap_servers, fetch_max_wait_ms=50, auto_offset_reset="earliest"
     )
     await reader.start()
     try:
-        partitions = [TopicPartition(TOPIC, number) for number in range(PARTITIONS)]
-        reader.assign(partitions)
-        for partition in partitions:
-            reader.seek(partition, 0)
-        found: list[Envelope] = []
-        async with asyncio.timeout(20):
-            while len(found) < count:
-                for records in (await reader.getmany(timeout_ms=200)).values():
-                    own = [record for record in records if record.key == tenant_key(tenant).encode()]
-                    found += [Envelope.from_kafka(r.headers, r.key, r.value) for r in own]
-        return found
+        reader.assign(PLACES)
+        for place in PLACES:
+            reader.seek(place, 0)
+        yield reader
     finally:
         await reader.stop()
+
+
+async def published(settings: ServiceSettings, tenant: UUID, count: int) -> list[Envelope]:
+    """The tenant's envelopes in the broker's order, once there are `count` of them."""
+    found: list[Envelope] = []
+    async with reading(settings) as reader, asyncio.timeout(20):
+        while len(found) < count:
+            for records in (await reader.getmany(timeout_ms=200)).values():
+                own = [record for record in records if record.key == tenant_key(tenant).encode()]
+                found += [Envelope.from_kafka(r.headers, r.key, r.value) for r in own]
+    return found
 
 
 async def ends(settings: ServiceSettings) -> dict[TopicPartition, int]:
     """Where the topic's log ends now, read to there: Tansu names the beginning of the last batch."""
-    reader: Any = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap_servers, fetch_max_wait_ms=50, auto_offset_reset="earliest"
-    )
-    await reader.start()
-    try:
-        places = [TopicPartition(TOPIC, number) for number in range(PARTITIONS)]
-        reader.assign(places)
-        for place, offset in (await reader.end_offsets(places)).items():
+    async with reading(settings) as reader:
+        for place, offset in (await reader.end_offsets(PLACES)).items():
             reader.seek(place, offset)
         while await reader.getmany(timeout_ms=300):
             pass
-        return {place: await reader.position(place) for place in places}
-    finally:
-        await reader.stop()
+        return {place: await reader.position(place) for place in PLACES}
 
 
 class Recorder:

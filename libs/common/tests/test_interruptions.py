@@ -2,10 +2,19 @@
 
 import asyncio
 
+import asyncpg
 import pytest
 from aiokafka.errors import KafkaError
 
-from common.bus.interruptions import own_cancellation_only
+from common.bus.interruptions import INTERRUPTIONS, own_cancellation_only
+from common.db.errors import is_unavailable
+
+
+def test_a_statement_begun_as_its_connection_dies_ends_the_term_only() -> None:
+    """asyncpg: cannot switch to state 12; another operation (2) is in progress."""
+    died = asyncpg.InternalClientError("cannot switch to state")
+    assert isinstance(died, INTERRUPTIONS)
+    assert is_unavailable(died)
 
 
 async def test_a_future_cancelled_by_somebody_else_is_an_interruption() -> None:

@@ -230,7 +230,7 @@ _EVENTS = (
     _code(
         "the inbox forgets",
         "test_events.py::test_the_same_id_in_two_tenants_is_two_events_and_twice_in_one_is_one",
-        Edit(f"{_COMMON}/bus/inbox.py", "return result.rowcount == 1", "return True"),
+        Edit(f"{_COMMON}/bus/inbox.py", "if result.rowcount == 1:", "if True:"),
     ),
     _code(
         "events of other tenants written",

@@ -18,6 +18,7 @@ from common.bus.kafka import Cluster
 from common.bus.offsets import Offsets, Progress
 from common.bus.ownership import Ownership, connect_owner, heard
 from common.contracts.envelope import PARTITIONS, Topic
+from common.db.errors import DRIVER_ERRORS
 from common.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
@@ -223,7 +224,7 @@ class Consumer:
                 await self._processor.let_go(self._progress.keys())
                 await self._store(term)
                 await term.group.flush()
-        except (TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError) as error:
+        except (TimeoutError, OSError, *DRIVER_ERRORS) as error:
             fields = {"consumer": self._name, "error": type(error).__name__}
             log.warning("hand-over incomplete; the inbox drops what comes twice", extra={"fields": fields})
 

@@ -4,10 +4,11 @@ import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 
-import asyncpg
 from aiokafka.errors import KafkaError
 
-INTERRUPTIONS = (OSError, TimeoutError, KafkaError, asyncpg.PostgresError, asyncpg.InterfaceError)
+from common.db.errors import DRIVER_ERRORS
+
+INTERRUPTIONS = (OSError, TimeoutError, KafkaError, *DRIVER_ERRORS)
 """The database or the broker is away or went away; begin again."""
 
 

@@ -3,6 +3,9 @@
 import asyncpg
 from sqlalchemy import exc
 
+DRIVER_ERRORS = (asyncpg.PostgresError, asyncpg.InterfaceError, asyncpg.InternalClientError)
+"""What asyncpg raises. The last is no bug of ours: a statement begun as its connection dies may end so."""
+
 
 class EntryRefused(Exception):
     """The database did not let the caller into the tenant: revoked, deactivated or deleted."""
@@ -41,6 +44,8 @@ def driver_error(error: BaseException) -> asyncpg.PostgresError | None:
 def is_unavailable(error: BaseException) -> bool:
     """Whether the same work may succeed later: the database is away, overloaded or chose us as its victim."""
     if isinstance(error, exc.TimeoutError | OSError | TimeoutError | asyncpg.InterfaceError):
+        return True
+    if isinstance(error, asyncpg.InternalClientError):
         return True
     if isinstance(error, exc.DBAPIError) and error.connection_invalidated:
         return True

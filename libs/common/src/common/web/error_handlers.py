@@ -4,7 +4,6 @@ import logging
 from collections.abc import Sequence
 from typing import Any
 
-import asyncpg
 from fastapi import FastAPI
 from fastapi.exceptions import RequestValidationError
 from sqlalchemy.exc import SQLAlchemyError
@@ -15,7 +14,7 @@ from starlette.responses import JSONResponse
 from common import telemetry
 from common.context import UserContext
 from common.contracts.audit import Target
-from common.db.errors import EntryRefused, MemberUnknown, is_unavailable, is_wall_violation
+from common.db.errors import DRIVER_ERRORS, EntryRefused, MemberUnknown, is_unavailable, is_wall_violation
 from common.errors import (
     ApiError,
     BadRequest,
@@ -38,7 +37,7 @@ ERRORS_OF_EVERY_ROUTE: tuple[type[ApiError], ...] = (ApiError, BadRequest, Unava
 """What any route may answer: something broke, is not HTTP for the gateway, or a dependency is away."""
 _RECORDED = (401, 403)
 _STANDING_ENDED = (EntryRefused, MemberUnknown)
-_BELOW_US = (SQLAlchemyError, asyncpg.PostgresError, asyncpg.InterfaceError, OSError)
+_BELOW_US = (SQLAlchemyError, OSError, *DRIVER_ERRORS)
 
 
 def install(app: FastAPI) -> None:
@@ -46,15 +45,7 @@ def install(app: FastAPI) -> None:
     app.add_exception_handler(ApiError, answer_api_error)
     app.add_exception_handler(RequestValidationError, answer_validation)
     app.add_exception_handler(HTTPException, answer_framework_error)
-    for kind in (
-        EntryRefused,
-        MemberUnknown,
-        SQLAlchemyError,
-        asyncpg.PostgresError,
-        asyncpg.InterfaceError,
-        OSError,
-        Exception,
-    ):
+    for kind in (EntryRefused, MemberUnknown, *_BELOW_US, Exception):
         app.add_exception_handler(kind, answer_unexpected)
 
 

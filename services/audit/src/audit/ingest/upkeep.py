@@ -11,6 +11,7 @@ from audit.ingest import store
 from audit.ingest.batch import Recorder
 from audit.ingest.intake import UNKNOWN_TYPE, days_of, restored, take_in
 from common import clock
+from common.db.errors import DRIVER_ERRORS
 
 log = logging.getLogger(__name__)
 
@@ -77,7 +78,7 @@ class Upkeep:
         while True:
             try:
                 await self._serve_term()
-            except (OSError, TimeoutError, asyncpg.PostgresError, asyncpg.InterfaceError) as error:
+            except (OSError, TimeoutError, *DRIVER_ERRORS) as error:
                 log.warning("upkeep interrupted", extra={"fields": {"error": type(error).__name__}})
             await asyncio.sleep(_PAUSE_SECONDS)
 
