@@ -3,11 +3,18 @@
 import asyncio
 import signal
 import time
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+from typing import Any
 
 import psutil
+import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
+from aiokafka.errors import KafkaError
 
+from common.bus.kafka import abandon, make_producer
+from common.settings import ServiceSettings
 from penguinmails.config import Broker
 from penguinmails.stack import Stack
 from tests.e2e.client import Platform, Tenant
@@ -23,8 +30,8 @@ async def test_a_killed_broker_has_its_log_or_is_another_cluster(
     sent = [f"record {number}".encode() for number in range(500)]
     before = await cluster_id(kafka, make=PLACE.topic)
     first = await append(kafka, sent)
-    old = stack.kill("kafka")
-    await asyncio.to_thread(stack.wait_ready, "kafka", old)
+    async with broker_away(stack, signal.SIGKILL):
+        pass
     after = await cluster_id(kafka)
     assert (after == before) == (broker_kind is Broker.APACHE)
     if after == before:
@@ -69,8 +76,7 @@ async def cluster_id(kafka: str, make: str | None = None) -> str:
 async def test_a_service_ends_in_time_while_the_broker_does_not_answer(
     stack: Stack, platform: Platform, tenant: Tenant
 ) -> None:
-    stack.kill("kafka", signal.SIGSTOP)
-    try:
+    async with broker_away(stack, signal.SIGSTOP):
         async with Load(platform, tenant) as load:
             await load.more()
         process = psutil.Process(stack.pids()["campaigns"][0])
@@ -78,8 +84,43 @@ async def test_a_service_ends_in_time_while_the_broker_does_not_answer(
         stack.kill("campaigns", signal.SIGTERM)
         await asyncio.to_thread(process.wait, 10)
         took = time.monotonic() - began
-    finally:
-        stack.kill("kafka", signal.SIGCONT)
     assert took < 10
     await asyncio.to_thread(stack.wait_ready, "campaigns", process.pid)
     await assert_all_audited_once(platform, load, tenant)
+
+
+@pytest.mark.parametrize("fault", [signal.SIGSTOP, signal.SIGKILL])
+async def test_a_producer_is_abandoned_at_once_while_its_batch_is_under_way(
+    stack: Stack, kafka: str, broker_kind: Broker, fault: signal.Signals
+) -> None:
+    """An idempotent one asks for its acknowledgement without end."""
+    producer = make_producer(settings_for(kafka, broker_kind), await cluster_id(kafka, make=PLACE.topic))
+    others = asyncio.all_tasks()
+    await producer.start()
+    await producer.send_and_wait(PLACE.topic, b"before", partition=PLACE.partition)
+    async with broker_away(stack, fault):
+        acknowledged = await producer.send(PLACE.topic, b"record", partition=PLACE.partition)
+        await asyncio.wait({acknowledged}, timeout=1)
+        async with asyncio.timeout(5):
+            await abandon(producer)
+        assert acknowledged.done()
+        assert not asyncio.all_tasks() - others, "nothing of it goes on"
+    assert isinstance(acknowledged.exception(), KafkaError)
+
+
+def settings_for(kafka: str, broker_kind: Broker) -> ServiceSettings:
+    unused: dict[str, Any] = dict.fromkeys(("database_url", "tenancy_key", "link_secret"), "")
+    idempotence = broker_kind is Broker.APACHE
+    return ServiceSettings(kafka_bootstrap_servers=kafka, kafka_idempotence=idempotence, **unused)
+
+
+@asynccontextmanager
+async def broker_away(stack: Stack, fault: signal.Signals) -> AsyncIterator[None]:
+    """Stopped or killed inside, ready again behind."""
+    old = stack.kill("kafka", fault)
+    try:
+        yield
+    finally:
+        if fault is signal.SIGSTOP:
+            stack.kill("kafka", signal.SIGCONT)
+        await asyncio.to_thread(stack.wait_ready, "kafka", old if fault is signal.SIGKILL else None)

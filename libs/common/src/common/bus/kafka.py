@@ -15,6 +15,7 @@ log = logging.getLogger(__name__)
 
 _TOPIC_EXISTS = 36
 _FRESH_SECONDS = 1.0
+_ABANDON_SECONDS = 1.0
 
 
 def all_topics() -> list[str]:
@@ -53,6 +54,8 @@ class Cluster:
         try:
             admin = self._admin or await self._connect()
             described = await admin.describe_cluster()
+            if not described["brokers"]:
+                raise KafkaError("the broker is not in its cluster")
             present = set(await admin.list_topics())
             missing = [name for name in all_topics() if name not in present]
             if missing:
@@ -116,11 +119,17 @@ def make_producer(settings: ServiceSettings, cluster: str) -> AIOKafkaProducer:
 
 
 async def abandon(producer: AIOKafkaProducer) -> None:
-    """Stop at once; what was not acknowledged is still in the outbox.
+    """Stop within seconds; what was not acknowledged is still in the outbox.
 
-    `stop` alone waits for acknowledgements, and an idempotent producer asks for them without end.
+    `stop` alone waits for acknowledgements, and an idempotent producer asks for them without end. So its
+    sender ends first, with a moment for the request under way; only then may its batches be given up.
     """
     inside: Any = producer  # nothing public gives batches up
-    inside._message_accumulator.fail_all(KafkaError("the producer was abandoned"))
-    await producer.client.close()
-    await producer.stop()
+    try:
+        async with asyncio.timeout(_ABANDON_SECONDS):
+            await inside._sender.close()
+    except TimeoutError:
+        log.warning("producer abandoned in the middle of a request")
+    finally:
+        inside._message_accumulator.fail_all(KafkaError("the producer was abandoned"))
+        await producer.stop()

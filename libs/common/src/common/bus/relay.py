@@ -109,9 +109,9 @@ class Relay:
             await self._win_office(connection)
             cluster = await self._cluster.current_id()
             producer = make_producer(self._settings, cluster)
-            await producer.start()
-            self.active = True
             try:
+                await producer.start()
+                self.active = True
                 await self._publish_forever(connection, producer, cluster)
             finally:
                 await abandon(producer)
