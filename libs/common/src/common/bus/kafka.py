@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from itertools import chain
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -131,5 +132,12 @@ async def abandon(producer: AIOKafkaProducer) -> None:
     except TimeoutError:
         log.warning("producer abandoned in the middle of a request")
     finally:
-        inside._message_accumulator.fail_all(KafkaError("the producer was abandoned"))
+        _give_up(inside._message_accumulator)
         await producer.stop()
+
+
+def _give_up(accumulator: Any) -> None:
+    batches = [*chain(*accumulator._batches.values()), *accumulator._pending_batches]
+    accumulator.fail_all(KafkaError("the producer was abandoned"))
+    for batch in batches:
+        batch._drain_waiter.exception()  # nobody else asks, and asyncio complains of what nobody asked
