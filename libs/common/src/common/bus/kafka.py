@@ -138,6 +138,7 @@ async def abandon(producer: AIOKafkaProducer) -> None:
 
 def _give_up(accumulator: Any) -> None:
     batches = [*chain(*accumulator._batches.values()), *accumulator._pending_batches]
+    accumulator._pending_batches.update(batches)  # where each looks for itself when it ends
     accumulator.fail_all(KafkaError("the producer was abandoned"))
     for batch in batches:
         batch._drain_waiter.exception()  # nobody else asks, and asyncio complains of what nobody asked
