@@ -22,7 +22,8 @@ PROJECTS := $(wildcard pyproject.toml uv.lock libs/*/pyproject.toml services/*/p
 # KAFKA=apache runs the stack, or the tests that see the broker, on Apache Kafka instead of Tansu.
 ifeq ($(KAFKA),apache)
 BROKER := $(KAFKA_JARS)
-TESTS := tests/e2e tests/faults libs/common/tests deploy/local/tests/test_apache_kafka.py
+BACKBONE := $(patsubst %,libs/common/tests/test_%.py,backbone cluster dead_letters interruptions positions)
+TESTS := tests/e2e tests/faults --ignore tests/e2e/test_isolation_check.py $(BACKBONE) deploy/local/tests/test_apache_kafka.py
 endif
 
 up: $(SYNCED) $(BROKER) ## Start the whole stack in the background; PORT=… the gateway's port, KAFKA=apache the broker
@@ -54,7 +55,7 @@ test-pooled: $(SYNCED) ## Run the isolation tests through PgBouncer in transacti
 bench: $(SYNCED) ## Measure, as ratios within one run; ARGS=--write keeps docs/performance.md
 	@$(RUN)python -m bench $(ARGS)
 
-soak: $(SYNCED) ## Ask every operation and kill the bus for long; CONTRACT_EXAMPLES=… CONTRACT_SEED=… FAULT_RUNS=… FAULT_SEED=…
+soak: $(SYNCED) $(BROKER) ## Ask every operation and kill the bus for long; CONTRACT_EXAMPLES=… CONTRACT_SEED=… FAULT_RUNS=… FAULT_SEED=…
 	@CONTRACT_EXAMPLES=$(or $(CONTRACT_EXAMPLES),200) FAULT_RUNS=$(or $(FAULT_RUNS),200) \
 		FAULT_HOT_EVENTS=$(or $(FAULT_HOT_EVENTS),20000) $(RUN)pytest tests/contract tests/faults/bus $(ARGS)
 
