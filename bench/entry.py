@@ -29,8 +29,8 @@ CREATE SCHEMA IF NOT EXISTS bench;
 GRANT USAGE ON SCHEMA bench TO campaigns_app;
 CREATE OR REPLACE FUNCTION bench.proof(tenant uuid, member uuid, session uuid, issued_at timestamptz)
     RETURNS bytea LANGUAGE sql SECURITY DEFINER AS $$
-    SELECT tenancy.mac(key, format('user|%s|%s|%s|%s|%s', tenant, member, session,
-        (extract(epoch FROM issued_at) * 1000000)::bigint, pg_backend_pid())) FROM tenancy.keys AS key $$;
+    SELECT tenancy.mac(key, 'user'::bytea || uuid_send(tenant) || uuid_send(member) || uuid_send(session)
+        || timestamptz_send(issued_at) || int4send(pg_backend_pid())) FROM tenancy.keys AS key $$;
 """
 _PAGE = """
 SELECT campaign_id, workspace_id, name, subject, status, version, created_at, updated_at

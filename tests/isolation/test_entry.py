@@ -130,13 +130,13 @@ async def test_deleted_tenants_are_closed(
 
 async def test_a_seal_is_worth_something_here_and_now_only(world: World, attacker: Attacker) -> None:
     """It is made of the key, the context, this connection and the moment this transaction began."""
-    began = "SELECT extract(epoch FROM transaction_timestamp())::text"
+    began = "SELECT timestamptz_send(transaction_timestamp())"
     async with attacker.sql.transaction():
         await attacker.enter(world.mine)
         context, seal = await attacker.settings()
-        parts = ("seal", context, str(await attacker.backend_pid()), await attacker.sql.fetchval(began))
+        here, now = (await attacker.backend_pid()).to_bytes(4), await attacker.sql.fetchval(began)
     key = bytes.fromhex(world.database.tenancy_key)
-    assert seal == hmac.digest(key, "|".join(parts).encode(), "sha256").hex()
+    assert seal == hmac.digest(key, b"seal" + here + now + context.encode(), "sha256").hex()
 
 
 async def test_purposes_are_a_closed_list(world: World) -> None:

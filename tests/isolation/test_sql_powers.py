@@ -60,7 +60,7 @@ FORBIDDEN = {
     "change the entry": "ALTER FUNCTION tenancy.current_tenant() RESET search_path",
     "read the key": "SELECT * FROM tenancy.keys",
     "change the key": "UPDATE tenancy.keys SET inner_pad = outer_pad",
-    "make a proof": "SELECT tenancy.mac(key, 'user') FROM tenancy.keys AS key",
+    "make a proof": "SELECT tenancy.mac(key, 'user'::bytea) FROM tenancy.keys AS key",
     "make a seal": "SELECT tenancy.seal(key, 'user') FROM tenancy.keys AS key",
     "enter without a proof": "SELECT tenancy.put_context('system:job|' || uuidv7(), '')",
     "drop the history": "SELECT tenancy.maintain_history('0')",

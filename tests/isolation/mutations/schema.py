@@ -135,14 +135,14 @@ _ENTRANCE = (
         "the seal not checked",
         Rewrite(
             "tenancy.current_tenant",
-            "= (SELECT tenancy.seal(key, context) FROM tenancy.keys AS key)",
-            "<> '' AND context <> ''",
+            "= tenancy.seal(key, current_setting('tenancy.context', true))",
+            "<> ''",
         ),
         _OUTSIDE,
     ),
     _campaigns(
         "the seal not bound to its transaction",
-        Rewrite("tenancy.seal", "EXTRACT(epoch FROM transaction_timestamp())", "0"),
+        Rewrite("tenancy.seal", "timestamptz_send(transaction_timestamp())", "'0'::bytea"),
         _OUTSIDE,
     ),
     _campaigns(
@@ -161,7 +161,7 @@ _ENTRANCE = (
     ),
     _campaigns(
         "a second tenant may be entered",
-        Rewrite("tenancy.put_context", "AND tenancy.current_tenant() IS NOT NULL", "AND false"),
+        Rewrite("tenancy.is_elsewhere", "AND (tenancy.current_tenant() IS NOT NULL)", "AND false"),
         "test_sql.py::test_inside_a_tenant_only_its_rows_are_visible",
     ),
     _campaigns(

@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from sqlalchemy import BigInteger, Integer, LargeBinary, Text, func, text
-from sqlalchemy.dialects.postgresql import JSONB
+from sqlalchemy.dialects.postgresql import ARRAY, JSONB
 from sqlalchemy.orm import Mapped, mapped_column
 
 from common.db.base import TenantRow, Timestamps
@@ -14,13 +14,17 @@ _SCHEMA = {"schema": "tenants"}
 
 
 class CompanyRow(Timestamps, TenantRow):
-    """A tenant. `settings` holds what was chosen; `settings_version` is the ETag of settings and limits."""
+    """A tenant. `settings` holds what was chosen; `settings_version` is the ETag of settings and limits.
+
+    `suspensions` names each cause that keeps it suspended; it is suspended until the last of them is gone.
+    """
 
     __tablename__ = "tenants"
 
     company_name: Mapped[str] = mapped_column(Text)
     plan: Mapped[str] = mapped_column(Text)
     status: Mapped[str] = mapped_column(Text, server_default="active")
+    suspensions: Mapped[list[str]] = mapped_column(ARRAY(Text), server_default="{}")
     owner_user_id: Mapped[UUID]
     default_workspace_id: Mapped[UUID]
     settings: Mapped[dict[str, Any]] = mapped_column(JSONB, server_default="{}")

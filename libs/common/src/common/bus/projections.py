@@ -24,6 +24,8 @@ from common.contracts.envelope import Event
 from common.contracts.tenants import (
     TenantDescribed,
     TenantFeaturesUpdated,
+    TenantLimitsUpdated,
+    TenantPlanChanged,
     TenantProvisioned,
     TenantReactivated,
     TenantSettingsUpdated,
@@ -74,6 +76,15 @@ WHERE tenant_id = :tenant AND version < :version
 """)
 _TENANT_FEATURES = text("""
 UPDATE tenancy.tenants SET features = CAST(:features AS jsonb), version = :version
+WHERE tenant_id = :tenant AND version < :version
+""")
+_TENANT_LIMITS = text("""
+UPDATE tenancy.tenants SET limits = CAST(:limits AS jsonb), version = :version
+WHERE tenant_id = :tenant AND version < :version
+""")
+_TENANT_PLAN = text("""
+UPDATE tenancy.tenants SET plan = :plan, limits = CAST(:limits AS jsonb),
+    features = CAST(:features AS jsonb), version = :version
 WHERE tenant_id = :tenant AND version < :version
 """)
 _MEMBER = text("""
@@ -158,6 +169,24 @@ async def project_tenant_features(session: TenantSession, event: TenantFeaturesU
     await session.execute(_TENANT_FEATURES, {"tenant": session.tenant_id, **values})
 
 
+async def project_tenant_limits(session: TenantSession, event: TenantLimitsUpdated) -> None:
+    values = {"limits": event.limits.model_dump_json(), "version": event.version}
+    await session.execute(_TENANT_LIMITS, {"tenant": session.tenant_id, **values})
+
+
+async def project_plan(session: TenantSession, event: TenantPlanChanged) -> None:
+    await session.execute(
+        _TENANT_PLAN,
+        {
+            "tenant": session.tenant_id,
+            "plan": event.plan,
+            "limits": event.limits.model_dump_json(),
+            "features": event.features.model_dump_json(),
+            "version": event.version,
+        },
+    )
+
+
 async def project_user(session: TenantSession, event: UserRegistered) -> None:
     await _put_member(session, event.user_id, event.email, event.name, event.role, event.version)
     for membership in event.memberships:
@@ -230,6 +259,8 @@ PROJECTIONS: dict[type[Event], Handler] = {
     TenantReactivated: project_reactivation,
     TenantSettingsUpdated: project_tenant_name,
     TenantFeaturesUpdated: project_tenant_features,
+    TenantLimitsUpdated: project_tenant_limits,
+    TenantPlanChanged: project_plan,
     UserRegistered: project_user,
     UserDescribed: project_described_user,
     UserRoleChanged: project_user_role,

@@ -100,6 +100,24 @@ class TenantFeaturesUpdated(_TenantEvent):
     features: Features
 
 
+class TenantLimitsUpdated(_TenantEvent):
+    """An operator changed the limits; carries all of them as they are now."""
+
+    ACTION: ClassVar[str | None] = "tenant.limits_updated"
+
+    limits: Limits
+
+
+class TenantPlanChanged(_TenantEvent):
+    """The tenant is on another plan; carries the limits and features that hold from now on."""
+
+    ACTION: ClassVar[str | None] = "tenant.plan_changed"
+
+    plan: Plan
+    limits: Limits
+    features: Features
+
+
 class SubscriptionChanged(_TenantEvent):
     """The Stripe customer or subscription of the tenant changed; ids are Stripe's own."""
 

@@ -2,15 +2,18 @@
 
 HMAC-SHA256 (RFC 2104) over the context and the backend's process id, so a proof is worth nothing to
 another connection. The database keeps the key as its two pads in a table no service role can read.
+Numbers are signed and big-endian, as PostgreSQL's own binary form has them.
 """
 
 import hashlib
 import hmac
+import struct
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
 _BLOCK = 64
-_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+"""What PostgreSQL counts its microseconds from."""
 _MICROSECOND = timedelta(microseconds=1)
 
 
@@ -25,11 +28,12 @@ class Prover:
     def user(self, tenant: UUID, member: UUID, session: UUID, issued_at: datetime, pid: int) -> bytes:
         """Proof for `tenancy.enter`."""
         instant = (issued_at - _EPOCH) // _MICROSECOND
-        return self._mac(f"user|{tenant}|{member}|{session}|{instant}|{pid}")
+        ids = tenant.bytes + member.bytes + session.bytes
+        return self._mac(b"user" + ids + struct.pack(">qi", instant, pid))
 
     def system(self, tenant: UUID, purpose: str, pid: int) -> bytes:
         """Proof for `tenancy.enter_system`."""
-        return self._mac(f"system|{tenant}|{purpose}|{pid}")
+        return self._mac(b"system" + tenant.bytes + struct.pack(">i", pid) + purpose.encode())
 
     def pads(self) -> tuple[bytes, bytes]:
         """The key as HMAC's inner and outer pad (64 bytes each), for `tenancy.keys`."""
@@ -37,5 +41,5 @@ class Prover:
         key = key.ljust(_BLOCK, b"\0")
         return bytes(b ^ 0x36 for b in key), bytes(b ^ 0x5C for b in key)
 
-    def _mac(self, message: str) -> bytes:
-        return hmac.digest(self._key, message.encode(), "sha256")
+    def _mac(self, message: bytes) -> bytes:
+        return hmac.digest(self._key, message, "sha256")

@@ -16,25 +16,25 @@ CREATE TABLE tenancy.keys (
 -- What follows is in the path of every transaction. Each name resolved, plan run and function entered costs
 -- there, so the planner writes mac() and seal() into their callers (an expression, no SET, no SECURITY
 -- DEFINER), and entry and check are one query each.
-CREATE FUNCTION tenancy.mac(key tenancy.keys, message text) RETURNS bytea
+CREATE FUNCTION tenancy.mac(key tenancy.keys, message bytea) RETURNS bytea
     LANGUAGE sql STABLE PARALLEL RESTRICTED
-    RETURN sha256(key.outer_pad || sha256(key.inner_pad || convert_to(message, 'UTF8')));
+    RETURN sha256(key.outer_pad || sha256(key.inner_pad || message));
 
--- A seal is worth something to this backend, in this transaction, for this context only.
+-- A seal is worth something to this backend, in this transaction, for this context only. What has a fixed
+-- length comes first in every message, so no two messages of different meaning are the same bytes.
 CREATE FUNCTION tenancy.seal(key tenancy.keys, context text) RETURNS text
     LANGUAGE sql STABLE PARALLEL RESTRICTED
-    RETURN encode(tenancy.mac(key, format('seal|%s|%s|%s', context, pg_backend_pid(),
-                                          extract(epoch FROM transaction_timestamp()))), 'hex');
+    RETURN encode(tenancy.mac(key, 'seal'::bytea || int4send(pg_backend_pid())
+                                   || timestamptz_send(transaction_timestamp())
+                                   || convert_to(context, 'UTF8')), 'hex');
 
+-- Settings are asked for in the query itself: a variable would be folded into its plan, and the plan lost.
 CREATE FUNCTION tenancy.current_tenant() RETURNS uuid
     LANGUAGE plpgsql STABLE PARALLEL RESTRICTED SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
-DECLARE
-    context text := current_setting('tenancy.context', true);
 BEGIN
-    IF current_setting('tenancy.seal', true) = (SELECT tenancy.seal(key, context) FROM tenancy.keys AS key) THEN
-        RETURN split_part(context, '|', 2)::uuid;
-    END IF;
-    RETURN NULL;
+    RETURN (SELECT split_part(current_setting('tenancy.context', true), '|', 2)::uuid FROM tenancy.keys AS key
+            WHERE current_setting('tenancy.seal', true)
+                  = tenancy.seal(key, current_setting('tenancy.context', true)));
 END $$;
 
 -- Like current_tenant(), but only for contexts entered by the platform itself (events, jobs, sign-up).
@@ -47,15 +47,12 @@ BEGIN
     RETURN tenancy.current_tenant();
 END $$;
 
--- For the entries only, whose search_path it works under.
-CREATE FUNCTION tenancy.put_context(context text, seal text) RETURNS void LANGUAGE plpgsql VOLATILE AS $$
-BEGIN
-    IF current_setting('tenancy.context', true) NOT IN ('', context) AND tenancy.current_tenant() IS NOT NULL THEN
-        RAISE EXCEPTION 'another tenant was entered in this transaction' USING ERRCODE = '42501';
-    END IF;
-    context := set_config('tenancy.context', context, true);
-    seal := set_config('tenancy.seal', seal, true);
-END $$;
+-- The next two are for the entries only, and written into them, too.
+CREATE FUNCTION tenancy.is_elsewhere(context text) RETURNS boolean LANGUAGE sql STABLE
+    RETURN current_setting('tenancy.context', true) NOT IN ('', context) AND tenancy.current_tenant() IS NOT NULL;
+
+CREATE FUNCTION tenancy.put_context(context text, seal text) RETURNS text LANGUAGE sql VOLATILE
+    RETURN set_config('tenancy.context', context, true) || set_config('tenancy.seal', seal, true);
 
 -- Projections -----------------------------------------------------------------------------------------
 CREATE TABLE tenancy.tenants (
@@ -134,9 +131,9 @@ DECLARE
     welcome boolean;
     seal text;
 BEGIN
-    SELECT proof = tenancy.mac(key, format('user|%s|%s|%s|%s|%s', tenant, member, session,
-                                           (extract(epoch FROM issued_at) * 1000000)::bigint,
-                                           pg_backend_pid())),
+    SELECT proof = tenancy.mac(key, 'user'::bytea || uuid_send(tenant) || uuid_send(member)
+                                    || uuid_send(session) || timestamptz_send(issued_at)
+                                    || int4send(pg_backend_pid())),
            t.status, t.features, m.role, tenancy.seal(key, context),
            t.status <> 'deleted' AND m.status = 'active' AND issued_at >= m.tokens_valid_from
                AND r.session_id IS NULL
@@ -149,8 +146,11 @@ BEGIN
         RAISE EXCEPTION 'tenancy proof refused' USING ERRCODE = '42501';
     END IF;
     IF welcome THEN
+        IF tenancy.is_elsewhere(context) THEN
+            RAISE EXCEPTION 'another tenant was entered in this transaction' USING ERRCODE = '42501';
+        END IF;
         verdict := 'ok';
-        PERFORM tenancy.put_context(context, seal);
+        seal := tenancy.put_context(context, seal);
     ELSE
         verdict := CASE WHEN tenant_status IS NULL OR enter.role IS NULL THEN 'unknown' ELSE 'revoked' END;
         enter.role := NULL;
@@ -164,7 +164,8 @@ DECLARE
     proven boolean;
     seal text;
 BEGIN
-    SELECT proof = tenancy.mac(key, format('system|%s|%s|%s', tenant, purpose, pg_backend_pid())),
+    SELECT proof = tenancy.mac(key, 'system'::bytea || uuid_send(tenant) || int4send(pg_backend_pid())
+                                    || convert_to(purpose, 'UTF8')),
            tenancy.seal(key, context)
         INTO proven, seal FROM tenancy.keys AS key;
     IF proven IS NOT TRUE THEN
@@ -173,7 +174,10 @@ BEGIN
     IF purpose NOT IN ('event', 'job', 'provisioning', 'access', 'token', 'public') THEN
         RAISE EXCEPTION 'unknown purpose' USING ERRCODE = '42501';
     END IF;
-    PERFORM tenancy.put_context(context, seal);
+    IF tenancy.is_elsewhere(context) THEN
+        RAISE EXCEPTION 'another tenant was entered in this transaction' USING ERRCODE = '42501';
+    END IF;
+    seal := tenancy.put_context(context, seal);
 END $$;
 
 -- Events ----------------------------------------------------------------------------------------------

@@ -1,0 +1,1 @@
+"""Slice: a tenant from its suspension to its end."""
