@@ -2,6 +2,7 @@
 
 import asyncio
 import gc
+import os
 import signal
 import time
 from collections.abc import AsyncIterator
@@ -21,6 +22,9 @@ from penguinmails.stack import Stack
 from tests.e2e.client import Platform, Tenant
 from tests.faults.test_outages import Load, assert_all_audited_once
 
+only_apache = pytest.mark.skipif(
+    os.environ.get("KAFKA") != Broker.APACHE, reason="runs with KAFKA=apache: idempotent producers"
+)
 PLACE = TopicPartition("log-of-the-test", 0)
 """Nobody else writes or reads it."""
 
@@ -74,6 +78,7 @@ async def cluster_id(kafka: str, make: str | None = None) -> str:
         await admin.close()
 
 
+@only_apache
 async def test_a_service_ends_in_time_while_the_broker_does_not_answer(
     stack: Stack, platform: Platform, tenant: Tenant
 ) -> None:
@@ -90,13 +95,12 @@ async def test_a_service_ends_in_time_while_the_broker_does_not_answer(
     await assert_all_audited_once(platform, load, tenant)
 
 
+@only_apache
 @pytest.mark.parametrize("fault", [signal.SIGSTOP, signal.SIGKILL])
 async def test_a_producer_is_abandoned_at_once_while_its_batch_is_under_way(
-    stack: Stack, kafka: str, broker_kind: Broker, fault: signal.Signals, caplog: pytest.LogCaptureFixture
+    stack: Stack, kafka: str, fault: signal.Signals, caplog: pytest.LogCaptureFixture
 ) -> None:
     """An idempotent one asks for its acknowledgement without end."""
-    if broker_kind is not Broker.APACHE:
-        pytest.skip("Tansu has no idempotent producers")
     producer = make_producer(settings_for(kafka), await cluster_id(kafka, make=PLACE.topic))
     others = asyncio.all_tasks()
     await producer.start()
