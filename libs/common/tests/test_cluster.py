@@ -10,7 +10,7 @@ from common.bus.kafka import Cluster
 async def test_a_broker_outside_its_cluster_is_a_broker_that_is_away(
     cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """Apache Kafka's answers for a second after a start: nobody is in the cluster, and no topic is known."""
+    """Apache Kafka's answers before it is let in again, and where it knows no topic."""
     with monkeypatch.context() as starting:
         starting.setattr(AIOKafkaAdminClient, "describe_cluster", nobody)
         starting.setattr(AIOKafkaAdminClient, "list_topics", none)
