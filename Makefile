@@ -1,6 +1,6 @@
 # Needs python3 (3.11 or newer) and git; everything else comes from PyPI into .venv.
 .DEFAULT_GOAL := help
-.PHONY: up down reset status logs demo test test-pooled mutate-isolation soak bench check lint-api docs help
+.PHONY: up down reset status logs demo kafka test test-pooled mutate-isolation soak bench check lint-api docs help
 
 # uv: the one on the PATH, else our own in .uv.
 UV := $(shell command -v uv 2>/dev/null)
@@ -15,10 +15,18 @@ unexport PYTHONDONTWRITEBYTECODE
 PYTHON ?= python3
 RUN := .venv/bin/
 SYNCED := .venv/.synced
+KAFKA_JARS := deploy/kafka/lib/.fetched
 LINTERS := deploy/api-lint/node_modules/.package-lock.json
 PROJECTS := $(wildcard pyproject.toml uv.lock libs/*/pyproject.toml services/*/pyproject.toml deploy/local/pyproject.toml)
 
-up: $(SYNCED) ## Start the whole stack in the background; PORT=… chooses the gateway's port
+# KAFKA=apache runs the stack, or the tests that see the broker, on Apache Kafka instead of Tansu.
+ifeq ($(KAFKA),apache)
+BROKER := $(KAFKA_JARS)
+BACKBONE := $(patsubst %,libs/common/tests/test_%.py,backbone cluster dead_letters interruptions positions)
+TESTS := tests/e2e tests/faults --ignore tests/e2e/test_isolation_check.py $(BACKBONE) deploy/local/tests/test_apache_kafka.py
+endif
+
+up: $(SYNCED) $(BROKER) ## Start the whole stack in the background; PORT=… the gateway's port, KAFKA=apache the broker
 	@$(RUN)penguinmails up
 
 down: $(SYNCED) ## Stop the stack and keep its data
@@ -36,8 +44,10 @@ logs: $(SYNCED) ## Follow the logs; SERVICE=… for one process
 demo: up ## Play the story of two tenants and an attempt to cross the border
 	@$(RUN)penguinmails demo
 
-test: $(SYNCED) ## Run all tests on a stack of their own; ARGS=… goes to pytest
-	@$(RUN)pytest $(ARGS)
+kafka: $(KAFKA_JARS) ## Fetch Apache Kafka with Maven, for KAFKA=apache (needs Java 17 or newer)
+
+test: $(SYNCED) $(BROKER) ## Run all tests on a stack of their own; ARGS=… goes to pytest; KAFKA=apache: e2e and faults on it
+	@$(RUN)pytest $(TESTS) $(ARGS)
 
 test-pooled: $(SYNCED) ## Run the isolation tests through PgBouncer in transaction mode (needs pgbouncer)
 	@TEST_POOLER=pgbouncer $(RUN)pytest tests/isolation $(ARGS)
@@ -45,7 +55,7 @@ test-pooled: $(SYNCED) ## Run the isolation tests through PgBouncer in transacti
 bench: $(SYNCED) ## Measure, as ratios within one run; ARGS="--write --short NAME…": keep the page, a tenth, some lines
 	@$(RUN)python -m bench $(ARGS)
 
-soak: $(SYNCED) ## Ask every operation and kill the bus for long; CONTRACT_EXAMPLES=… CONTRACT_SEED=… FAULT_RUNS=… FAULT_SEED=…
+soak: $(SYNCED) $(BROKER) ## Ask every operation and kill the bus for long; CONTRACT_EXAMPLES=… CONTRACT_SEED=… FAULT_RUNS=… FAULT_SEED=…
 	@CONTRACT_EXAMPLES=$(or $(CONTRACT_EXAMPLES),200) FAULT_RUNS=$(or $(FAULT_RUNS),200) \
 		FAULT_HOT_EVENTS=$(or $(FAULT_HOT_EVENTS),20000) $(RUN)pytest tests/contract tests/faults/bus $(ARGS)
 
@@ -69,6 +79,14 @@ lint-api: ## Lint the API document with Spectral, the events with the AsyncAPI p
 $(LINTERS): deploy/api-lint/package-lock.json
 	@echo "Installing Spectral and the AsyncAPI parser into deploy/api-lint …"
 	@npm ci --prefix deploy/api-lint --ignore-scripts --no-audit --no-fund --loglevel error
+	@touch $@
+
+$(KAFKA_JARS): deploy/kafka/pom.xml
+	@command -v java >/dev/null && command -v mvn >/dev/null || { \
+		echo "Apache Kafka needs Java 17 or newer and Maven. On Debian: apt install openjdk-17-jre-headless maven"; exit 1; }
+	@echo "Fetching Apache Kafka into deploy/kafka/lib …"
+	@rm -rf deploy/kafka/lib
+	@mvn --quiet --batch-mode --file $< dependency:copy-dependencies
 	@touch $@
 
 docs: $(SYNCED) ## Make the reference pages from the code

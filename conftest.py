@@ -20,6 +20,7 @@ from common.testing.databases import (
     server_from_env,
 )
 from common.testing.harness import Harness, harness
+from penguinmails.config import Broker
 from penguinmails.stack import Stack
 
 SERVICES = ("auth", "tenants", "workspaces", "campaigns", "audit")
@@ -32,9 +33,15 @@ def service_of(name: str) -> Service:
 
 
 @pytest.fixture(scope="session")
-def stack(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Stack]:
+def broker_kind() -> Broker:
+    """What the tests run on: KAFKA=apache, else Tansu. With TEST_KAFKA_BOOTSTRAP it says what that is."""
+    return Broker(os.environ.get("KAFKA") or Broker.TANSU)
+
+
+@pytest.fixture(scope="session")
+def stack(tmp_path_factory: pytest.TempPathFactory, broker_kind: Broker) -> Iterator[Stack]:
     """The whole platform on free ports of its own, up once for all tests that need it."""
-    running = Stack(tmp_path_factory.mktemp("stack"), attached=True)
+    running = Stack(tmp_path_factory.mktemp("stack"), attached=True, broker=broker_kind)
     running.up()
     yield running
     running.down()

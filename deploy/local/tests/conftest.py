@@ -7,6 +7,8 @@ import socket
 import subprocess
 import threading
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,16 +23,21 @@ from penguinmails import binaries, gateway, ports
 from penguinmails.credentials import SERVICES
 
 ISSUER = "https://mail.example"
+JWKS = "/.well-known/jwks.json"
 
 
 @dataclass
 class Upstream:
-    """Answers every request with what it received; `/…/hang` never answers, `/…/break` hangs up."""
+    """Answers every request with what it received; `/…/hang` never answers, `/…/break` hangs up.
+
+    Paths in `sick`, and `/…/sick`, are answered with 503.
+    """
 
     name: str
     documents: dict[str, Any] = field(default_factory=dict[str, Any])
     port: int = 0
     healthy: bool = True
+    sick: set[str] = field(default_factory=set[str])
     seen: list[str] = field(default_factory=list[str])
     server: Any = None
 
@@ -67,7 +74,8 @@ class Upstream:
             return False
         told = {"service": self.name, "method": method, "path": path, "headers": headers, "length": len(body)}
         self.keep(path, body)
-        writer.write(_answer(503 if path.endswith("/sick") else 200, self.documents.get(path, told)))
+        sick = path.endswith("/sick") or path in self.sick
+        writer.write(_answer(503 if sick else 200, self.documents.get(path, told)))
         return True
 
     def keep(self, path: str, body: bytes) -> None:
@@ -187,6 +195,13 @@ class Gateway:
         public = jwt.algorithms.ECAlgorithm.to_jwk(self.key.public_key(), as_dict=True)
         return {"keys": [{**public, "kid": "k1", "alg": "ES256", "use": "sig"}]}
 
+    def publish_keys(self) -> None:
+        """Auth knows them from now on; returns when the gateway has them too, once for each audience."""
+        auth = self.upstreams["auth"]
+        auth.documents[JWKS] = self.keys()
+        auth.sick.discard(JWKS)
+        self.await_stat("http.gateway.jwt_authn.jwks_fetch_success", 2)
+
     def stat(self, name: str) -> int:
         connection = http.client.HTTPConnection("127.0.0.1", self.admin, timeout=5)
         try:
@@ -206,23 +221,36 @@ class Gateway:
 
 
 @pytest.fixture(scope="session")
-def edge(tmp_path_factory: pytest.TempPathFactory) -> Any:
+def edge(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Gateway]:
+    with _running(tmp_path_factory.mktemp("edge")) as edge:
+        edge.publish_keys()
+        yield edge
+
+
+@pytest.fixture
+def keyless_edge(tmp_path: Path) -> Iterator[Gateway]:
+    """A gateway of the test's own to which auth refuses the token keys."""
+    with _running(tmp_path) as edge:
+        yield edge
+
+
+@contextmanager
+def _running(folder: Path) -> Iterator[Gateway]:
+    """Without token keys, until they are published."""
     loop = InBackground()
     upstreams: dict[str, Upstream] = {name: Upstream(name) for name in SERVICES}
     collector = SpanKeeper("collector")
     collector.spans = []
     upstreams["collector"] = collector
+    upstreams["auth"].sick.add(JWKS)
     for upstream in upstreams.values():
         loop.run(upstream.start())
     port = ports.random_free(set())
     edge = Gateway(port, ports.random_free({port}), upstreams, loop)
-    upstreams["auth"].documents["/.well-known/jwks.json"] = edge.keys()
-    folder = tmp_path_factory.mktemp("edge")
     process = _start(edge, folder)
     try:
         for name in SERVICES:
             edge.await_stat(f"cluster.{name}.membership_healthy", 1)
-        edge.await_stat("http.gateway.jwt_authn.jwks_fetch_success", 2)
         yield edge
     finally:
         process.terminate()

@@ -98,6 +98,18 @@ def test_documents_are_served_below_the_base_path_too(
     assert (answer.json["service"], answer.json["path"]) == (service, rewritten)
 
 
+def test_without_the_token_keys_it_asks_to_come_back_and_calls_no_token_bad(keyless_edge: Any) -> None:
+    """As after a restart of the gateway while auth does not answer."""
+    token = keyless_edge.token()
+    answer = keyless_edge.ask("GET", "/api/v1/campaigns", token=token)
+    assert_problem(answer, 503, "upstream_unavailable")
+    assert answer.headers["retry-after"]
+    assert "invalid_token" not in answer.headers["www-authenticate"]
+    assert_problem(keyless_edge.ask("GET", "/api/v1/campaigns"), 401, "unauthenticated")
+    keyless_edge.publish_keys()
+    assert keyless_edge.ask("GET", "/api/v1/campaigns", token=token).status == 200
+
+
 @pytest.mark.parametrize(
     ("method", "path"),
     [

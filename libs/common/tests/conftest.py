@@ -8,6 +8,7 @@ from libs.common.tests.backbone import Databases, Handled
 from common.bus.kafka import Cluster
 from common.db.session import Database
 from common.settings import ServiceSettings
+from penguinmails.config import Broker
 
 
 @pytest.fixture
@@ -19,7 +20,7 @@ async def database(service_database: Databases) -> AsyncIterator[Database]:
 
 
 @pytest.fixture
-async def settings(service_database: Databases, kafka: str) -> ServiceSettings:
+async def settings(service_database: Databases, kafka: str, broker_kind: Broker) -> ServiceSettings:
     made = await service_database("workspaces")
     return ServiceSettings(
         database_url=made.app_url,
@@ -27,7 +28,7 @@ async def settings(service_database: Databases, kafka: str) -> ServiceSettings:
         tenancy_key=made.tenancy_key,  # type: ignore[arg-type]
         link_secret="00" * 32,  # type: ignore[arg-type]
         kafka_bootstrap_servers=kafka,
-        kafka_idempotence=False,
+        kafka_idempotence=broker_kind is Broker.APACHE,
     )
 
 

@@ -1,16 +1,56 @@
-"""A broker of the tests' own, which they may kill; each start is an empty log."""
+"""Brokers that tests may kill."""
 
 import signal
 import subprocess
 import sys
 from pathlib import Path
+from typing import Protocol
 
 from penguinmails import ports
 from penguinmails.child import dying_with_us
+from penguinmails.stack import Stack
 
 
-class Broker:
-    """`python -m penguinmails.broker` on two free ports."""
+class Broker(Protocol):
+    """A broker to kill and to start again."""
+
+    keeps_its_log: bool
+
+    @property
+    def address(self) -> str: ...
+
+    def start(self) -> None:
+        """Returns at once; clients connect when its topics are there."""
+        ...
+
+    def kill(self) -> None:
+        """SIGKILL, and gone."""
+        ...
+
+
+class StackBroker:
+    """The stack's, which its supervisor starts again."""
+
+    keeps_its_log = True
+
+    def __init__(self, stack: Stack) -> None:
+        self._stack = stack
+
+    @property
+    def address(self) -> str:
+        return str(self._stack.env()["kafka"])
+
+    def start(self) -> None:
+        """The supervisor has noticed."""
+
+    def kill(self) -> None:
+        self._stack.kill("kafka")
+
+
+class OwnBroker:
+    """`python -m penguinmails.broker` on two free ports; each start is an empty log."""
+
+    keeps_its_log = False
 
     def __init__(self, folder: Path) -> None:
         self._log = folder / "broker.log"
@@ -23,7 +63,6 @@ class Broker:
         return f"127.0.0.1:{self._port}"
 
     def start(self) -> None:
-        """Returns at once; clients connect when its topics are there."""
         command = [sys.executable, "-m", "penguinmails.broker"]
         with self._log.open("ab") as log:
             self._process = subprocess.Popen(
@@ -35,7 +74,7 @@ class Broker:
             )
 
     def kill(self) -> None:
-        """SIGKILL; the broker proper dies with its door."""
+        """The broker proper dies with its door."""
         assert self._process
         self._process.kill()
         self._process.wait()

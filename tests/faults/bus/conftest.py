@@ -9,8 +9,9 @@ import pytest
 from common.db.provision import role_names
 from common.settings import ServiceSettings
 from common.testing.databases import DatabaseServer, ServiceDatabase, clone_database, make_database
+from penguinmails.config import Broker as BrokerKind
 from tests.faults.bus import ledger
-from tests.faults.bus.broker import Broker
+from tests.faults.bus.broker import Broker, OwnBroker, StackBroker
 from tests.faults.bus.nursery import Nursery
 from tests.faults.bus.scene import Scene
 from tests.faults.bus.verdict import Verdict
@@ -33,9 +34,14 @@ def nursery() -> Iterator[Nursery]:
 
 
 @pytest.fixture(scope="session")
-def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
-    """A broker that nobody else uses."""
-    broker = Broker(tmp_path_factory.mktemp("broker"))
+def broker(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, broker_kind: BrokerKind
+) -> Iterator[Broker]:
+    """A broker that may be killed: one that nobody else uses, or the stack's Apache Kafka."""
+    if broker_kind is BrokerKind.APACHE:
+        yield StackBroker(request.getfixturevalue("stack"))
+        return
+    broker = OwnBroker(tmp_path_factory.mktemp("broker"))
     broker.start()
     yield broker
     broker.kill()
@@ -43,7 +49,7 @@ def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Broker]:
 
 @pytest.fixture(scope="session")
 def address(request: pytest.FixtureRequest) -> str:
-    """Where the log is: TEST_KAFKA_BOOTSTRAP, else a broker that nobody else uses."""
+    """Where the log is: TEST_KAFKA_BOOTSTRAP, else the broker that may be killed."""
     given = os.environ.get("TEST_KAFKA_BOOTSTRAP")
     return given or request.getfixturevalue("broker").address
 
@@ -59,7 +65,12 @@ async def template(postgres: DatabaseServer) -> AsyncIterator[ServiceDatabase]:
 
 @pytest.fixture
 async def scene(
-    request: pytest.FixtureRequest, template: ServiceDatabase, address: str, nursery: Nursery, tmp_path: Path
+    request: pytest.FixtureRequest,
+    template: ServiceDatabase,
+    address: str,
+    broker_kind: BrokerKind,
+    nursery: Nursery,
+    tmp_path: Path,
 ) -> AsyncIterator[Scene]:
     """An empty ledger on a broker."""
     made = await clone_database(template.server, ledger.NAME, template.name)
@@ -69,7 +80,7 @@ async def scene(
         tenancy_key=made.tenancy_key,  # type: ignore[arg-type]
         link_secret="00" * 32,  # type: ignore[arg-type]
         kafka_bootstrap_servers=address,
-        kafka_idempotence="TEST_KAFKA_BOOTSTRAP" in os.environ,
+        kafka_idempotence=broker_kind is BrokerKind.APACHE or "TEST_KAFKA_BOOTSTRAP" in os.environ,
     )
     scene = Scene(made, settings, nursery, tmp_path, request.node.name)
     await scene.open()

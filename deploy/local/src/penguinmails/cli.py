@@ -12,6 +12,7 @@ from rich.markup import escape
 
 from penguinmails import demo, display, documents, mailbox, trace
 from penguinmails.binaries import BinaryMissing
+from penguinmails.config import Broker
 from penguinmails.display import console
 from penguinmails.events_command import events_app
 from penguinmails.home import default_home
@@ -52,9 +53,13 @@ app.add_typer(events_app(_running_stack), name="events")
 
 
 @app.command()
-def up() -> None:
+def up(
+    kafka: Annotated[
+        Broker, typer.Option(envvar="KAFKA", help="The broker: Tansu, or Apache Kafka after `make kafka`.")
+    ] = Broker.TANSU,
+) -> None:
     """Start everything and wait until it is ready."""
-    stack, began = _stack(), time.monotonic()
+    stack, began = Stack(default_home(), _port_wanted(), broker=kafka), time.monotonic()
     try:
         started = stack.up(progress=display.step)
     except StackFailed as failure:
@@ -66,7 +71,7 @@ def up() -> None:
         console.print("[green]Already running.[/]")
     display.ports_taken(stack)
     display.processes(stack)
-    display.stand_ins()
+    display.stand_ins(stack)
     demo.show_ways_in(stack)
 
 

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import dataclass, field
+from enum import StrEnum
 
 from penguinmails import credentials, files, ports
 from penguinmails.credentials import SERVICES, Credentials
@@ -12,6 +13,15 @@ TOKEN_AUDIENCE = "penguinmails"  # noqa: S105 - a name
 PLATFORM_AUDIENCE = "penguinmails-platform"
 
 
+class Broker(StrEnum):
+    """What the stack runs as its Kafka."""
+
+    TANSU = "tansu"
+    """From a wheel, log in memory: needs no Java."""
+    APACHE = "apache"
+    """As in production; `make kafka` fetches it."""
+
+
 @dataclass(frozen=True)
 class Config:
     home: Home
@@ -19,6 +29,7 @@ class Config:
     credentials: Credentials
     overrides: dict[str, str] = field(default_factory=dict[str, str])
     """Settings every service gets on top, for tests."""
+    broker: Broker = Broker.TANSU
 
     def url(self, process: str) -> str:
         return f"http://{LOOPBACK}:{self.ports[process]}"
@@ -47,7 +58,7 @@ class Config:
         return {
             "SERVICE_HOST": LOOPBACK,
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka,
-            "KAFKA_IDEMPOTENCE": "false",
+            "KAFKA_IDEMPOTENCE": str(self.broker is Broker.APACHE).lower(),
             "JWKS_URL": f"{self.url('auth')}/.well-known/jwks.json",
             "AUTH_URL": self.url("auth"),
             "TOKEN_ISSUER": self.url("gateway"),
@@ -95,17 +106,20 @@ class Config:
 
 def load(home: Home) -> Config:
     stored = json.loads(home.config.read_text())
-    return Config(home, stored["ports"], credentials.load(home.secrets), stored["overrides"])
+    broker = Broker(stored.get("broker", Broker.TANSU))
+    return Config(home, stored["ports"], credentials.load(home.secrets), stored["overrides"], broker)
 
 
 def remembered_ports(home: Home) -> dict[str, int]:
     return json.loads(home.config.read_text())["ports"] if home.config.exists() else {}
 
 
-def prepare(home: Home, gateway_port: int | None, overrides: dict[str, str]) -> Config:
-    """Choose ports, make keys, and remember both."""
+def prepare(
+    home: Home, gateway_port: int | None, overrides: dict[str, str], broker: Broker = Broker.TANSU
+) -> Config:
+    """Choose ports, make keys, and remember both and what was asked for."""
     secrets = credentials.load_or_make(home.secrets)
     chosen = ports.choose(remembered_ports(home), gateway_port)
-    stored = {"ports": chosen, "overrides": overrides}
+    stored = {"ports": chosen, "overrides": overrides, "broker": broker}
     files.write_atomically(home.config, json.dumps(stored, indent=1), mode=0o600)
-    return Config(home, chosen, secrets, overrides)
+    return Config(home, chosen, secrets, overrides, broker)

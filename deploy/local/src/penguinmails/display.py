@@ -11,6 +11,7 @@ from rich.markup import escape
 from rich.table import Table
 
 from penguinmails import plan
+from penguinmails.config import Broker
 from penguinmails.ports import GATEWAY_PORT
 from penguinmails.stack import Stack, StackFailed
 from penguinmails.state import Process, Status
@@ -19,6 +20,7 @@ console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
 STAGES = {
     "database files made": "prepare",
+    "broker's log made": "prepare",
     **dict.fromkeys(plan.INFRASTRUCTURE, "infrastructure"),
     "migrations": "migrate",
     "envoy": "gateway",
@@ -101,9 +103,15 @@ def _duration(seconds: float) -> str:
     return f"{hours} h {minutes} min" if hours else f"{minutes} min {rest} s" if minutes else f"{rest} s"
 
 
-def stand_ins() -> None:
+BROKERS = {
+    Broker.TANSU: "Tansu with its log in memory for Apache Kafka",
+    Broker.APACHE: "one node of Apache Kafka, without replicas",
+}
+
+
+def stand_ins(stack: Stack) -> None:
     console.print(
-        "\n[yellow]Not as in production:[/] Tansu with its log in memory for Apache Kafka · localstripe for "
+        f"\n[yellow]Not as in production:[/] {BROKERS[stack.config.broker]} · localstripe for "
         "Stripe · mails are caught, not sent (`penguinmails mail list`) · traces go to a file "
         "(`penguinmails trace ID`) · no TLS"
     )

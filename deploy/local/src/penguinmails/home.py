@@ -40,6 +40,14 @@ class Home:
         return self.root / "postgres"
 
     @property
+    def kafka_log(self) -> Path:
+        return self.root / "kafka"
+
+    @property
+    def kafka_settings(self) -> Path:
+        return self.root / "kafka.properties"
+
+    @property
     def mail(self) -> Path:
         return self.root / "mail"
 

@@ -5,8 +5,8 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from penguinmails import binaries, postgres, probes
-from penguinmails.config import LOOPBACK, Config
+from penguinmails import apache_kafka, binaries, postgres, probes
+from penguinmails.config import LOOPBACK, Broker, Config
 from penguinmails.credentials import SERVICES
 from penguinmails.probes import Probe
 
@@ -56,6 +56,9 @@ def _postgres(config: Config) -> Unit:
 
 
 def _kafka(config: Config) -> Unit:
+    if config.broker is Broker.APACHE:
+        ready = probes.kafka_ready(config.ports["kafka"])
+        return Unit("kafka", lambda: apache_kafka.command(config.home), ready)
     inner = str(config.ports["kafka_inner"])
     run = _python("penguinmails.broker", "--port", str(config.ports["kafka"]), "--inner-port", inner)
     return Unit("kafka", run, probes.accepts(config.ports["kafka"]))

@@ -40,6 +40,38 @@ def postgres_ready(data: Path) -> Probe:
     return probe
 
 
+def kafka_ready(port: int) -> Probe:
+    """The broker is part of its cluster again, and every partition it has can be written.
+
+    Its port opens well before that.
+    """
+    listens = accepts(port)
+
+    async def probe(pid: int) -> bool:
+        return await listens(pid) and await _all_led(f"127.0.0.1:{port}")
+
+    return probe
+
+
+async def _all_led(bootstrap: str) -> bool:
+    # Imported here: only one kind of broker is asked, and the supervisor must stay small.
+    from aiokafka.admin import AIOKafkaAdminClient  # noqa: PLC0415
+    from aiokafka.errors import KafkaError  # noqa: PLC0415
+
+    admin = AIOKafkaAdminClient(bootstrap_servers=bootstrap, request_timeout_ms=int(PATIENCE * 1000))
+    try:
+        async with asyncio.timeout(PATIENCE):
+            await admin.start()
+            brokers = (await admin.describe_cluster())["brokers"]
+            topics = await admin.describe_topics()
+    except (OSError, TimeoutError, KafkaError):
+        return False
+    finally:
+        await admin.close()
+    partitions = [partition for topic in topics for partition in topic["partitions"]]
+    return bool(brokers) and not any(partition["error_code"] for partition in partitions)
+
+
 def gateway_ready(admin_port: int) -> Probe:
     """Envoy has the token keys and at least one healthy instance of each service."""
 

@@ -18,8 +18,8 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from penguinmails import config, files, gateway, identity, postgres, state
-from penguinmails.config import Config
+from penguinmails import apache_kafka, config, files, gateway, identity, postgres, state
+from penguinmails.config import Broker, Config
 from penguinmails.credentials import SERVICES
 from penguinmails.home import Home
 from penguinmails.state import State, Status
@@ -49,6 +49,7 @@ class Stack:
         port: int | None = None,
         overrides: Mapping[str, str] | None = None,
         attached: bool = False,
+        broker: Broker = Broker.TANSU,
     ) -> None:
         """`port` of the gateway is where the search for a free one begins; `overrides` are environment
         variables for all services; an attached stack stops when this process is gone."""
@@ -56,6 +57,7 @@ class Stack:
         self.port = port
         self.overrides = dict(overrides or {})
         self.attached = attached
+        self.broker = broker
 
     @property
     def config(self) -> Config:
@@ -156,10 +158,13 @@ class Stack:
 
     def _prepare(self, progress: Progress) -> None:
         began = time.monotonic()
-        settings = config.prepare(self.home, self.port, self.overrides)
+        settings = config.prepare(self.home, self.port, self.overrides, self.broker)
         gateway.write(settings)
         if postgres.make_cluster(self.home.postgres_data, settings.credentials.passwords["postgres"]):
             progress("database files made", time.monotonic() - began)
+        began = time.monotonic()
+        if self.broker is Broker.APACHE and apache_kafka.make_log(self.home, settings.ports):
+            progress("broker's log made", time.monotonic() - began)
 
     def _start_supervisor(self) -> None:
         self.home.state.unlink(missing_ok=True)

@@ -11,6 +11,7 @@ from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
 from common.bus.brake import Brake
+from common.bus.group import GroupPositions, group_of
 from common.bus.holes import Holes
 from common.bus.interruptions import INTERRUPTIONS, own_cancellation_only
 from common.bus.kafka import Cluster
@@ -114,6 +115,7 @@ class Consumer:
             await ownership.announce(connection)
             kafka = AIOKafkaConsumer(
                 bootstrap_servers=self._settings.kafka_bootstrap_servers,
+                group_id=group_of(self._name),
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
                 fetch_max_wait_ms=self._settings.kafka_fetch_wait_ms,
@@ -121,38 +123,38 @@ class Consumer:
                 request_timeout_ms=5000,
             )
             await kafka.start()
+            term = _Term(connection, kafka, GroupPositions(kafka), ownership, cluster)
             try:
-                await self._consume(connection, kafka, ownership, cluster)
+                await self._consume(term)
             except asyncio.CancelledError:
-                await self._hand_over(connection)
+                await self._hand_over(term)
                 raise
             finally:
                 await self._processor.abandon()
                 self._progress.clear()
                 await kafka.stop()
+                await term.group.close()
         finally:
             await connection.close(timeout=2)
 
-    async def _consume(
-        self, connection: asyncpg.Connection, kafka: AIOKafkaConsumer, ownership: Ownership, cluster: str
-    ) -> None:
+    async def _consume(self, term: "_Term") -> None:
         loop = asyncio.get_running_loop()
         next_upkeep = loop.time()
         while True:
             if loop.time() >= next_upkeep:
-                if not await self._is_stopped(connection):
-                    await self._upkeep(connection, kafka, ownership, cluster)
+                if not await self._is_stopped(term.connection):
+                    await self._upkeep(term)
                 next_upkeep = loop.time() + _UPKEEP_SECONDS
             if self._brake is not None and self._brake.is_on:
                 await asyncio.sleep(_UPKEEP_SECONDS)
                 continue
-            if not ownership.owned:
+            if not term.ownership.owned:
                 await asyncio.sleep(_UPKEEP_SECONDS)
                 continue
-            deliveries = await self._fetch(kafka, loop.time())
+            deliveries = await self._fetch(term.kafka, loop.time())
             for delivery in deliveries:
                 self._progress[delivery.partition].started(delivery.record.offset)
-            async with heard(connection):
+            async with heard(term.connection):
                 await self._processor.take(deliveries, self._done)
             self.working = True
 
@@ -183,39 +185,56 @@ class Consumer:
         if progress is not None:
             progress.finished(delivery.record.offset)
 
-    async def _upkeep(
-        self, connection: asyncpg.Connection, kafka: AIOKafkaConsumer, ownership: Ownership, cluster: str
-    ) -> None:
+    async def _upkeep(self, term: "_Term") -> None:
         """Store positions, notice a new log, take free partitions, give surplus ones away."""
-        await self._offsets.store(connection, self._progress)
-        if await self._cluster.current_id() != cluster:
+        ownership = term.ownership
+        await self._store(term)
+        if await self._cluster.current_id() != term.cluster:
             raise KafkaError("the broker came back as another cluster")
-        surplus = await ownership.surplus(connection)
+        surplus = await ownership.surplus(term.connection)
         if surplus:
-            async with heard(connection):
+            async with heard(term.connection):
                 await self._processor.let_go(surplus)
-            await self._offsets.store(connection, self._progress)
-            await ownership.release(connection, surplus)
+            await self._store(term)
+            await ownership.release(term.connection, surplus)
             for partition in surplus:
                 del self._progress[partition]
-        gained = await ownership.claim_share(connection)
+        gained = await ownership.claim_share(term.connection)
         for partition in gained:
-            self._progress[partition] = await self._offsets.take_over(connection, partition, cluster)
+            progress = await self._offsets.take_over(term.connection, partition, term.cluster)
+            self._progress[partition] = progress
         if gained or surplus:
-            kafka.assign(sorted(ownership.owned))
-            for partition, progress in self._progress.items():
-                kafka.seek(partition, progress.fetched)
-            log.info(
-                "partitions assigned",
-                extra={"fields": {"consumer": self._name, "owned": len(ownership.owned)}},
-            )
+            self._assign(term)
+            term.group.tell({partition: self._progress[partition].next_offset for partition in gained})
 
-    async def _hand_over(self, connection: asyncpg.Connection) -> None:
+    def _assign(self, term: "_Term") -> None:
+        term.kafka.assign(sorted(term.ownership.owned))
+        for partition, progress in self._progress.items():
+            term.kafka.seek(partition, progress.fetched)
+        fields = {"consumer": self._name, "owned": len(term.ownership.owned)}
+        log.info("partitions assigned", extra={"fields": fields})
+
+    async def _store(self, term: "_Term") -> None:
+        term.group.tell(await self._offsets.store(term.connection, self._progress))
+
+    async def _hand_over(self, term: "_Term") -> None:
         """Finish what is in flight and store it, so that the next owner starts right behind."""
         try:
             async with asyncio.timeout(_HAND_OVER_SECONDS):
                 await self._processor.let_go(self._progress.keys())
-                await self._offsets.store(connection, self._progress)
+                await self._store(term)
+                await term.group.flush()
         except (TimeoutError, OSError, *DRIVER_ERRORS) as error:
             fields = {"consumer": self._name, "error": type(error).__name__}
             log.warning("hand-over incomplete; the inbox drops what comes twice", extra={"fields": fields})
+
+
+@dataclass(frozen=True, slots=True)
+class _Term:
+    """What one term in office works with."""
+
+    connection: asyncpg.Connection
+    kafka: AIOKafkaConsumer
+    group: GroupPositions
+    ownership: Ownership
+    cluster: str

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from itertools import chain
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -15,6 +16,7 @@ log = logging.getLogger(__name__)
 
 _TOPIC_EXISTS = 36
 _FRESH_SECONDS = 1.0
+_ABANDON_SECONDS = 1.0
 
 
 def all_topics() -> list[str]:
@@ -53,6 +55,8 @@ class Cluster:
         try:
             admin = self._admin or await self._connect()
             described = await admin.describe_cluster()
+            if not described["brokers"]:
+                raise KafkaError("the broker is not in its cluster")
             present = set(await admin.list_topics())
             missing = [name for name in all_topics() if name not in present]
             if missing:
@@ -113,3 +117,28 @@ def make_producer(settings: ServiceSettings, cluster: str) -> AIOKafkaProducer:
         max_batch_size=1_000_000,
         max_request_size=4_000_000,
     )
+
+
+async def abandon(producer: AIOKafkaProducer) -> None:
+    """Stop within seconds; what was not acknowledged is still in the outbox.
+
+    `stop` alone waits for acknowledgements, and an idempotent producer asks for them without end. So its
+    sender ends first, with a moment for the request under way; only then may its batches be given up.
+    """
+    inside: Any = producer  # nothing public gives batches up
+    try:
+        async with asyncio.timeout(_ABANDON_SECONDS):
+            await inside._sender.close()
+    except TimeoutError:
+        log.warning("producer abandoned in the middle of a request")
+    finally:
+        _give_up(inside._message_accumulator)
+        await producer.stop()
+
+
+def _give_up(accumulator: Any) -> None:
+    batches = [*chain(*accumulator._batches.values()), *accumulator._pending_batches]
+    accumulator._pending_batches.update(batches)  # where each looks for itself when it ends
+    accumulator.fail_all(KafkaError("the producer was abandoned"))
+    for batch in batches:
+        batch._drain_waiter.exception()  # nobody else asks, and asyncio complains of what nobody asked

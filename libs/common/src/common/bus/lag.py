@@ -14,6 +14,8 @@ from common.bus.kafka import Cluster
 from common.settings import ServiceSettings
 
 _PATIENCE_SECONDS = 5.0
+_TOPIC_MS = 10
+"""The client sleeps so long for each topic it has to ask Apache Kafka for."""
 _POSITIONS = "SELECT consumer, topic, partition, cluster_id, next_offset FROM tenancy.consumer_offsets"
 _OUTBOX = """
 SELECT count(*) FILTER (WHERE parked_at IS NULL) AS rows,
@@ -75,7 +77,9 @@ async def _consumers(
             row["stopped_at"]
         )
     kafka: Any = AIOKafkaConsumer(
-        bootstrap_servers=settings.kafka_bootstrap_servers, auto_offset_reset="earliest"
+        bootstrap_servers=settings.kafka_bootstrap_servers,
+        auto_offset_reset="earliest",
+        retry_backoff_ms=_TOPIC_MS,
     )
     await kafka.start()
     try:

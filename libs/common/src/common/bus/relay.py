@@ -27,7 +27,7 @@ from opentelemetry.trace import Span, SpanKind
 
 from common import telemetry
 from common.bus.interruptions import INTERRUPTIONS, own_cancellation_only
-from common.bus.kafka import Cluster, make_producer
+from common.bus.kafka import Cluster, abandon, make_producer
 from common.bus.ownership import connect_owner
 from common.contracts.envelope import PARTITIONS, Envelope, tenant_key
 from common.settings import ServiceSettings
@@ -111,12 +111,12 @@ class Relay:
             await self._win_office(connection)
             cluster = await self._cluster.current_id()
             producer = make_producer(self._settings, cluster)
-            await producer.start()
-            self.active = True
             try:
+                await producer.start()
+                self.active = True
                 await self._publish_forever(connection, producer, cluster)
             finally:
-                await producer.stop()
+                await abandon(producer)
         finally:
             await connection.close(timeout=2)
 
