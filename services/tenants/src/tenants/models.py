@@ -38,7 +38,10 @@ class CompanyRow(Timestamps, TenantRow):
 
 
 class ProvisioningRow(TenantRow):
-    """One sign-up. Ready: its token would work everywhere; finished: every step is done."""
+    """One sign-up. Ready: its token would work everywhere; finished: every step is done.
+
+    `announcement` is the id of the event that told of it.
+    """
 
     __tablename__ = "provisionings"
 
@@ -47,6 +50,7 @@ class ProvisioningRow(TenantRow):
     started_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     ready_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    announcement: Mapped[UUID | None]
 
     __table_args__ = (_SCHEMA,)
 
@@ -62,6 +66,7 @@ class StepRow(TenantRow):
     attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    next_attempt_at: Mapped[datetime | None]
     error: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (_SCHEMA,)

@@ -61,6 +61,18 @@ class TenantProvisioned(_TenantEvent):
     default_workspace: DefaultWorkspace
 
 
+class ProvisioningResumed(Event):
+    """An operator had the unfinished steps of a sign-up tried again."""
+
+    TOPIC: ClassVar[Topic] = "penguinmails.tenants"
+    SUBJECT: ClassVar[str] = "tenant_id"
+    RESOURCE: ClassVar[str] = "tenant"
+    ACTION: ClassVar[str | None] = "tenant.provisioning_resumed"
+
+    tenant_id: TenantId
+    steps: tuple[Annotated[str, Field(examples=["welcome_mail"])], ...]
+
+
 class TenantDescribed(_TenantEvent):
     """The tenant as it is now, told again for projections; nothing has happened to it."""
 

@@ -30,6 +30,7 @@ ROLE_POLICIES: dict[str, str] = {
     "tenancy.revocations": "tenancy.enter reads it as the owner, before any tenant is entered",
     "auth.users": "auth.accounts_of looks, as the owner, for the accounts of one address in all tenants",
     "auth.mails": "auth.due_mail_tenants reads, as the owner, whose mails are due",
+    "tenants.provisionings": "tenants.unfinished_sign_ups reads, as the owner, whose sign-up is unfinished",
     "tenants.subscriptions": "tenants.due_billing_tenants reads, as the owner, whose billing is due",
     "audit.events": "audit_ingest records events of all tenants in one batch; it can insert and read",
     "audit.action_contexts": "like audit.events",
@@ -49,6 +50,7 @@ DEFINER_FUNCTIONS: dict[str, str] = {
     "auth.accounts_of": "tells the platform's log-in which tenants have an account of an address and whether "
     "the given hash is its password's; never shows a hash",
     "auth.due_mail_tenants": "tells the platform's job which tenants have due mail: ids only",
+    "tenants.unfinished_sign_ups": "tells the platform's job whose sign-up is unfinished: ids only",
     "tenants.due_billing_tenants": "tells the platform's job which tenants have due billing: ids only",
 }
 """SECURITY DEFINER functions, all with a pinned search_path."""

@@ -1,9 +1,108 @@
-"""Mending sign-ups that are stuck; for operators."""
+"""Sign-ups that are stuck: what holds each step, and trying again; for operators, while everything runs."""
 
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from common import clock
+from common.bus import outbox
+from common.contracts.envelope import Actor
+from common.contracts.tenants import ProvisioningResumed
 from common.db.session import TenantSession
+from common.ids import Kind, to_text
 from tenants.billing.queries import schedule_unfinished
+from tenants.models import StepRow
+from tenants.provisioning import queries
+from tenants.provisioning.rules import STEPS, is_stuck, overall_status
+from tenants.provisioning.schemas import Diagnosis, ExplainedStep, Step
+from tenants.provisioning.service import Saga, lock_saga, provisioned
+from tenants.tenant.queries import get_company
+
+_ANNOUNCED: dict[str, str] = {"owner_account": "auth", "default_workspace": "workspaces"}
+"""Steps that begin with the announcement, and who does them."""
 
 
-async def resume(session: TenantSession) -> None:
-    """Have every unfinished step of our own tried now; the others go on with their events."""
-    await schedule_unfinished(session)
+@dataclass(frozen=True, slots=True)
+class Surroundings:
+    """What the saga's own rows do not say. `unpublished`: the announcement is still in the outbox."""
+
+    unpublished: bool
+
+
+async def diagnose(session: TenantSession, around: Surroundings) -> Diagnosis:
+    """The tenant's sign-up with the reason for each step that is not done.
+
+    Raises:
+        NotFound: there was none.
+    """
+    row = await queries.get_provisioning(session)
+    steps = await queries.list_steps(session)
+    status = overall_status({step.name: step.status for step in steps})
+    return Diagnosis(
+        tenant_id=session.tenant_id,
+        status=status,
+        stuck=is_stuck(status, row.started_at, clock.now()),
+        started_at=row.started_at,
+        ready_at=row.ready_at,
+        announcement=row.announcement,
+        steps=[_explained(step, steps, around) for step in steps],
+    )
+
+
+def _explained(step: StepRow, steps: Sequence[StepRow], around: Surroundings) -> ExplainedStep:
+    reason = None if step.status == "done" else _explain(step, steps, around, clock.now())
+    told = Step.model_validate(step)
+    return ExplainedStep(**dict(told), next_attempt_at=step.next_attempt_at, explanation=reason)
+
+
+def _explain(step: StepRow, steps: Sequence[StepRow], around: Surroundings, now: datetime) -> str:
+    """Why the step is not done, for people who can do something about it."""
+    if step.status == "failed":
+        return "given up after that error: remove its cause, then resume"
+    if step.error and step.next_attempt_at and step.next_attempt_at > now:
+        return "the last attempt failed; there will be another by itself"
+    if step.name in _ANNOUNCED:
+        return _explain_announced(_ANNOUNCED[step.name], around)
+    if step.name == "welcome_mail":
+        account = next(other for other in steps if other.name == "owner_account")
+        return "auth has it in its queue" if account.status == "done" else "waits for owner_account"
+    return "an attempt is under way or about to begin"
+
+
+def _explain_announced(service: str, around: Surroundings) -> str:
+    if around.unpublished:
+        return "TenantProvisioned is not published yet: no relay of tenants, or no broker"
+    return f"{service} has not answered TenantProvisioned: it is away, behind, or has a dead letter"
+
+
+async def resume(session: TenantSession, operator: str) -> tuple[str, ...]:
+    """Have every unfinished step tried now; their names. Steps that are done are left alone.
+
+    Raises:
+        NotFound: the tenant did not sign up here.
+    """
+    await queries.get_provisioning(session)
+    saga = await lock_saga(session)
+    unfinished = tuple(name for name in STEPS if saga is not None and saga.is_open(name))
+    if saga is None or not unfinished:
+        return ()
+    for name in unfinished:
+        if saga.steps[name].status == "failed":
+            saga.steps[name].status = "running"
+    if _ANNOUNCED.keys() & set(unfinished):
+        await _announce_again(session, saga)
+    if "billing" in unfinished:
+        await schedule_unfinished(session)
+    event = ProvisioningResumed(tenant_id=session.tenant_id, steps=unfinished)
+    await outbox.emit(session, event, Actor(type="operator", id=operator))
+    return unfinished
+
+
+async def _announce_again(session: TenantSession, saga: Saga) -> None:
+    """Under the same id: who has handled it does nothing."""
+    sign_up = saga.provisioning
+    if sign_up.announcement is None:
+        return
+    company = await get_company(session)
+    owner = Actor(type="user", id=to_text(Kind.USER, company.owner_user_id))
+    await outbox.emit_again(session, provisioned(company, sign_up), sign_up.announcement, owner)

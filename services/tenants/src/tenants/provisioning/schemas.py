@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from common.contracts.tenants import Plan
-from common.ids import TenantId, UserId, WorkspaceId
+from common.ids import EventId, TenantId, UserId, WorkspaceId
 from common.schema import Answer, Body, Email, Text, Timestamp
 from tenants.provisioning.rules import StepName
 
@@ -54,3 +54,22 @@ class PublicProvisioning(Answer):
     owner_user_id: UserId | None = None
     default_workspace_id: WorkspaceId | None = None
     steps: list[Step] = Field(default_factory=list[Step])
+
+
+class ExplainedStep(Step):
+    """For operators."""
+
+    next_attempt_at: Timestamp | None
+    explanation: str | None
+
+
+class Diagnosis(Answer):
+    """A sign-up for operators. `announcement` is the id of its TenantProvisioned."""
+
+    tenant_id: TenantId
+    status: Status
+    stuck: bool
+    started_at: Timestamp
+    ready_at: Timestamp | None
+    announcement: EventId | None
+    steps: list[ExplainedStep]

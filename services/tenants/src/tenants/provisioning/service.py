@@ -4,12 +4,14 @@ Its steps end in any order and more than once (events come again); each change l
 """
 
 from dataclasses import dataclass
+from datetime import datetime
+from typing import cast
 from uuid import UUID
 
 from common import clock, telemetry
 from common.bus import outbox
-from common.contracts.auth import UserRegistered, WelcomeMailRefused, WelcomeMailSent
-from common.contracts.tenants import DefaultWorkspace, Owner, TenantProvisioned
+from common.contracts.auth import UserRegistered, WelcomeMailDelayed, WelcomeMailRefused, WelcomeMailSent
+from common.contracts.tenants import DefaultWorkspace, Owner, Plan, TenantProvisioned
 from common.contracts.workspaces import WorkspaceCreated
 from common.db.session import TenantSession
 from common.errors import IdempotencyKeyReused
@@ -18,7 +20,7 @@ from tenants.models import CompanyRow, ProvisioningRow, SignUpKeyRow, StepRow, S
 from tenants.provisioning import queries
 from tenants.provisioning.rules import BILLING_HEADSTART, NEEDED_FOR_TOKEN, STEPS, StepName
 from tenants.provisioning.schemas import TenantCreate
-from tenants.tenant.queries import find_company
+from tenants.tenant.queries import find_company, get_company
 from tenants.tenant.rules import features_of, limits_of
 
 _BEGUN: frozenset[StepName] = frozenset({"owner_account", "default_workspace", "welcome_mail"})
@@ -71,7 +73,9 @@ async def begin(session: TenantSession, allocation: Allocation, body: TenantCrea
     )
     if not await queries.put_company(session, company):
         return
-    session.add(ProvisioningRow(owner_email=body.owner_email, owner_name=body.owner_name))
+    company = await get_company(session)
+    sign_up = ProvisioningRow(owner_email=body.owner_email, owner_name=body.owner_name)
+    session.add(sign_up)
     await session.flush()
     session.add_all(_first_steps())
     tenant = to_text(Kind.TENANT, session.tenant_id)
@@ -84,7 +88,8 @@ async def begin(session: TenantSession, allocation: Allocation, body: TenantCrea
             traceparent=telemetry.carrier().get("traceparent"),
         )
     )
-    await outbox.emit(session, _provisioned(session.tenant_id, allocation, body))
+    sign_up.announcement = await outbox.emit(session, provisioned(company, sign_up))
+    await session.flush()
 
 
 def _first_steps() -> list[StepRow]:
@@ -98,17 +103,19 @@ def _first_steps() -> list[StepRow]:
     return steps
 
 
-def _provisioned(tenant_id: UUID, allocation: Allocation, body: TenantCreate) -> TenantProvisioned:
+def provisioned(company: CompanyRow, sign_up: ProvisioningRow) -> TenantProvisioned:
+    """The event that has everybody do their part of the sign-up."""
+    plan = cast(Plan, company.plan)
     return TenantProvisioned(
-        tenant_id=tenant_id,
-        version=1,
-        company_name=body.company_name,
-        plan=body.plan,
-        limits=limits_of(body.plan, {}),
-        features=features_of(body.plan, {}),
-        owner=Owner(user_id=allocation.owner_user_id, email=body.owner_email, name=body.owner_name),
+        tenant_id=company.tenant_id,
+        version=company.version,
+        company_name=company.company_name,
+        plan=plan,
+        limits=limits_of(plan, company.limit_overrides),
+        features=features_of(plan, company.feature_overrides),
+        owner=Owner(user_id=company.owner_user_id, email=sign_up.owner_email, name=sign_up.owner_name),
         default_workspace=DefaultWorkspace(
-            workspace_id=allocation.default_workspace_id, name="Default", slug="default"
+            workspace_id=company.default_workspace_id, name="Default", slug="default"
         ),
     )
 
@@ -132,36 +139,51 @@ async def note_welcome_mail(session: TenantSession, event: WelcomeMailSent) -> N
     await finish_step(session, "welcome_mail", attempts=event.attempts)
 
 
+async def note_delayed_mail(session: TenantSession, event: WelcomeMailDelayed) -> None:
+    """The mail server has not taken the welcome mail yet."""
+    error, next_at = f"mail_{event.reason}", event.next_attempt_at
+    await fail_step(session, "welcome_mail", error, attempts=event.attempts, next_attempt_at=next_at)
+
+
 async def note_refused_mail(session: TenantSession, event: WelcomeMailRefused) -> None:
     """The mail server will never take the welcome mail; only a person can help."""
-    await fail_step(session, "welcome_mail", f"mail_refused_{event.code}", final=True)
+    await fail_step(session, "welcome_mail", f"mail_refused_{event.code}", attempts=event.attempts)
 
 
 async def begin_step(session: TenantSession, name: StepName) -> None:
     """Another attempt at a step of our own."""
-    saga = await _lock(session)
+    saga = await lock_saga(session)
     if saga is not None and saga.is_open(name):
         step = saga.steps[name]
-        step.status, step.attempts = "running", step.attempts + 1
+        step.status, step.attempts, step.next_attempt_at = "running", step.attempts + 1, None
         step.started_at = step.started_at or clock.now()
         await session.flush()
 
 
-async def fail_step(session: TenantSession, name: StepName, error: str, *, final: bool = False) -> None:
-    """An attempt failed; `error` is a code for people. Not final: there will be another."""
-    saga = await _lock(session)
+async def fail_step(
+    session: TenantSession,
+    name: StepName,
+    error: str,
+    *,
+    attempts: int | None = None,
+    next_attempt_at: datetime | None = None,
+) -> None:
+    """An attempt failed; `error` is a code for people. Without a next attempt only a person can help."""
+    saga = await lock_saga(session)
     if saga is not None and saga.is_open(name):
-        saga.steps[name].status, saga.steps[name].error = "failed" if final else "running", error
+        step = saga.steps[name]
+        step.status, step.error = "running" if next_attempt_at else "failed", error
+        step.attempts, step.next_attempt_at = attempts or step.attempts, next_attempt_at
         await session.flush()
 
 
 async def finish_step(session: TenantSession, name: StepName, attempts: int | None = None) -> None:
     """A step is done; a second time changes nothing."""
-    saga = await _lock(session)
+    saga = await lock_saga(session)
     if saga is None or not saga.is_open(name):
         return
     now, step = clock.now(), saga.steps[name]
-    step.status, step.finished_at, step.error = "done", now, None
+    step.status, step.finished_at, step.error, step.next_attempt_at = "done", now, None, None
     step.attempts = attempts or step.attempts
     done = {other.name for other in saga.steps.values() if other.status == "done"}
     if saga.provisioning.ready_at is None and done >= NEEDED_FOR_TOKEN:
@@ -172,7 +194,9 @@ async def finish_step(session: TenantSession, name: StepName, attempts: int | No
 
 
 @dataclass(frozen=True, slots=True)
-class _Saga:
+class Saga:
+    """A sign-up and its steps by name."""
+
     provisioning: ProvisioningRow
     steps: dict[str, StepRow]
 
@@ -180,9 +204,9 @@ class _Saga:
         return self.steps[name].status != "done"
 
 
-async def _lock(session: TenantSession) -> _Saga | None:
+async def lock_saga(session: TenantSession) -> Saga | None:
     """The sign-up and its steps, locked together; None for a tenant that did not sign up here."""
     provisioning = await queries.lock_provisioning(session)
     if provisioning is None:
         return None
-    return _Saga(provisioning, {row.name: row for row in await queries.list_steps(session)})
+    return Saga(provisioning, {row.name: row for row in await queries.list_steps(session)})
