@@ -11,7 +11,7 @@ from services.auth.tests.people import add
 
 from auth.mail.worker import Postman
 from common.contracts.auth import UserRegistered, UserRoleChanged
-from common.contracts.tenants import Limits, TenantSuspended
+from common.contracts.tenants import Limits, TenantLimitsUpdated, TenantSuspended
 from common.db.session import TenantSession
 from common.ids import Kind, new_id, to_text
 from common.testing.harness import Harness, MadeTenant, bearer
@@ -135,6 +135,14 @@ async def test_the_limit_is_exact_under_parallel_requests(service: Harness, emai
     answers = await asyncio.gather(*(invite(service, tenant.headers, f"{n}{email}") for n in range(50)))
     assert sorted(answer.status_code for answer in answers) == [*[201] * 9, *[403] * 41]
     assert {answer.json().get("code") for answer in answers} == {None, "limit_exceeded"}
+    refused = next(answer.json() for answer in answers if answer.status_code == 403)
+    assert (refused["limit"], refused["current"], refused["maximum"]) == ("max_users", 10, 10)
+    wider = TenantLimitsUpdated(
+        tenant_id=tenant.tenant_id, version=2, limits=room.model_copy(update={"max_users": 11})
+    )
+    await service.handle(tenant.tenant_id, wider)
+    codes = [(await invite(service, tenant.headers, f"then{n}{email}")).status_code for n in range(2)]
+    assert codes == [201, 403]
 
 
 async def test_one_invitation_and_one_account_per_address(

@@ -2,6 +2,7 @@
 
 from common.bus.projections import Handler, Skippable
 from common.contracts.auth import UserRegistered, WelcomeMailDelayed, WelcomeMailRefused, WelcomeMailSent
+from common.contracts.campaigns import EmailSendsReserved
 from common.contracts.envelope import Event
 from common.contracts.workspaces import WorkspaceCreated
 from tenants.provisioning.service import (
@@ -11,6 +12,7 @@ from tenants.provisioning.service import (
     note_refused_mail,
     note_welcome_mail,
 )
+from tenants.tenant.service import note_monthly_sends
 
 HANDLERS: dict[type[Event], Handler] = {
     UserRegistered: note_owner_account,
@@ -18,4 +20,5 @@ HANDLERS: dict[type[Event], Handler] = {
     WelcomeMailSent: Skippable(note_welcome_mail),
     WelcomeMailDelayed: Skippable(note_delayed_mail),
     WelcomeMailRefused: Skippable(note_refused_mail),
+    EmailSendsReserved: Skippable(note_monthly_sends),
 }

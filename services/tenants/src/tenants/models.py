@@ -1,6 +1,6 @@
 """Tables of the service."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -92,6 +92,18 @@ class SubscriptionRow(Timestamps, TenantRow):
     claim: Mapped[UUID | None]
     first_asked_at: Mapped[datetime | None]
     traceparent: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (_SCHEMA,)
+
+
+class MonthlySendsRow(TenantRow):
+    """How many e-mails the tenant has reserved in a month (its first day, UTC), as campaigns tells it."""
+
+    __tablename__ = "monthly_sends"
+
+    month: Mapped[date] = mapped_column(primary_key=True)
+    reserved: Mapped[int] = mapped_column(BigInteger)
+    version: Mapped[int] = mapped_column(BigInteger)
 
     __table_args__ = (_SCHEMA,)
 

@@ -7,6 +7,7 @@ from typing import Any, cast
 
 from fastapi import Response
 
+from common import clock
 from common.contracts.tenants import Plan
 from common.ids import TenantId
 from common.web.deps import Session, owner_or_admin
@@ -85,13 +86,14 @@ async def get_features(tenant_id: TenantId, session: Session) -> TenantFeatures:
 
 @router.get("/usage", operation_id="getTenantUsage", dependencies=[owner_or_admin])
 async def get_usage(tenant_id: TenantId, session: Session) -> TenantUsage:
-    """How many workspaces and users there are, and the limits."""
+    """How many workspaces and users there are, the e-mails of this month (UTC), and the limits."""
     row = await queries.get_company(session)
-    workspaces, users = await queries.count_in_use(session)
+    month = clock.now().date().replace(day=1)
+    workspaces, users, email_sends = await queries.count_in_use(session, month)
     limits = limits_of(cast(Plan, row.plan), row.limit_overrides)
     return TenantUsage(
         tenant_id=row.tenant_id,
-        usage=InUse(workspaces=workspaces, users=users),
+        usage=InUse(workspaces=workspaces, users=users, email_sends_this_month=email_sends),
         limits=LimitSettings.model_validate(limits),
     )
 

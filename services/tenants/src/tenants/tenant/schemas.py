@@ -137,6 +137,7 @@ class InUse(Answer):
 
     workspaces: int
     users: int
+    email_sends_this_month: int
 
 
 class TenantUsage(Answer):

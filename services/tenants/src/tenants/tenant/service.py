@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from typing import Any, cast
 
 from common.bus import outbox
+from common.contracts.campaigns import EmailSendsReserved
 from common.contracts.tenants import (
     Plan,
     TenantFeaturesUpdated,
@@ -13,6 +14,7 @@ from common.contracts.tenants import (
 )
 from common.db.session import TenantSession
 from tenants.models import CompanyRow
+from tenants.tenant import queries
 from tenants.tenant.errors import FeatureDisabled
 from tenants.tenant.rules import changed_names, features_of, limits_of, merge_patch, sets_branding
 from tenants.tenant.schemas import SettingsUpdate
@@ -43,6 +45,11 @@ async def update_settings(session: TenantSession, row: CompanyRow, body: Setting
             tenant_id=session.tenant_id, version=row.version, fields=fields, company_name=row.company_name
         ),
     )
+
+
+async def note_monthly_sends(session: TenantSession, event: EmailSendsReserved) -> None:
+    """What the tenant has sent this month; an older event changes nothing."""
+    await queries.put_monthly_sends(session, event.month, event.reserved, event.version)
 
 
 async def change_plan(session: TenantSession, row: CompanyRow, plan: Plan) -> None:
