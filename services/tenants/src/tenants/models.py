@@ -96,6 +96,19 @@ class SubscriptionRow(Timestamps, TenantRow):
     __table_args__ = (_SCHEMA,)
 
 
+class CustomDomainRow(Timestamps, TenantRow):
+    """The host name that the tenant's links are to have; used while `verified_at` says that DNS agrees."""
+
+    __tablename__ = "custom_domains"
+
+    domain: Mapped[str] = mapped_column(Text)
+    verified_at: Mapped[datetime | None]
+    checked_at: Mapped[datetime | None]
+    problem: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (_SCHEMA,)
+
+
 class MonthlySendsRow(TenantRow):
     """How many e-mails the tenant has reserved in a month (its first day, UTC), as campaigns tells it."""
 

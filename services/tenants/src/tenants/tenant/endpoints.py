@@ -14,6 +14,7 @@ from common.web.deps import Session, owner_or_admin
 from common.web.etags import IfMatch, require_version, set_etag
 from common.web.routes import TENANT_PROBLEMS, tenant_router
 from tenants.models import CompanyRow
+from tenants.parts import Parts
 from tenants.tenant import queries, service
 from tenants.tenant.rules import effective_settings, features_of, limits_of
 from tenants.tenant.schemas import (
@@ -27,10 +28,12 @@ from tenants.tenant.schemas import (
     TenantSettings,
     TenantUsage,
 )
+from tenants.tenant.settings_schema import settings_schema
 
 router = tenant_router("/tenants/{tenant_id}", "tenants")
 
 _PRECONDITIONS: dict[int | str, dict[str, Any]] = {
+    409: {**TENANT_PROBLEMS[422], "description": "Another tenant has the custom domain"},
     412: {**TENANT_PROBLEMS[422], "description": "The settings have changed since"},
     428: {**TENANT_PROBLEMS[422], "description": "`If-Match` is missing"},
 }
@@ -60,20 +63,22 @@ async def update_settings(
     tenant_id: TenantId,
     body: SettingsUpdate,
     session: Session,
+    parts: Parts,
     response: Response,
     if_match: IfMatch = None,
 ) -> TenantSettings:
     """Change settings by JSON Merge Patch; `If-Match` says which state is changed."""
     row = await queries.lock_company(session)
     require_version(if_match, row.settings_version)
-    await service.update_settings(session, row, body)
+    platform = service.Platform(parts.settings.link_secret.get_secret_value(), parts.own_hosts)
+    await service.update_settings(session, row, body, platform)
     return _present(row, response)
 
 
 @router.get("/settings/schema", operation_id="getTenantSettingsSchema", dependencies=[owner_or_admin])
 async def get_settings_schema(tenant_id: TenantId) -> dict[str, Any]:
-    """JSON Schema of what `PATCH` on the settings takes."""
-    return SettingsUpdate.model_json_schema()
+    """JSON Schema of the settings: their defaults, what may be null, and what is read-only."""
+    return settings_schema()
 
 
 @router.get("/features", operation_id="getTenantFeatures")
