@@ -25,12 +25,14 @@ from common.db.dead_letters import bury
 from common.ids import Kind, new_id, parse, to_text
 from common.testing.harness import Harness, MadeTenant, bearer
 from common.web.service_tokens import make_service_token
+from tenants.custom_domain.rules import claim_hash
 from tenants.custom_domain.service import choose as choose_domain
 from tenants.provisioning.schemas import TenantCreate
 from tenants.provisioning.service import Allocation, begin, claim_key
 from tenants.tenant.queries import put_monthly_sends
 from tests.isolation.services import SIGNING_KEY_PEM
 
+_SECRET = "00"
 _IDEMPOTENCY_KEY = text("""
 INSERT INTO tenancy.idempotency_keys (tenant_id, principal, route, key, request_hash, status)
 VALUES (tenancy.current_tenant(), :principal, 'POST /seed', :key, sha256('seed'), 201)
@@ -137,8 +139,17 @@ async def _seed_tenants(harness: Harness, tenant: MadeTenant) -> None:
     async with harness.kernel.database.tenant(context) as session:
         await claim_key(session, tenant.tenant_id.bytes * 2, tenant.tenant_id.bytes * 2)
         await put_monthly_sends(session, date(2026, 11, 1), 100, 1)
-        await choose_domain(session, f"{tenant.tenant_id.hex}.example", "00")
+        await choose_domain(session, _domain_of(tenant.tenant_id), _SECRET)
         await session.commit()
+
+
+def claim_of(tenant_id: UUID) -> bytes:
+    """What the platform knows of the tenant's custom domain."""
+    return claim_hash(_SECRET, _domain_of(tenant_id))
+
+
+def _domain_of(tenant_id: UUID) -> str:
+    return f"{tenant_id.hex}.example"
 
 
 async def sign_up(harness: Harness, tenant: MadeTenant) -> None:

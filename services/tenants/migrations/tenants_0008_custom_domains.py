@@ -53,10 +53,13 @@ BEGIN ATOMIC
         WHERE domain_hash = hash AND tenant_id = tenancy.current_tenant() RETURNING 1
     ) SELECT EXISTS (SELECT FROM own);
 END;
-CREATE FUNCTION tenants.release_domain(hash bytea) RETURNS void
+CREATE FUNCTION tenants.release_domain(hash bytea) RETURNS boolean
     LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
 BEGIN ATOMIC
-    DELETE FROM tenants.domain_claims WHERE domain_hash = hash AND tenant_id = tenancy.current_tenant();
+    WITH own AS (
+        DELETE FROM tenants.domain_claims
+        WHERE domain_hash = hash AND tenant_id = tenancy.current_tenant() RETURNING 1
+    ) SELECT EXISTS (SELECT FROM own);
 END;
 REVOKE ALL ON FUNCTION tenants.claim_domain(bytea), tenants.confirm_domain(bytea, boolean),
     tenants.release_domain(bytea) FROM PUBLIC;
