@@ -18,7 +18,7 @@ from common.ids import PLATFORM_TENANT, Kind, parse, to_text
 from common.operators import Operator, relay_connection, say
 from common.service import open_database
 from tenants.provisioning import queries
-from tenants.provisioning.repair import Surroundings, diagnose, resume
+from tenants.provisioning.repair import diagnose, resume
 from tenants.provisioning.schemas import Diagnosis
 from tenants.settings import TenantsSettings
 
@@ -85,7 +85,7 @@ async def _diagnosis(settings: TenantsSettings, database: Database, tenant_id: U
             return None
         async with relay_connection(settings) as connection:
             unpublished = await connection.fetch(_UNPUBLISHED, [row.announcement])
-        return await diagnose(session, Surroundings(bool(unpublished)))
+        return await diagnose(session, unpublished=bool(unpublished))
 
 
 def _settings() -> TenantsSettings:

@@ -1,7 +1,6 @@
 """Sign-ups that are stuck: what holds each step, and trying again; for operators, while everything runs."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from datetime import datetime
 
 from common import clock
@@ -22,15 +21,10 @@ _ANNOUNCED: dict[str, str] = {"owner_account": "auth", "default_workspace": "wor
 """Steps that begin with the announcement, and who does them."""
 
 
-@dataclass(frozen=True, slots=True)
-class Surroundings:
-    """What the saga's own rows do not say. `unpublished`: the announcement is still in the outbox."""
-
-    unpublished: bool
-
-
-async def diagnose(session: TenantSession, around: Surroundings) -> Diagnosis:
+async def diagnose(session: TenantSession, *, unpublished: bool) -> Diagnosis:
     """The tenant's sign-up with the reason for each step that is not done.
+
+    `unpublished`: its announcement is still in the outbox.
 
     Raises:
         NotFound: there was none.
@@ -45,32 +39,32 @@ async def diagnose(session: TenantSession, around: Surroundings) -> Diagnosis:
         started_at=row.started_at,
         ready_at=row.ready_at,
         announcement=row.announcement,
-        steps=[_explained(step, steps, around) for step in steps],
+        steps=[_explained(step, steps, unpublished) for step in steps],
     )
 
 
-def _explained(step: StepRow, steps: Sequence[StepRow], around: Surroundings) -> ExplainedStep:
-    reason = None if step.status == "done" else _explain(step, steps, around, clock.now())
+def _explained(step: StepRow, steps: Sequence[StepRow], unpublished: bool) -> ExplainedStep:
+    reason = None if step.status == "done" else _explain(step, steps, unpublished, clock.now())
     told = Step.model_validate(step)
     return ExplainedStep(**dict(told), next_attempt_at=step.next_attempt_at, explanation=reason)
 
 
-def _explain(step: StepRow, steps: Sequence[StepRow], around: Surroundings, now: datetime) -> str:
+def _explain(step: StepRow, steps: Sequence[StepRow], unpublished: bool, now: datetime) -> str:
     """Why the step is not done, for people who can do something about it."""
     if step.status == "failed":
         return "given up after that error: remove its cause, then resume"
     if step.error and step.next_attempt_at and step.next_attempt_at > now:
         return "the last attempt failed; there will be another by itself"
     if step.name in _ANNOUNCED:
-        return _explain_announced(_ANNOUNCED[step.name], around)
+        return _explain_announced(_ANNOUNCED[step.name], unpublished)
     if step.name == "welcome_mail":
         account = next(other for other in steps if other.name == "owner_account")
         return "auth has it in its queue" if account.status == "done" else "waits for owner_account"
     return "an attempt is under way or about to begin"
 
 
-def _explain_announced(service: str, around: Surroundings) -> str:
-    if around.unpublished:
+def _explain_announced(service: str, unpublished: bool) -> str:
+    if unpublished:
         return "TenantProvisioned is not published yet: no relay of tenants, or no broker"
     return f"{service} has not answered TenantProvisioned: it is away, behind, or has a dead letter"
 
