@@ -10,7 +10,7 @@ from common.web.deps import Opened, Session, owner_or_admin
 from common.web.routes import TENANT_PROBLEMS, tenant_router
 from tenants.custom_domain import queries, service
 from tenants.custom_domain.gateway import DnsAway
-from tenants.custom_domain.rules import Problem, find_problem, ownership_token, records_of
+from tenants.custom_domain.rules import DnsRecord, Problem, find_problem, ownership_token, records_of
 from tenants.custom_domain.schemas import CustomDomain, LinkRecord
 from tenants.models import CustomDomainRow
 from tenants.parts import Parts, TenantsParts
@@ -33,19 +33,18 @@ async def get_custom_domain(tenant_id: TenantId, session: Session, parts: Parts)
 @router.post("/verify", operation_id="verifyCustomDomain", dependencies=[owner_or_admin], responses=_CONFLICT)
 async def verify_custom_domain(tenant_id: TenantId, session: Opened, parts: Parts) -> CustomDomain:
     """Look the records up now; links use the domain from the first time that all are there."""
-    row = await queries.get_custom_domain(session)
+    records = _records(await queries.get_custom_domain(session), parts)
     await session.rollback()  # nothing is held while DNS takes its time
-    problem = await _look_up(row, parts)
+    problem = await _look_up(records, parts)
     company = await lock_company(session)
-    current = await queries.get_custom_domain(session)
-    if current.domain != row.domain:
+    row = await queries.get_custom_domain(session)
+    if _records(row, parts) != records:
         raise Conflict
-    await service.settle(session, company, current, problem, _secret(parts))
-    return await _present(session, current, parts)
+    await service.settle(session, company, row, problem, _secret(parts))
+    return await _present(session, row, parts)
 
 
-async def _look_up(row: CustomDomainRow, parts: TenantsParts) -> Problem | None:
-    records = _records(row, parts)
+async def _look_up(records: tuple[DnsRecord, DnsRecord], parts: TenantsParts) -> Problem | None:
     ownership, links = records
     try:
         texts = await parts.dns.find_texts(ownership.name)
@@ -69,7 +68,7 @@ async def _present(session: TenantSession, row: CustomDomainRow, parts: TenantsP
     )
 
 
-def _records(row: CustomDomainRow, parts: TenantsParts) -> Any:
+def _records(row: CustomDomainRow, parts: TenantsParts) -> tuple[DnsRecord, DnsRecord]:
     token = ownership_token(_secret(parts), row.tenant_id, row.domain)
     return records_of(row.domain, token, parts.settings.link_host)
 

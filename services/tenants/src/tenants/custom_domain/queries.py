@@ -1,6 +1,6 @@
 """Reads of custom domains, and their claims, which are unique on the platform."""
 
-from sqlalchemy import delete, select, text
+from sqlalchemy import select, text
 
 from common.db.session import TenantSession
 from common.errors import NotFound
@@ -40,7 +40,3 @@ async def get_custom_domain(session: TenantSession) -> CustomDomainRow:
     if row is None:
         raise NotFound
     return row
-
-
-async def remove_custom_domain(session: TenantSession) -> None:
-    await session.execute(delete(CustomDomainRow))

@@ -22,8 +22,8 @@ async def choose(session: TenantSession, domain: str | None, secret: str) -> boo
     was_used = before is not None and before.verified_at is not None
     if before is not None:
         await queries.release_domain(session, claim_hash(secret, before.domain))
-        await queries.remove_custom_domain(session)
-        session.expunge(before)
+        await session.delete(before)
+        await session.flush()
     if domain is not None:
         session.add(CustomDomainRow(domain=domain))
         await session.flush()
