@@ -9,9 +9,7 @@ down_revision = "tenants_0002"
 branch_labels = None
 depends_on = None
 
-# `announcement`: id of the TenantProvisioned with which it began, to be told again under the same id.
 _STUCK = """
-ALTER TABLE tenants.provisionings ADD COLUMN announcement uuid;
 ALTER TABLE tenants.provisioning_steps ADD COLUMN next_attempt_at timestamptz;
 CREATE INDEX provisionings_unfinished ON tenants.provisionings (started_at) WHERE finished_at IS NULL;
 

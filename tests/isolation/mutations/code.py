@@ -237,7 +237,7 @@ _EVENTS = (
         "test_events.py::test_events_of_another_tenant_cannot_be_written",
         Edit(
             f"{_COMMON}/bus/outbox.py",
-            'if getattr(event, "tenant_id", None) != session.tenant_id:',
+            'if getattr(event, "tenant_id", None) != context.tenant_id:',
             "if False:",
         ),
     ),

@@ -13,6 +13,8 @@ from penguinmails.display import console
 from penguinmails.services import Document, ask, operator
 from penguinmails.stack import Stack
 
+ANSWERING = {"owner_account": "auth", "default_workspace": "workspaces"}
+"""Steps that other services do when they hear of the tenant."""
 PART_TAKERS = ("tenants", "auth", "workspaces")
 """Services whose dead letters can hold up a sign-up."""
 
@@ -44,18 +46,30 @@ def provisioning_app(running: Callable[[], Stack]) -> typer.Typer:
 
     @app.command()
     def resume(tenant: Tenant) -> None:
-        """Have dead letters of the sign-up handled again, then every unfinished step tried now."""
+        """Have dead letters of the sign-up handled again, every unfinished step tried now, and events read again
+        that a service has missed."""
         stack = running()
+        sign_up = _known(ask(stack, ["tenants"], "provisioning", "show", tenant), tenant)
         for letter in _letters_of(stack, tenant):
             words = ("events", "dlq", "retry", letter["event_id"], *operator())
             for outcome in ask(stack, [letter["service"]], *words):
                 console.print(JSON.from_data(outcome))
         words = ("provisioning", "resume", tenant, *operator())
         done = _known(ask(stack, ["tenants"], *words), tenant)
+        _read_again(stack, done["resumed"], sign_up["started_at"])
         console.print(f"Resumed: {', '.join(done['resumed']) or 'nothing, every step is done'}.")
 
     _ = (list_sign_ups, show, resume)
     return app
+
+
+def _read_again(stack: Stack, steps: list[str], since: str) -> None:
+    """Replay for who owes the sign-up an answer, then for the tenants service, which may have missed it."""
+    owing = [service for step, service in ANSWERING.items() if step in steps]
+    for service in [*owing, *(["tenants"] if owing else [])]:
+        words = ("events", "replay", "--consumer", service, "--from", since)
+        for answer in ask(stack, [service], *words):
+            console.print(JSON.from_data(answer))
 
 
 def _known(found: list[Document], tenant: str) -> Document:

@@ -38,10 +38,7 @@ class CompanyRow(Timestamps, TenantRow):
 
 
 class ProvisioningRow(TenantRow):
-    """One sign-up. Ready: its token would work everywhere; finished: every step is done.
-
-    `announcement` is the id of the event that told of it.
-    """
+    """One sign-up. Ready: its token would work everywhere; finished: every step is done."""
 
     __tablename__ = "provisionings"
 
@@ -50,7 +47,6 @@ class ProvisioningRow(TenantRow):
     started_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     ready_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
-    announcement: Mapped[UUID | None]
 
     __table_args__ = (_SCHEMA,)
 

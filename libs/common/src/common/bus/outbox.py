@@ -21,7 +21,6 @@ _INSERT = text("""
 INSERT INTO tenancy.outbox (event_id, topic, type, subject, data, traceparent, tracestate)
 VALUES (:event_id, :topic, :type, :subject, :data, :traceparent, :tracestate)
 """)
-_INSERT_ONCE = text(f"{_INSERT.text} ON CONFLICT DO NOTHING")
 
 
 async def emit(session: TenantSession, event: Event, actor: Actor | None = None) -> UUID:
@@ -33,9 +32,10 @@ async def emit(session: TenantSession, event: Event, actor: Actor | None = None)
     Raises:
         ValueError: the event names another tenant than the session's.
     """
-    _refuse_foreign(session, event)
-    await session.flush()
     context = session.context
+    if getattr(event, "tenant_id", None) != context.tenant_id:
+        raise ValueError("an event belongs to the tenant of its session")
+    await session.flush()
     request = context.request
     meta = Meta(
         actor=actor or context.actor,
@@ -59,15 +59,6 @@ async def emit(session: TenantSession, event: Event, actor: Actor | None = None)
     return event_id
 
 
-async def emit_again(session: TenantSession, event: Event, event_id: UUID, actor: Actor) -> None:
-    """Tell an event once more under its own id: whoever has handled it does nothing; one that still waits to
-    be published is not told twice."""
-    _refuse_foreign(session, event)
-    row = _row(event_id, event.model_copy(update={"meta": Meta(actor=actor)}))
-    await session.execute(_INSERT_ONCE, [row])
-    session.note_events()
-
-
 async def emit_dead_letter(session: TenantSession, topic: str, envelope: Envelope) -> None:
     """Pass the payload of an event that could not be handled on to its dead-letter topic.
 
@@ -83,7 +74,7 @@ async def emit_dead_letter(session: TenantSession, topic: str, envelope: Envelop
         "tracestate": envelope.tracestate,
     }
     # Two consumers of one database may bury the same event; one letter is enough.
-    await session.execute(_INSERT_ONCE, [row])
+    await session.execute(text(f"{_INSERT.text} ON CONFLICT DO NOTHING"), [row])
     session.note_events()
 
 
@@ -96,11 +87,6 @@ def http_request(request: RequestInfo) -> HttpRequest:
         ip=request.ip,
         user_agent=request.user_agent,
     )
-
-
-def _refuse_foreign(session: TenantSession, event: Event) -> None:
-    if getattr(event, "tenant_id", None) != session.tenant_id:
-        raise ValueError("an event belongs to the tenant of its session")
 
 
 def _row(event_id: UUID, event: Event) -> dict[str, Any]:

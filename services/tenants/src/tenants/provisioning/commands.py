@@ -12,6 +12,7 @@ import typer
 
 from common import operators
 from common.context import SystemContext
+from common.contracts.tenants import TenantProvisioned
 from common.db.session import Database
 from common.errors import NotFound
 from common.ids import PLATFORM_TENANT, Kind, parse, to_text
@@ -22,7 +23,7 @@ from tenants.provisioning.repair import diagnose, resume
 from tenants.provisioning.schemas import Diagnosis
 from tenants.settings import TenantsSettings
 
-_UNPUBLISHED = "SELECT event_id FROM tenancy.outbox WHERE event_id = ANY($1)"
+_UNPUBLISHED = "SELECT EXISTS (SELECT FROM tenancy.outbox WHERE tenant_id = $1 AND type = $2)"
 
 app = typer.Typer(no_args_is_help=True, help="Sign-ups: list, show, resume; prints JSON.")
 
@@ -78,14 +79,13 @@ async def _resume(tenant_id: UUID, operator: str) -> None:
 
 async def _diagnosis(settings: TenantsSettings, database: Database, tenant_id: UUID) -> Diagnosis | None:
     """None for a tenant that did not sign up here."""
+    async with relay_connection(settings) as connection:
+        unpublished = await connection.fetchval(_UNPUBLISHED, tenant_id, TenantProvisioned.ce_type())
     async with database.tenant(_context(tenant_id)) as session:
         try:
-            row = await queries.get_provisioning(session)
+            return await diagnose(session, unpublished=unpublished)
         except NotFound:
             return None
-        async with relay_connection(settings) as connection:
-            unpublished = await connection.fetch(_UNPUBLISHED, [row.announcement])
-        return await diagnose(session, unpublished=bool(unpublished))
 
 
 def _settings() -> TenantsSettings:

@@ -8,14 +8,12 @@ from common.bus import outbox
 from common.contracts.envelope import Actor
 from common.contracts.tenants import ProvisioningResumed
 from common.db.session import TenantSession
-from common.ids import Kind, to_text
 from tenants.billing.queries import schedule_unfinished
 from tenants.models import StepRow
 from tenants.provisioning import queries
 from tenants.provisioning.rules import STEPS, is_stuck, overall_status
 from tenants.provisioning.schemas import Diagnosis, ExplainedStep, Step
-from tenants.provisioning.service import Saga, lock_saga, provisioned
-from tenants.tenant.queries import get_company
+from tenants.provisioning.service import lock_saga
 
 _ANNOUNCED: dict[str, str] = {"owner_account": "auth", "default_workspace": "workspaces"}
 """Steps that begin with the announcement, and who does them."""
@@ -38,7 +36,6 @@ async def diagnose(session: TenantSession, *, unpublished: bool) -> Diagnosis:
         stuck=is_stuck(status, row.started_at, clock.now()),
         started_at=row.started_at,
         ready_at=row.ready_at,
-        announcement=row.announcement,
         steps=[_explained(step, steps, unpublished) for step in steps],
     )
 
@@ -70,7 +67,8 @@ def _explain_announced(service: str, unpublished: bool) -> str:
 
 
 async def resume(session: TenantSession, operator: str) -> tuple[str, ...]:
-    """Have every unfinished step tried now; their names. Steps that are done are left alone.
+    """Have every unfinished step tried now that is ours or waits for its next attempt; the names of all that
+    are unfinished. Those that wait for another service's answer go on with a replay of its events.
 
     Raises:
         NotFound: the tenant did not sign up here.
@@ -83,20 +81,8 @@ async def resume(session: TenantSession, operator: str) -> tuple[str, ...]:
     for name in unfinished:
         if saga.steps[name].status == "failed":
             saga.steps[name].status = "running"
-    if _ANNOUNCED.keys() & set(unfinished):
-        await _announce_again(session, saga)
     if "billing" in unfinished:
         await schedule_unfinished(session)
     event = ProvisioningResumed(tenant_id=session.tenant_id, steps=unfinished)
     await outbox.emit(session, event, Actor(type="operator", id=operator))
     return unfinished
-
-
-async def _announce_again(session: TenantSession, saga: Saga) -> None:
-    """Under the same id: who has handled it does nothing."""
-    sign_up = saga.provisioning
-    if sign_up.announcement is None:
-        return
-    company = await get_company(session)
-    owner = Actor(type="user", id=to_text(Kind.USER, company.owner_user_id))
-    await outbox.emit_again(session, provisioned(company, sign_up), sign_up.announcement, owner)

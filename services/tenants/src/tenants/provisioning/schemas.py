@@ -5,7 +5,7 @@ from typing import Annotated, Literal
 from pydantic import Field
 
 from common.contracts.tenants import Plan
-from common.ids import EventId, TenantId, UserId, WorkspaceId
+from common.ids import TenantId, UserId, WorkspaceId
 from common.schema import Answer, Body, Email, Text, Timestamp
 from tenants.provisioning.rules import StepName
 
@@ -64,12 +64,11 @@ class ExplainedStep(Step):
 
 
 class Diagnosis(Answer):
-    """A sign-up for operators. `announcement` is the id of its TenantProvisioned."""
+    """A sign-up for operators."""
 
     tenant_id: TenantId
     status: Status
     stuck: bool
     started_at: Timestamp
     ready_at: Timestamp | None
-    announcement: EventId | None
     steps: list[ExplainedStep]

@@ -5,13 +5,12 @@ Its steps end in any order and more than once (events come again); each change l
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import cast
 from uuid import UUID
 
 from common import clock, telemetry
 from common.bus import outbox
 from common.contracts.auth import UserRegistered, WelcomeMailDelayed, WelcomeMailRefused, WelcomeMailSent
-from common.contracts.tenants import DefaultWorkspace, Owner, Plan, TenantProvisioned
+from common.contracts.tenants import DefaultWorkspace, Owner, TenantProvisioned
 from common.contracts.workspaces import WorkspaceCreated
 from common.db.session import TenantSession
 from common.errors import IdempotencyKeyReused
@@ -20,7 +19,7 @@ from tenants.models import CompanyRow, ProvisioningRow, SignUpKeyRow, StepRow, S
 from tenants.provisioning import queries
 from tenants.provisioning.rules import BILLING_HEADSTART, NEEDED_FOR_TOKEN, STEPS, StepName
 from tenants.provisioning.schemas import TenantCreate
-from tenants.tenant.queries import find_company, get_company
+from tenants.tenant.queries import find_company
 from tenants.tenant.rules import features_of, limits_of
 
 _BEGUN: frozenset[StepName] = frozenset({"owner_account", "default_workspace", "welcome_mail"})
@@ -73,9 +72,7 @@ async def begin(session: TenantSession, allocation: Allocation, body: TenantCrea
     )
     if not await queries.put_company(session, company):
         return
-    company = await get_company(session)
-    sign_up = ProvisioningRow(owner_email=body.owner_email, owner_name=body.owner_name)
-    session.add(sign_up)
+    session.add(ProvisioningRow(owner_email=body.owner_email, owner_name=body.owner_name))
     await session.flush()
     session.add_all(_first_steps())
     tenant = to_text(Kind.TENANT, session.tenant_id)
@@ -88,8 +85,7 @@ async def begin(session: TenantSession, allocation: Allocation, body: TenantCrea
             traceparent=telemetry.carrier().get("traceparent"),
         )
     )
-    sign_up.announcement = await outbox.emit(session, provisioned(company, sign_up))
-    await session.flush()
+    await outbox.emit(session, _provisioned(session.tenant_id, allocation, body))
 
 
 def _first_steps() -> list[StepRow]:
@@ -103,19 +99,17 @@ def _first_steps() -> list[StepRow]:
     return steps
 
 
-def provisioned(company: CompanyRow, sign_up: ProvisioningRow) -> TenantProvisioned:
-    """The event that has everybody do their part of the sign-up."""
-    plan = cast(Plan, company.plan)
+def _provisioned(tenant_id: UUID, allocation: Allocation, body: TenantCreate) -> TenantProvisioned:
     return TenantProvisioned(
-        tenant_id=company.tenant_id,
-        version=company.version,
-        company_name=company.company_name,
-        plan=plan,
-        limits=limits_of(plan, company.limit_overrides),
-        features=features_of(plan, company.feature_overrides),
-        owner=Owner(user_id=company.owner_user_id, email=sign_up.owner_email, name=sign_up.owner_name),
+        tenant_id=tenant_id,
+        version=1,
+        company_name=body.company_name,
+        plan=body.plan,
+        limits=limits_of(body.plan, {}),
+        features=features_of(body.plan, {}),
+        owner=Owner(user_id=allocation.owner_user_id, email=body.owner_email, name=body.owner_name),
         default_workspace=DefaultWorkspace(
-            workspace_id=company.default_workspace_id, name="Default", slug="default"
+            workspace_id=allocation.default_workspace_id, name="Default", slug="default"
         ),
     )
 
