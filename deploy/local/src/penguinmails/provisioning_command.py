@@ -46,8 +46,7 @@ def provisioning_app(running: Callable[[], Stack]) -> typer.Typer:
 
     @app.command()
     def resume(tenant: Tenant) -> None:
-        """Have dead letters of the sign-up handled again, every unfinished step tried now, and events read again
-        that a service has missed."""
+        """Have dead letters handled again, unfinished steps tried now, and missed events read again."""
         stack = running()
         sign_up = _known(ask(stack, ["tenants"], "provisioning", "show", tenant), tenant)
         for letter in _letters_of(stack, tenant):
