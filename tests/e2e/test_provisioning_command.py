@@ -1,4 +1,4 @@
-"""`penguinmails provisioning …` on the running stack: a sign-up that waits for Stripe, one that missed an event."""
+"""`penguinmails provisioning …` on the running stack: sign-ups that wait for Stripe, or missed an event."""
 
 import asyncio
 import json
