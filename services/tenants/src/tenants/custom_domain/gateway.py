@@ -2,7 +2,6 @@
 
 import dns.asyncresolver
 import dns.exception
-import dns.rdatatype
 import dns.resolver
 
 _SECONDS = 3.0
