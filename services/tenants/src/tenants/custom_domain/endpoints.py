@@ -26,19 +26,22 @@ _CONFLICT: dict[int | str, dict[str, Any]] = {
 
 @router.get("", operation_id="getCustomDomain", dependencies=[owner_or_admin])
 async def get_custom_domain(tenant_id: TenantId, session: Session, parts: Parts) -> CustomDomain:
-    """The tenant's custom domain, and the DNS records it needs."""
-    return await _present(session, await queries.get_custom_domain(session), parts)
+    """The tenant's custom domain, the DNS records it needs, and which host links use now."""
+    return await _present(session, await queries.find_custom_domain(session), parts)
 
 
 @router.post("/verify", operation_id="verifyCustomDomain", dependencies=[owner_or_admin], responses=_CONFLICT)
 async def verify_custom_domain(tenant_id: TenantId, session: Opened, parts: Parts) -> CustomDomain:
     """Look the records up now; links use the domain from the first time that all are there."""
-    records = _records(await queries.get_custom_domain(session), parts)
+    asked = await queries.find_custom_domain(session)
+    if asked is None:
+        return await _present(session, None, parts)
+    records = _records(asked, parts)
     await session.rollback()  # nothing is held while DNS takes its time
     problem = await _look_up(records, parts)
     company = await lock_company(session)
-    row = await queries.get_custom_domain(session)
-    if _records(row, parts) != records:
+    row = await queries.find_custom_domain(session)
+    if row is None or _records(row, parts) != records:
         raise Conflict
     await service.settle(session, company, row, problem, _secret(parts))
     return await _present(session, row, parts)
@@ -53,7 +56,10 @@ async def _look_up(records: tuple[DnsRecord, DnsRecord], parts: TenantsParts) ->
         raise Unavailable from error
 
 
-async def _present(session: TenantSession, row: CustomDomainRow, parts: TenantsParts) -> CustomDomain:
+async def _present(session: TenantSession, row: CustomDomainRow | None, parts: TenantsParts) -> CustomDomain:
+    platform = parts.settings.link_host
+    if row is None:
+        return CustomDomain(tenant_id=session.tenant_id, status="none", link_host=platform)
     company = await get_company(session)
     features = features_of(cast(Plan, company.plan), company.feature_overrides)
     used = row.verified_at is not None and features.custom_branding
@@ -61,7 +67,7 @@ async def _present(session: TenantSession, row: CustomDomainRow, parts: TenantsP
         tenant_id=row.tenant_id,
         domain=row.domain,
         status="pending" if row.verified_at is None else "verified",
-        link_host=row.domain if used else parts.settings.link_host,
+        link_host=row.domain if used else platform,
         records=[LinkRecord.model_validate(record) for record in _records(row, parts)],
         problem=cast(Problem | None, row.problem),
         checked_at=row.checked_at,

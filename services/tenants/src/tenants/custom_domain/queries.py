@@ -3,7 +3,6 @@
 from sqlalchemy import select, text
 
 from common.db.session import TenantSession
-from common.errors import NotFound
 from tenants.models import CustomDomainRow
 
 _CLAIM = text("SELECT tenants.claim_domain(:hash)")
@@ -28,15 +27,3 @@ async def release_domain(session: TenantSession, domain_hash: bytes) -> None:
 
 async def find_custom_domain(session: TenantSession) -> CustomDomainRow | None:
     return await session.scalar(select(CustomDomainRow))
-
-
-async def get_custom_domain(session: TenantSession) -> CustomDomainRow:
-    """The tenant's custom domain.
-
-    Raises:
-        NotFound: it has none.
-    """
-    row = await find_custom_domain(session)
-    if row is None:
-        raise NotFound
-    return row

@@ -2,6 +2,8 @@
 
 from typing import Literal
 
+from pydantic import Field
+
 from common.ids import TenantId
 from common.schema import Answer, Timestamp
 from tenants.custom_domain.rules import Problem
@@ -20,9 +22,9 @@ class CustomDomain(Answer):
     """`link_host` is what links use now; `problem`: what the last check did not find in DNS."""
 
     tenant_id: TenantId
-    domain: str
-    status: Literal["pending", "verified"]
+    domain: str | None = None
+    status: Literal["none", "pending", "verified"]
     link_host: str
-    records: list[LinkRecord]
-    problem: Problem | None
-    checked_at: Timestamp | None
+    records: list[LinkRecord] = Field(default_factory=list[LinkRecord])
+    problem: Problem | None = None
+    checked_at: Timestamp | None = None
