@@ -48,14 +48,13 @@ def provisioning_app(running: Callable[[], Stack]) -> typer.Typer:
     def resume(tenant: Tenant) -> None:
         """Have dead letters handled again, unfinished steps tried now, and missed events read again."""
         stack = running()
-        sign_up = _known(ask(stack, ["tenants"], "provisioning", "show", tenant), tenant)
         for letter in _letters_of(stack, tenant):
             words = ("events", "dlq", "retry", letter["event_id"], *operator())
             for outcome in ask(stack, [letter["service"]], *words):
                 console.print(JSON.from_data(outcome))
         words = ("provisioning", "resume", tenant, *operator())
         done = _known(ask(stack, ["tenants"], *words), tenant)
-        _read_again(stack, done["resumed"], sign_up["started_at"])
+        _read_again(stack, done["resumed"], done["started_at"])
         console.print(f"Resumed: {', '.join(done['resumed']) or 'nothing, every step is done'}.")
 
     _ = (list_sign_ups, show, resume)
@@ -67,8 +66,7 @@ def _read_again(stack: Stack, steps: list[str], since: str) -> None:
     owing = [service for step, service in ANSWERING.items() if step in steps]
     for service in [*owing, *(["tenants"] if owing else [])]:
         words = ("events", "replay", "--consumer", service, "--from", since)
-        for answer in ask(stack, [service], *words):
-            console.print(JSON.from_data(answer))
+        console.print(JSON.from_data(ask(stack, [service], *words)))
 
 
 def _known(found: list[Document], tenant: str) -> Document:

@@ -10,7 +10,7 @@ from uuid import UUID
 
 import typer
 
-from common import operators
+from common import clock, operators
 from common.context import SystemContext
 from common.contracts.tenants import TenantProvisioned
 from common.db.session import Database
@@ -73,8 +73,10 @@ async def _resume(tenant_id: UUID, operator: str) -> None:
             steps = await resume(session, operator)
         except NotFound:
             return
+        started_at = (await queries.get_provisioning(session)).started_at
         await session.commit()
-    say({"tenant_id": to_text(Kind.TENANT, tenant_id), "resumed": steps})
+    tenant = to_text(Kind.TENANT, tenant_id)
+    say({"tenant_id": tenant, "started_at": clock.rfc3339(started_at), "resumed": steps})
 
 
 async def _diagnosis(settings: TenantsSettings, database: Database, tenant_id: UUID) -> Diagnosis | None:
