@@ -154,8 +154,9 @@ async def test_leaving_a_domain_in_use_is_told(
     await publish(company, zone, "ownership", "links")
     await verify(company)
     await choose(company, f"other.{domain}")
-    events = await office.emitted(company.tenant.tenant_id, "LinkHostChanged")
-    assert [event["link_host"] for event in events] == [domain, None]
+    events = await office.emitted(company.tenant.tenant_id, "LinkHostChanged", "TenantSettingsUpdated")
+    assert [event.get("link_host") for event in events] == [None, domain, None, None]
+    assert [event["version"] for event in events] == [2, 3, 4, 5]
     assert told(await company.get("/custom-domain")) == ("pending", None, PLATFORM)
 
 

@@ -45,14 +45,15 @@ async def settle(
     changed = verified != (row.verified_at is not None)
     row.checked_at, row.problem = now, problem
     row.verified_at = (row.verified_at or now) if verified else None
-    if changed:
-        company.updated_at = now
-        await session.flush()
-        await tell(session, company, row.domain if verified else None)
     await session.flush()
+    if changed:
+        await tell(session, company, row.domain if verified else None)
 
 
 async def tell(session: TenantSession, company: CompanyRow, link_host: str | None) -> None:
-    """Say which host the tenant's links use; None: the platform's."""
+    """Say which host the tenant's links use; None: the platform's. It is a change of its own: no two events
+    of the tenant have one version."""
+    company.updated_at = clock.now()
+    await session.flush()
     event = LinkHostChanged(tenant_id=session.tenant_id, version=company.version, link_host=link_host)
     await outbox.emit(session, event)
