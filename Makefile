@@ -55,9 +55,9 @@ test-pooled: $(SYNCED) ## Run the isolation tests through PgBouncer in transacti
 bench: $(SYNCED) ## Measure, as ratios within one run; ARGS="--write --short NAME…": keep the page, a tenth, some lines
 	@$(RUN)python -m bench $(ARGS)
 
-soak: $(SYNCED) $(BROKER) ## Ask every operation and kill the bus for long; CONTRACT_EXAMPLES=… CONTRACT_SEED=… FAULT_RUNS=… FAULT_SEED=…
+soak: $(SYNCED) $(BROKER) ## Ask every operation, kill the bus and sign-ups for long; CONTRACT_EXAMPLES=… CONTRACT_SEED=… FAULT_RUNS=… FAULT_SEED=…
 	@CONTRACT_EXAMPLES=$(or $(CONTRACT_EXAMPLES),200) FAULT_RUNS=$(or $(FAULT_RUNS),200) \
-		FAULT_HOT_EVENTS=$(or $(FAULT_HOT_EVENTS),20000) $(RUN)pytest tests/contract tests/faults/bus $(ARGS)
+		FAULT_HOT_EVENTS=$(or $(FAULT_HOT_EVENTS),20000) $(RUN)pytest tests/contract tests/faults/bus tests/faults/saga $(ARGS)
 
 mutate-isolation: $(SYNCED) ## Break schema and code on purpose; the isolation tests must notice; ARGS="-k WORD" for some
 	@$(RUN)python -m tests.isolation.mutations $(ARGS)

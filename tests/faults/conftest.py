@@ -1,8 +1,16 @@
-"""Each fault begins on a platform that works again after the one before."""
+"""Each fault begins on a platform that works again after the one before; seeded tests end with a summary."""
 
 import pytest
 
 from tests.e2e.client import Platform, Tenant, eventually
+from tests.faults.summary import LINES
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    for heading, lines in LINES.items():
+        terminalreporter.section(heading)
+        for line in lines:
+            terminalreporter.write_line(line)
 
 
 @pytest.fixture

@@ -3,16 +3,14 @@
 import asyncio
 import signal
 from collections import Counter
-from pathlib import Path
 from typing import Any
-from uuid import uuid4
 
 import httpx
 import pytest
 
 from penguinmails.stack import Stack
 from tests.e2e.client import Platform, Tenant, eventually
-from tests.e2e.surroundings import customers_of, mails_to
+from tests.faults.saga.client import IDS, Client
 
 SERVICES = ("auth", "tenants", "workspaces", "campaigns", "audit")
 
@@ -169,50 +167,24 @@ async def test_database_away_is_503_with_retry_after(
     await eventually(back, within=30)
 
 
-@pytest.mark.parametrize("victim", ["tenants", "auth", "workspaces", "kafka", "stripe", "mail"])
-async def test_killed_in_the_middle_of_sign_ups_there_is_one_of_each(
-    stack: Stack, platform: Platform, tenant: Tenant, environment: dict[str, Any], victim: str
+async def test_a_sign_up_while_a_service_is_away_is_202_and_then_the_same_201(
+    stack: Stack, platform: Platform, tenant: Tenant
 ) -> None:
-    """Clients repeat with their key until they have their 201; the victim dies meanwhile."""
-    tasks = [asyncio.create_task(sign_up_until_done(platform, number, victim)) for number in range(4)]
-    await asyncio.sleep(0.15)
-    old = stack.kill(victim)
-    await asyncio.to_thread(stack.wait_ready, victim, old)
-    made = await asyncio.gather(*tasks)
-    assert len({body["tenant_id"] for body, _ in made}) == 4
-    for body, address in made:
-        ids = (body["tenant_id"], body["owner_user_id"], body["default_workspace_id"])
-        owner = Tenant(*ids, token=body["access_token"], company_name="Stubborn", owner_email=address)
-        await assert_one_of_each(platform, owner, environment)
-
-
-async def sign_up_until_done(platform: Platform, number: int, victim: str) -> tuple[dict[str, Any], str]:
-    """The 201 of a sign-up, however often it takes, and the owner's address."""
-    address = f"owner-{uuid4().hex}@{victim}{number}.example.com"
-    body = {"company_name": "Stubborn", "owner_email": address, "owner_name": "Sto", "plan": "starter"}
-    headers = {"Idempotency-Key": str(uuid4())}
-
-    async def done() -> dict[str, Any] | None:
-        try:
-            answer = await platform.http.post("/api/v1/tenants", json=body, headers=headers)
-        except httpx.HTTPError:
-            return None
-        assert answer.status_code in (201, 202, 503, 504), answer.text
-        return answer.json() if answer.status_code == 201 else None
-
-    return await eventually(done, within=60, every=0.3), address
-
-
-async def assert_one_of_each(platform: Platform, owner: Tenant, environment: dict[str, Any]) -> None:
-    """One workspace, one customer, one mail, and a finished saga."""
-
-    async def finished() -> bool:
-        answer = await platform.get(owner, f"/tenants/{owner.tenant_id}/provisioning")
-        return answer.status_code == 200 and answer.json()["status"] == "done"
-
-    await eventually(finished, within=60, every=0.3)
-    workspaces = (await platform.get(owner, "/workspaces")).json()["data"]
-    assert [row["workspace_id"] for row in workspaces] == [owner.default_workspace_id]
-    mails = mails_to(Path(environment["mail_dir"]), owner.owner_email)
-    assert len({mail["Message-ID"] for mail in mails}) == 1
-    assert len(await customers_of(environment, owner.owner_email)) == 1
+    """`workspaces` stands still for ten seconds: each answer comes when its patience of five is over."""
+    client = Client(platform, "patient")
+    stack.kill("workspaces", signal.SIGSTOP)
+    try:
+        asked = [await client.ask(), await client.ask()]
+    finally:
+        stack.kill("workspaces", signal.SIGCONT)
+    answers = [answer for answer in asked if answer is not None]
+    assert [answer.status_code for answer in answers] == [202, 202], [answer.text for answer in answers]
+    assert all(int(answer.headers["Retry-After"]) > 0 for answer in answers)
+    assert len({answer.headers["Location"] for answer in answers}) == 1
+    assert sum(answer.elapsed.total_seconds() for answer in answers) >= 9.5
+    owner = await client.sign_up()
+    await client.sign_up_again(owner)
+    state = (await platform.http.get(answers[0].headers["Location"])).json()
+    assert [state[name] for name in IDS] == [getattr(owner, name) for name in IDS]
+    steps = {step["name"]: step for step in state["steps"]}
+    assert steps["default_workspace"]["status"] == "done"

@@ -4,7 +4,7 @@ A tenant table that stays empty fails `test_sql.py`: add its recipe here.
 """
 
 from collections.abc import Awaitable, Callable
-from datetime import timedelta
+from datetime import date, timedelta
 from uuid import UUID
 
 import asyncpg
@@ -15,6 +15,7 @@ from audit.settings import AuditSettings
 from auth.mail.service import claim_mail
 from auth.models import MailRow, UserRow
 from auth.settings import settings_of
+from campaigns.quota.service import reserve_sends
 from common import clock
 from common.bus import inbox, outbox
 from common.context import SystemContext
@@ -24,10 +25,14 @@ from common.db.dead_letters import bury
 from common.ids import Kind, new_id, parse, to_text
 from common.testing.harness import Harness, MadeTenant, bearer
 from common.web.service_tokens import make_service_token
+from tenants.custom_domain.rules import claim_hash
+from tenants.custom_domain.service import choose as choose_domain
 from tenants.provisioning.schemas import TenantCreate
 from tenants.provisioning.service import Allocation, begin, claim_key
+from tenants.tenant.queries import put_monthly_sends
 from tests.isolation.services import SIGNING_KEY_PEM
 
+_SECRET = "00"
 _IDEMPOTENCY_KEY = text("""
 INSERT INTO tenancy.idempotency_keys (tenant_id, principal, route, key, request_hash, status)
 VALUES (tenancy.current_tenant(), :principal, 'POST /seed', :key, sha256('seed'), 201)
@@ -133,7 +138,18 @@ async def _seed_tenants(harness: Harness, tenant: MadeTenant) -> None:
     context = SystemContext(tenant.tenant_id, "provisioning", "tenants")
     async with harness.kernel.database.tenant(context) as session:
         await claim_key(session, tenant.tenant_id.bytes * 2, tenant.tenant_id.bytes * 2)
+        await put_monthly_sends(session, date(2026, 11, 1), 100, 1)
+        await choose_domain(session, _domain_of(tenant.tenant_id), _SECRET)
         await session.commit()
+
+
+def claim_of(tenant_id: UUID) -> bytes:
+    """What the platform knows of the tenant's custom domain."""
+    return claim_hash(_SECRET, _domain_of(tenant_id))
+
+
+def _domain_of(tenant_id: UUID) -> str:
+    return f"{tenant_id.hex}.example"
 
 
 async def sign_up(harness: Harness, tenant: MadeTenant) -> None:
@@ -159,6 +175,9 @@ async def _seed_campaigns(harness: Harness, tenant: MadeTenant) -> None:
     page = {"subject": "Hello", "html": "<p>Hello</p>"}
     await _post(harness, tenant, "/templates", workspace_id=workspace, name="Welcome", **page)
     await _post(harness, tenant, "/domains", workspace_id=workspace, domain="acme.example")
+    async with harness.kernel.database.tenant(SystemContext(tenant.tenant_id, "job", "campaigns")) as session:
+        await reserve_sends(session, 1, clock.now())
+        await session.commit()
     listed = await _post(harness, tenant, "/lists", workspace_id=workspace, name="Newsletter")
     await _post(harness, tenant, f"/lists/{listed['list_id']}/contacts", contact_ids=[contact["contact_id"]])
 

@@ -8,6 +8,7 @@ import pytest
 from common.db import shared_tables
 from tests.isolation.attacker import Attacker, attack
 from tests.isolation.installation import World
+from tests.isolation.seeds import claim_of
 from tests.isolation.services import SERVICES
 
 REFUSED = "42501"
@@ -31,7 +32,13 @@ PEEKS = {
         "auth.accounts_of": "SELECT * FROM auth.accounts_of('{address}', '')",
         "auth.due_mail_tenants": "SELECT * FROM auth.due_mail_tenants(1000, '0')",
     },
-    "tenants": {"tenants.due_billing_tenants": "SELECT * FROM tenants.due_billing_tenants(1000, '0')"},
+    "tenants": {
+        "tenants.due_billing_tenants": "SELECT * FROM tenants.due_billing_tenants(1000, '0')",
+        "tenants.unfinished_sign_ups": "SELECT * FROM tenants.unfinished_sign_ups()",
+        "tenants.claim_domain": "SELECT 1 WHERE tenants.claim_domain('\\x{claim}')",
+        "tenants.confirm_domain": "SELECT 1 WHERE tenants.confirm_domain('\\x{claim}', true)",
+        "tenants.release_domain": "SELECT 1 WHERE tenants.release_domain('\\x{claim}')",
+    },
 }
 """Definer functions of the services that the app role may call, and how."""
 
@@ -167,7 +174,7 @@ async def test_definer_functions_show_a_tenant_nothing_of_others(
     assert {row["name"] for row in rows} == KERNEL_DEFINERS | peeks.keys(), "a new one needs its call here"
     address = await superuser.fetchval(_ADDRESS, world.theirs.tenant_id)
     for name, template in peeks.items():
-        call = template.format(address=address)
+        call = template.format(address=address, claim=claim_of(world.theirs.tenant_id).hex())
         assert await attacker.sql.fetch(call) == [], f"{name} outside any tenant"
         async with attacker.sql.transaction():
             await attacker.enter(world.mine)

@@ -11,7 +11,7 @@ from services.auth.tests.people import add
 
 from auth.mail.worker import Postman
 from common.contracts.auth import UserRegistered, UserRoleChanged
-from common.contracts.tenants import Limits, TenantSuspended
+from common.contracts.tenants import Limits, TenantLimitsUpdated, TenantSuspended
 from common.db.session import TenantSession
 from common.ids import Kind, new_id, to_text
 from common.testing.harness import Harness, MadeTenant, bearer
@@ -47,11 +47,16 @@ async def token(
     answer = await invite(service, tenant.headers, email, workspaces=offers)
     assert answer.status_code == 201, answer.text
     assert answer.json()["workspaces"] == offers
-    await deliver_until(postman, lambda: bool(mail_server.taken))
-    message, _, recipient = mail_server.taken[0]
-    body = message.get_body(("plain",))
+    made = await mailed_token(postman, mail_server, 1)
+    assert mail_server.taken[0][2] == email
+    return made
+
+
+async def mailed_token(postman: Postman, mail_server: ScriptedServer, number: int) -> str:
+    """The secret in the mail of this number, as soon as it is sent."""
+    await deliver_until(postman, lambda: len(mail_server.taken) >= number)
+    body = mail_server.taken[number - 1][0].get_body(("plain",))
     assert body is not None
-    assert recipient == email
     found = re.search(r"/invitation\?token=([A-Za-z0-9_-]+)", body.get_content())
     assert found is not None
     return found[1]
@@ -135,6 +140,14 @@ async def test_the_limit_is_exact_under_parallel_requests(service: Harness, emai
     answers = await asyncio.gather(*(invite(service, tenant.headers, f"{n}{email}") for n in range(50)))
     assert sorted(answer.status_code for answer in answers) == [*[201] * 9, *[403] * 41]
     assert {answer.json().get("code") for answer in answers} == {None, "limit_exceeded"}
+    refused = next(answer.json() for answer in answers if answer.status_code == 403)
+    assert (refused["limit"], refused["current"], refused["maximum"]) == ("max_users", 10, 10)
+    wider = TenantLimitsUpdated(
+        tenant_id=tenant.tenant_id, version=2, limits=room.model_copy(update={"max_users": 11})
+    )
+    await service.handle(tenant.tenant_id, wider)
+    codes = [(await invite(service, tenant.headers, f"then{n}{email}")).status_code for n in range(2)]
+    assert codes == [201, 403]
 
 
 async def test_one_invitation_and_one_account_per_address(
@@ -222,3 +235,30 @@ async def test_a_demoted_admin_is_not_answered_again(
     )
     await service.handle(tenant.tenant_id, event)
     assert refusal(await invite(service, keyed, email)) == (403, "forbidden")
+
+
+async def test_who_was_deactivated_can_be_invited_again(
+    service: Harness,
+    tenant: MadeTenant,
+    token: str,
+    email: str,
+    postman: Postman,
+    mail_server: ScriptedServer,
+) -> None:
+    first = (await accept(service, token)).json()["user"]["user_id"]
+    assert refusal(await invite(service, tenant.headers, email)) == (409, "already_user")
+    gone = await service.client.delete(f"/api/v1/users/{first}", headers=tenant.headers)
+    assert gone.status_code == 204
+    assert (await invite(service, tenant.headers, email)).status_code == 201
+    another = "a giraffe on a unicycle"
+    accepted = await accept(service, await mailed_token(postman, mail_server, 2), another)
+    assert accepted.status_code == 201, accepted.text
+    second = accepted.json()["user"]["user_id"]
+    assert second != first
+    log_in = [
+        await service.client.post("/api/v1/auth/login", json={"email": email, "password": password})
+        for password in (PASSWORD, another)
+    ]
+    assert [answer.status_code for answer in log_in] == [401, 200]
+    assert log_in[1].json()["user"]["user_id"] == second
+    assert refusal(await invite(service, tenant.headers, email)) == (409, "already_user")

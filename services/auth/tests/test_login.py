@@ -11,7 +11,6 @@ import pytest
 from services.auth.tests.office import Office
 from services.auth.tests.people import PASSWORD, give_password
 
-from auth.login.rules import network_of
 from auth.login.throttle import Throttle, Turns
 from auth.password import hashing
 from common.contracts.tenants import Owner
@@ -186,10 +185,3 @@ async def test_turns_leave_nothing_behind() -> None:
 
     await asyncio.gather(*(take() for _ in range(5)))
     assert not turns._locks
-
-
-def test_an_ipv6_network_is_one_source() -> None:
-    assert network_of("2001:db8::1") == network_of("2001:db8::ffff:1")
-    assert network_of("2001:db8:0:1::1") != network_of("2001:db8::1")
-    assert network_of("::ffff:192.0.2.1") == network_of("192.0.2.1")
-    assert network_of("nothing") == "nothing"

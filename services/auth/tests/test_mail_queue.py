@@ -2,6 +2,7 @@
 
 import asyncio
 import re
+from datetime import datetime
 
 from services.auth.tests.office import Office, ScriptedServer, deliver_until
 
@@ -9,6 +10,7 @@ from auth.mail.gateway import MailServer, NotNow, Refused, ServerAway
 from auth.mail.rules import retry_delay
 from auth.mail.worker import Postman
 from auth.settings import settings_of
+from common.contracts.tenants import ProvisioningResumed
 from common.testing.harness import Harness
 
 
@@ -50,6 +52,9 @@ async def test_a_server_that_is_away_or_busy_gets_the_mail_later(
     await deliver_until(postman, lambda: len(mail_server.answers) == 1)
     waiting = await office.mail_of(tenant.tenant_id)
     assert (waiting["state"], waiting["error"]) == ("queued", "server_away")
+    (told,) = await office.emitted(tenant.tenant_id, "WelcomeMailDelayed")
+    assert (told["attempts"], told["reason"]) == (1, "server_away")
+    assert datetime.fromisoformat(told["next_attempt_at"]) == waiting["next_attempt_at"]
     postman._wait_until = 0.0
     await office.make_due(tenant.tenant_id)
     await deliver_until(postman, lambda: not mail_server.answers)
@@ -73,6 +78,25 @@ async def test_a_refused_mail_is_not_tried_again(
     assert (await office.mail_of(tenant.tenant_id))["state"] == "refused"
     (event,) = await office.emitted(tenant.tenant_id, "WelcomeMailRefused")
     assert event["code"] == 550
+
+
+async def test_an_operator_has_a_refused_welcome_mail_sent_again(
+    service: Harness, office: Office, postman: Postman, mail_server: ScriptedServer
+) -> None:
+    mail_server.answers = [Refused(550)]
+    tenant = await service.make_tenant()
+    await deliver_until(postman, lambda: not mail_server.answers)
+    for steps in (("billing",), ("billing", "welcome_mail")):
+        assert not mail_server.taken
+        await service.handle(tenant.tenant_id, ProvisioningResumed(tenant_id=tenant.tenant_id, steps=steps))
+        await postman.rounds.step()
+    await deliver_until(postman, lambda: bool(mail_server.taken))
+    (event,) = await office.emitted(tenant.tenant_id, "WelcomeMailSent")
+    assert event["attempts"] == 2
+    resumed = ProvisioningResumed(tenant_id=tenant.tenant_id, steps=("welcome_mail",))
+    await service.handle(tenant.tenant_id, resumed)
+    await postman.rounds.step()
+    assert len(mail_server.taken) == 1, "what is sent is not sent again"
 
 
 async def test_a_mail_under_way_is_nobody_elses(

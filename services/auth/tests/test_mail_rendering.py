@@ -12,7 +12,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from auth.mail.rendering import Letter, recipient_address, welcome
+from auth.mail.rendering import Letter, invitation, recipient_address, unlinked, welcome
 
 LINK = "http://127.0.0.1:8080/onboarding?token=" + "Ab-_" * 21 + "xy"
 MAIL_ID = UUID("01932c07-209d-7a5c-8e66-6e3f0d9a5b11")
@@ -108,3 +108,21 @@ def test_every_attempt_writes_the_same_message_id_and_date() -> None:
 def test_internationalised_domains_travel_in_ascii() -> None:
     assert recipient_address("olga@münchen.example") == "olga@xn--mnchen-3ya.example"
     assert written("Olga", recipient="olga@münchen.example")["To"].addresses[0].domain.isascii()
+
+
+@pytest.mark.parametrize(
+    "bait", ["https://evil.example/pay", "www.evil.example", "evil.example", "mail me@evil.example", "a://b"]
+)
+def test_no_name_becomes_a_link(bait: str) -> None:
+    letter = Letter(MAIL_ID, datetime(2026, 11, 21, tzinfo=UTC), "P <p@p.test>", "o@acme.example", bait)
+    for raw in (welcome(letter, bait, LINK), invitation(letter, bait, bait, LINK)):
+        for kind in ("plain", "html"):
+            content = part(raw, kind)
+            assert bait not in content
+            assert bait in content.replace("\u2060", "")
+            assert LINK in content
+
+
+@pytest.mark.parametrize("name", ["Acme Ltd.", "Smith & Sons, Inc.", "C: the company", "\u65e5\u672c"])
+def test_names_that_link_nowhere_stay_as_they_are(name: str) -> None:
+    assert unlinked(name) == name

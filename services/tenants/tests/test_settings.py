@@ -3,6 +3,7 @@
 import asyncio
 from typing import Any
 
+import jsonschema_rs
 import pytest
 from services.tenants.tests.company import Company, found
 from services.tenants.tests.world import Office
@@ -97,6 +98,12 @@ async def test_of_two_changes_of_the_same_state_one_wins(company: Company) -> No
         ({"branding": {"primary_color": "red"}}, "/branding/primary_color"),
         ({"branding": {"primary_color": "#aabbcc\n"}}, "/branding/primary_color"),
         ({"branding": {"theme": "dark"}}, "/branding/theme"),
+        ({"branding": {"custom_domain": "localhost"}}, "/branding/custom_domain"),
+        ({"branding": {"custom_domain": "192.0.2.1"}}, "/branding/custom_domain"),
+        ({"branding": {"custom_domain": "*.acme.example"}}, "/branding/custom_domain"),
+        ({"branding": {"custom_domain": "https://acme.example"}}, "/branding/custom_domain"),
+        ({"branding": {"custom_domain": "acme.example:443"}}, "/branding/custom_domain"),
+        ({"branding": {"custom_domain": f"{'a.' * 120}example"}}, "/branding/custom_domain"),
         ({"security": {"mfa_required": "yes"}}, "/security/mfa_required"),
         ({"security": {"auto_lock": "sometimes"}}, "/security/auto_lock"),
         ({"unknown": 1}, "/unknown"),
@@ -126,11 +133,31 @@ async def test_members_may_not_and_admins_may(company: Company) -> None:
     assert (await company.patch({"company_address": "1 Road\nTown"}, token=admin)).status_code == 200
 
 
-async def test_the_schema_tells_what_may_be_sent(company: Company) -> None:
+async def test_the_schema_describes_the_settings_and_their_defaults(company: Company) -> None:
     schema = (await company.get("/settings/schema")).json()
-    assert schema["properties"]["limits"]["readOnly"]
-    assert "company_name" in schema["properties"]
-    assert schema["additionalProperties"] is False
+    settings = (await company.get()).json()["settings"]
+    validator = jsonschema_rs.validator_for(schema)
+    validator.validate(settings)
+    validator.validate({"timezone": None, "branding": {"custom_domain": None}})
+    for wrong in (
+        {"timezone": 1},
+        {"unknown": 1},
+        {"branding": {"theme": "dark"}},
+        {"limits": {"max_users": 1}},
+    ):
+        assert not validator.is_valid(wrong), wrong
+    properties = schema["properties"]
+    assert properties.keys() == settings.keys()
+    assert properties["limits"]["readOnly"]
+    assert properties["limits"]["properties"].keys() == settings["limits"].keys()
+    groups = {"branding": "BrandingUpdate", "security": "SecurityUpdate"}
+    for group, model in groups.items():
+        for name, member in schema["$defs"][model]["properties"].items():
+            assert member["default"] == settings[group][name]
+    chosen_otherwise = {"company_name", "email_sender_name", "limits"}
+    for name in properties.keys() - chosen_otherwise:
+        assert properties[name]["default"] == settings[name]
+    assert not any("default" in properties[name] for name in chosen_otherwise)
 
 
 async def test_the_name_is_projected_and_never_backwards(company: Company, office: Office) -> None:

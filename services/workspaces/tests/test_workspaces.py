@@ -2,11 +2,13 @@
 
 import asyncio
 from collections.abc import Awaitable, Callable
+from typing import Any
 
 import pytest
 
+from common.contracts.tenants import TenantLimitsUpdated
 from common.ids import Kind, new_id, to_text
-from common.testing.harness import Harness, bearer
+from common.testing.harness import LIMITS, Harness, bearer
 
 Api = Callable[[str], Awaitable[Harness]]
 
@@ -42,6 +44,26 @@ async def test_limit_is_exact_under_fifty_parallel_creations(service: Harness) -
     refused = next(answer.json() for answer in answers if answer.status_code == 403)
     assert refused["code"] == "limit_exceeded"
     assert "3 of 3" in refused["detail"]
+    assert (refused["limit"], refused["current"], refused["maximum"]) == ("max_workspaces", 3, 3)
+
+
+async def test_an_overridden_limit_holds_from_its_event_on(service: Harness) -> None:
+    tenant = await service.make_tenant()
+
+    async def create(name: str) -> dict[str, Any]:
+        answer = await service.client.post("/api/v1/workspaces", headers=tenant.headers, json={"name": name})
+        body: dict[str, Any] = answer.json()
+        return body
+
+    for n in range(2):
+        assert "workspace_id" in await create(f"Space {n}")
+    for version, maximum in ((2, 4), (3, 2)):
+        limits = LIMITS.model_copy(update={"max_workspaces": maximum})
+        event = TenantLimitsUpdated(tenant_id=tenant.tenant_id, version=version, limits=limits)
+        await service.handle(tenant.tenant_id, event)
+        made, refused = await create(f"Further {version}"), await create("One too many")
+        assert ("workspace_id" in made) == (maximum == 4)
+        assert (refused["code"], refused["current"], refused["maximum"]) == ("limit_exceeded", 4, maximum)
 
 
 async def test_slug_is_unique_within_a_tenant_only(service: Harness) -> None:

@@ -1,4 +1,4 @@
-"""Fixtures: a scene for each test, and one line of summary for each at the end of the run."""
+"""Fixtures: a scene for each test, and its verdict."""
 
 import os
 from collections.abc import AsyncIterator, Callable, Iterator
@@ -10,20 +10,13 @@ from common.db.provision import role_names
 from common.settings import ServiceSettings
 from common.testing.databases import DatabaseServer, ServiceDatabase, clone_database, make_database
 from penguinmails.config import Broker as BrokerKind
+from tests.faults import chance
 from tests.faults.bus import ledger
 from tests.faults.bus.broker import Broker, OwnBroker, StackBroker
 from tests.faults.bus.nursery import Nursery
 from tests.faults.bus.scene import Scene
 from tests.faults.bus.verdict import Verdict
-
-_lines: list[str] = []
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _lines:
-        terminalreporter.section("faults of the bus")
-        for line in _lines:
-            terminalreporter.write_line(line)
+from tests.faults.summary import LINES
 
 
 @pytest.fixture(scope="session")
@@ -97,8 +90,8 @@ def conclude(request: pytest.FixtureRequest, scene: Scene) -> Callable[..., None
         further = "".join(f", {name.replace('_', ' ')}: {value}" for name, value in facts.items())
         counts = f"{verdict.events} events, {scene.kills} kills, {verdict.lost} lost, "
         counts += f"{verdict.doubled} doubled, {verdict.inverted} inverted, {verdict.invented} invented"
-        line = f"{request.node.name}: FAULT_SEED={ledger.seed()}: {counts}{further}"
-        _lines.append(line)
+        line = f"{request.node.name}: FAULT_SEED={chance.seed()}: {counts}{further}"
+        LINES["faults of the bus"].append(line)
         assert verdict.clean, line
 
     return say

@@ -3,7 +3,6 @@
 What was committed is in `ledger.counters`, what came of it in `ledger.effects`: the verdict compares.
 """
 
-import os
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 from uuid import UUID
@@ -71,13 +70,3 @@ def handler(seconds: float = 0.0) -> Callable[[TenantSession, WorkspaceUpdated],
             await session.execute(_TAKE_LONG, {"seconds": seconds})
 
     return write_down
-
-
-def seed() -> int:
-    """FAULT_SEED: what every random choice follows from."""
-    return int(os.environ.get("FAULT_SEED", "20261122"))
-
-
-def runs(short: int) -> int:
-    """FAULT_RUNS: how many kills a test makes; `short` without it."""
-    return int(os.environ.get("FAULT_RUNS", short))

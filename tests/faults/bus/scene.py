@@ -20,6 +20,7 @@ from common.ids import new_id
 from common.settings import ServiceSettings
 from common.testing.databases import ServiceDatabase
 from tests.e2e.client import eventually
+from tests.faults import chance
 from tests.faults.bus import ledger
 from tests.faults.bus.ledger import Counter
 from tests.faults.bus.nursery import Nursery
@@ -76,7 +77,7 @@ class Scene:
         self, made: ServiceDatabase, settings: ServiceSettings, nursery: Nursery, folder: Path, name: str
     ) -> None:
         self.made, self.settings = made, settings
-        self.rng = random.Random(f"{ledger.seed()} {name}")
+        self.rng = random.Random(f"{chance.seed()} {name}")
         self.database = Database(made.app_url, made.tenancy_key)
         self.cluster = Cluster(settings)
         self.replicas: list[Replica] = []

@@ -11,6 +11,7 @@ import pytest
 
 from common.bus.offsets import Offsets
 from tests.e2e.client import eventually
+from tests.faults import chance
 from tests.faults.bus import crashes, ledger
 from tests.faults.bus.ledger import Counter
 from tests.faults.bus.scene import PLACES, Replica, Scene
@@ -25,7 +26,7 @@ async def test_a_consumer_killed_at_any_point_handles_each_event_once(
     counters = scene.counters(tenants=6, each=2)
     scene.start("relay")
     points: Tally[str] = Tally()
-    for number in range(ledger.runs(9)):
+    for number in range(chance.runs(9)):
         point = list(crashes.CONSUMER)[number % len(crashes.CONSUMER)]
         step = 1 if point == "after offset" else scene.rng.randint(1, 20)
         consumer = scene.start("consume", crash=point, step=step)
@@ -45,7 +46,7 @@ async def test_handling_resumes_within_three_seconds_of_a_kill(
     scene.start("relay")
     consumers = [scene.start("consume") for _ in range(2 if other == "replica" else 1)]
     gaps: list[float] = []
-    for _ in range(min(ledger.runs(3), 20)):
+    for _ in range(min(chance.runs(3), 20)):
         await reach_all(scene, counters)
         victim = consumers.pop(0)
         began = time.monotonic()
@@ -76,7 +77,7 @@ async def test_replicas_with_a_slow_handler_hand_over_back_and_forth(
     scene.start("relay")
     stays = scene.start("consume", handler_seconds=0.15)
     ends: list[float] = []
-    for _ in range(min(ledger.runs(2), 20)):
+    for _ in range(min(chance.runs(2), 20)):
         comes = scene.start("consume", handler_seconds=0.15)
         await scene.write(counters, 80)
         await shares(scene, 2)

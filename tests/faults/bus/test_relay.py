@@ -5,7 +5,8 @@ from collections import Counter as Tally
 from collections.abc import Callable
 
 from tests.e2e.client import eventually
-from tests.faults.bus import crashes, ledger
+from tests.faults import chance
+from tests.faults.bus import crashes
 from tests.faults.bus.scene import Scene
 from tests.faults.bus.verdict import judge_log
 
@@ -16,7 +17,7 @@ async def test_a_relay_killed_at_any_point_loses_doubles_and_inverts_nothing(
     counters = scene.counters(tenants=6, each=2)
     scene.start("consume")
     points: Tally[str] = Tally()
-    for number in range(ledger.runs(12)):
+    for number in range(chance.runs(12)):
         point = list(crashes.RELAY)[number % len(crashes.RELAY)]
         batch, step = scene.rng.choice([(1, 17), (3, 7), (7, 3), (500, 1)])
         relay = scene.start("relay", crash=point, step=scene.rng.randint(1, step), batch=batch)
@@ -83,7 +84,7 @@ async def test_writers_that_take_their_ids_early_and_commit_late_lose_and_invert
     def pace() -> dict[str, float]:
         return {"early": scene.rng.choice([0, 0.001, 0.01]), "late": scene.rng.choice([0, 0.001, 0.02])}
 
-    await scene.write(counters, 20 * ledger.runs(20), pace=pace)
+    await scene.write(counters, 20 * chance.runs(20), pace=pace)
     verdict = await scene.settled()
     log = judge_log(scene.log)
     conclude(verdict, writers=8, log=log)

@@ -10,6 +10,7 @@ from hypothesis import HealthCheck, seed, settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule, run_state_machine_as_test
 
+from tests.faults import chance
 from tests.faults.bus import crashes, ledger
 from tests.faults.bus.scene import Replica, Scene
 
@@ -95,7 +96,7 @@ async def test_any_sequence_of_faults_ends_where_the_model_does(
         database=None,
         suppress_health_check=list(HealthCheck),
     )
-    await asyncio.to_thread(run_state_machine_as_test, seed(ledger.seed())(Sequences), settings=bounds)
+    await asyncio.to_thread(run_state_machine_as_test, seed(chance.seed())(Sequences), settings=bounds)
     scene.start("relay")
     scene.start("consume")
     await ledger.step(scene.database, scene.counters(tenants=1, each=1)[0])

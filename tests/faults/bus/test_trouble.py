@@ -10,6 +10,7 @@ from aiokafka.errors import KafkaConnectionError
 
 from common.bus.kafka import make_producer
 from tests.e2e.client import eventually
+from tests.faults import chance
 from tests.faults.bus import ledger
 from tests.faults.bus.broker import Broker
 from tests.faults.bus.scene import Scene
@@ -97,7 +98,7 @@ async def test_a_broker_killed_under_load_is_caught_up_with(
     scene.start("relay")
     scene.start("consume")
     gaps: list[float] = []
-    for _ in range(min(ledger.runs(2), 20)):
+    for _ in range(min(chance.runs(2), 20)):
         async with scene.load(counters):
             await scene.until_effects(await scene.effects() + 30)
             broker.kill()

@@ -224,6 +224,14 @@ _ENTRANCE = (
         "WHERE u.email = address; END",
         (_POWERS,),
     ),
+    SchemaMutation(
+        "any tenant may give up another's domain",
+        "tenants",
+        "CREATE OR REPLACE FUNCTION tenants.release_domain(hash bytea) RETURNS boolean LANGUAGE sql VOLATILE "
+        "SECURITY DEFINER SET search_path = pg_catalog, pg_temp BEGIN ATOMIC WITH own AS (DELETE FROM "
+        "tenants.domain_claims WHERE domain_hash = hash RETURNING 1) SELECT EXISTS (SELECT FROM own); END",
+        (_POWERS,),
+    ),
 )
 _ROLES = (
     _campaigns(

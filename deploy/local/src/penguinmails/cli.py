@@ -19,6 +19,7 @@ from penguinmails.home import default_home
 from penguinmails.isolation.command import app as isolation
 from penguinmails.postgres import DataUnusable
 from penguinmails.privileges import CannotDropRoot
+from penguinmails.provisioning_command import provisioning_app
 from penguinmails.stack import Stack, StackFailed
 
 app = typer.Typer(
@@ -50,6 +51,7 @@ def _running_stack() -> Stack:
 
 
 app.add_typer(events_app(_running_stack), name="events")
+app.add_typer(provisioning_app(_running_stack), name="provisioning")
 
 
 @app.command()

@@ -1,25 +1,18 @@
 """`penguinmails events …`: asks the services' own operator commands and shows what they say."""
 
-import getpass
-import json
-import os
-import subprocess
-import sys
-from collections.abc import Callable, Iterator
-from typing import Annotated, Any
+from collections.abc import Callable
+from typing import Annotated
 
 import typer
 from rich.json import JSON
 from rich.markup import escape
-from rich.progress import Progress
 from rich.table import Table
 
 from penguinmails import display
 from penguinmails.credentials import SERVICES
 from penguinmails.display import console
+from penguinmails.services import Document, ask, operator
 from penguinmails.stack import Stack
-
-Document = dict[str, Any]
 
 Chosen = Annotated[str | None, typer.Option("--service", help="One service; all when left out.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
@@ -93,7 +86,7 @@ def _letters(running: Callable[[], Stack]) -> typer.Typer:
         """Handle a dead event again, then what waits behind it."""
         if (event is None) != everything:
             raise typer.BadParameter("name an event, or say --all")
-        words = ["dlq", "retry", *_operator(), *([event] if event else [])]
+        words = ["dlq", "retry", *operator(), *([event] if event else [])]
         found = _ask(running(), service, *words)
         _report(found if everything else _known(found, str(event)))
 
@@ -102,49 +95,18 @@ def _letters(running: Callable[[], Stack]) -> typer.Typer:
         event: Event, reason: Annotated[str, typer.Option(help="For the audit log.")], service: Chosen = None
     ) -> None:
         """Give a dead event up: it stays without effect, and what waits behind it goes on."""
-        found = _ask(running(), service, "dlq", "drop", event, "--reason", reason, *_operator())
+        found = _ask(running(), service, "dlq", "drop", event, "--reason", reason, *operator())
         _report(_known(found, event))
 
     _ = (list_letters, show, retry, drop)
     return app
 
 
-def _operator() -> tuple[str, str]:
-    return "--operator", getpass.getuser()
-
-
 def _ask(stack: Stack, chosen: str | None, *words: str) -> list[Document]:
     """What the services answer, one document a line, with the service's name; exits when one fails."""
     if chosen is not None and chosen not in SERVICES:
         raise typer.BadParameter(f"there is no service {chosen}: {', '.join(SERVICES)}")
-    services = [chosen] if chosen else list(SERVICES)
-    started = [(service, _start(stack, service, *words)) for service in services]
-    documents: list[Document] = []
-    for service, process in started:
-        documents += ({"service": service, **answer} for answer in _answers(service, process))
-    return documents
-
-
-def _start(stack: Stack, service: str, *words: str) -> subprocess.Popen[str]:
-    environment = {**os.environ, **stack.config.service_environment(service)}
-    command = [sys.executable, "-m", service, "events", *words]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
-
-
-def _answers(service: str, process: subprocess.Popen[str]) -> Iterator[Document]:
-    """The documents of one service, with a bar for those that only tell progress."""
-    with process, Progress(console=console, transient=True, disable=not console.is_terminal) as bar:
-        task = bar.add_task(service, total=None, visible=False)
-        for line in process.stdout or ():
-            document = json.loads(line)
-            if "progress" in document:
-                step = document["progress"]
-                bar.update(task, completed=step["done"], total=step["total"], visible=True)
-            else:
-                yield document
-    if process.returncode:
-        console.print(f"[red]{service}: the command failed with status {process.returncode}.[/]")
-        raise typer.Exit(1)
+    return ask(stack, [chosen] if chosen else SERVICES, "events", *words)
 
 
 def _known(found: list[Document], event: str) -> list[Document]:

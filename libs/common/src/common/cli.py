@@ -1,4 +1,4 @@
-"""Command line of every service: `serve | consume | relay | work | run | migrate | events`.
+"""Command line of every service: `serve | consume | relay | work | run | migrate | events` and its own.
 
 In production each role can be its own deployment; `run` is all of them in one process.
 """
@@ -64,7 +64,8 @@ def main(service: Service) -> None:
         url, key = os.environ["OWNER_DATABASE_URL"], os.environ["TENANCY_KEY"]
         asyncio.run(migrate(service.name, url, key, service.migrations))
 
-    app.add_typer(events_commands(service), name="events")
+    for name, commands in {"events": events_commands(service), **service.commands}.items():
+        app.add_typer(commands, name=name)
     _ = (run, bring_up_to_date)
     app()
 

@@ -64,12 +64,13 @@ class TenantSuspended(Forbidden):
 
 
 class LimitExceeded(Forbidden):
-    """A limit of the plan is reached; `detail` names it, what is in use and the maximum."""
+    """A limit of the plan is reached; `limit`, `current` and `maximum` say which, and so does `detail`."""
 
     code = "limit_exceeded"
 
     def __init__(self, limit: str, current: int, maximum: int) -> None:
         super().__init__(f"Limit {limit} reached: {current} of {maximum} in use.")
+        self.members = {"limit": limit, "current": current, "maximum": maximum}
 
 
 class CrossTenantForbidden(ApiError):

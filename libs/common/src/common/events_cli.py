@@ -4,10 +4,7 @@ Prints JSON, one document a line; `penguinmails events` makes tables of it. Noth
 be stopped.
 """
 
-import asyncio
-import getpass
-import json
-from collections.abc import AsyncGenerator, AsyncIterator, Coroutine
+from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from datetime import UTC, datetime
@@ -27,6 +24,7 @@ from common.bus.snapshot import describe_all, list_tenants
 from common.contracts.envelope import Topic
 from common.db import dead_letters
 from common.ids import Kind, parse, to_text
+from common.operators import Operator, relay_connection, run, say
 from common.service import Service, open_database
 from common.settings import ServiceSettings
 
@@ -36,10 +34,6 @@ FROM tenancy.dead_letters WHERE $1::uuid IS NULL OR event_id = $1 ORDER BY place
 """
 
 _TIMES = ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.%fZ", "%Y-%m-%d"]
-
-Operator = Annotated[
-    str, typer.Option(help="Who is named in the audit log.", default_factory=getpass.getuser)
-]
 
 
 def events_commands(service: Service) -> typer.Typer:
@@ -51,7 +45,7 @@ def events_commands(service: Service) -> typer.Typer:
     @app.command("lag")
     def show_lag() -> None:
         """How far behind outbox and consumers are."""
-        _run(desk.lag())
+        run(desk.lag())
 
     @app.command("replay")
     def replay(
@@ -65,7 +59,7 @@ def events_commands(service: Service) -> typer.Typer:
             raise typer.BadParameter(f"only the consumer {service.name} can replay")
         if (since is None) != everything:
             raise typer.BadParameter("say --from TIME or --all")
-        _run(desk.replay(since.replace(tzinfo=UTC) if since else None, dry_run))
+        run(desk.replay(since.replace(tzinfo=UTC) if since else None, dry_run))
 
     @app.command("snapshot")
     def snapshot(
@@ -73,7 +67,7 @@ def events_commands(service: Service) -> typer.Typer:
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
     ) -> None:
         """Tell the present state again, for projections older than the history."""
-        _run(desk.snapshot(parse(Kind.TENANT, tenant) if tenant else None, dry_run))
+        run(desk.snapshot(parse(Kind.TENANT, tenant) if tenant else None, dry_run))
 
     _ = (show_lag, replay, snapshot)
     return app
@@ -85,22 +79,22 @@ def _letter_commands(desk: "_Desk") -> typer.Typer:
     @letters.command("list")
     def list_letters() -> None:
         """All dead letters and what waits behind them, oldest first."""
-        _run(desk.list_letters())
+        run(desk.list_letters())
 
     @letters.command("show")
     def show_letter(event: str) -> None:
         """One dead letter with its envelope and payload."""
-        _run(desk.show(parse(Kind.EVENT, event)))
+        run(desk.show(parse(Kind.EVENT, event)))
 
     @letters.command("retry")
     def retry(operator: Operator, event: Annotated[str | None, typer.Argument()] = None) -> None:
         """Handle one dead letter again, or all when none is named."""
-        _run(desk.retry(parse(Kind.EVENT, event) if event else None, operator))
+        run(desk.retry(parse(Kind.EVENT, event) if event else None, operator))
 
     @letters.command("drop")
     def drop(event: str, operator: Operator, reason: Annotated[str, typer.Option()]) -> None:
         """Give a dead letter up; what waits behind it goes on."""
-        _run(desk.drop(parse(Kind.EVENT, event), reason, operator))
+        run(desk.drop(parse(Kind.EVENT, event), reason, operator))
 
     _ = (list_letters, show_letter, retry, drop)
     return letters
@@ -116,11 +110,11 @@ class _Desk:
         return self._service.settings()  # type: ignore[call-arg]  # fields come from the environment
 
     async def lag(self) -> None:
-        _print(await lag.measure(self._service.name, self._settings()))
+        say(await lag.measure(self._service.name, self._settings()))
 
     async def list_letters(self) -> None:
         for row in await self._find(None):
-            _print(_letter(row))
+            say(_letter(row))
 
     async def show(self, event_id: UUID) -> None:
         async with self._handling() as handling:
@@ -130,7 +124,7 @@ class _Desk:
                     letter = await dead_letters.find_letter(session, row["consumer"], event_id)
                 if letter is not None:
                     payload = dead_letters.payload_of(letter).decode(errors="replace")
-                    _print({**_letter(row), "headers": letter.envelope["headers"], "payload": payload})
+                    say({**_letter(row), "headers": letter.envelope["headers"], "payload": payload})
 
     async def retry(self, event_id: UUID | None, operator: str) -> None:
         async with self._redrive(operator) as redrive:
@@ -148,7 +142,7 @@ class _Desk:
             replay = Replay(handling, self._settings(), since=since, dry_run=dry_run)
             topics: list[Topic] = sorted({event.TOPIC for event in (*self._service.handlers, *PROJECTIONS)})
             await replay.run(topics, _progress)
-        _print({"dry_run": dry_run, "records": dict(replay.counts)})
+        say({"dry_run": dry_run, "records": dict(replay.counts)})
 
     async def snapshot(self, tenant_id: UUID | None, dry_run: bool) -> None:
         describe = self._service.describe
@@ -165,17 +159,14 @@ class _Desk:
                 _progress(place, len(tenants))
         finally:
             await database.close()
-        _print({"dry_run": dry_run, "tenants": len(tenants), "events": told})
+        say({"dry_run": dry_run, "tenants": len(tenants), "events": told})
 
     def _tell(self, row: asyncpg.Record, outcome: Outcome) -> None:
-        _print({**_letter(row), **asdict(outcome)})
+        say({**_letter(row), **asdict(outcome)})
 
     async def _find(self, event_id: UUID | None) -> list[asyncpg.Record]:
-        connection = await asyncpg.connect(self._settings().relay_database_url, timeout=5)
-        try:
+        async with relay_connection(self._settings()) as connection:
             return list(await connection.fetch(_LIST, event_id))
-        finally:
-            await connection.close()
 
     @asynccontextmanager
     async def _handling(self) -> AsyncGenerator[Handling]:
@@ -190,11 +181,8 @@ class _Desk:
         """Work on dead letters; afterwards a consumer that had stopped because of them goes on."""
         async with self._handling() as handling:
             yield Redrive(handling, operator)
-        connection = await asyncpg.connect(self._settings().relay_database_url, timeout=5)
-        try:
+        async with relay_connection(self._settings()) as connection:
             await brake.release(connection, self._service.name)
-        finally:
-            await connection.close()
 
 
 async def _numbered(counts: AsyncIterator[int]) -> AsyncIterator[tuple[int, int]]:
@@ -205,7 +193,7 @@ async def _numbered(counts: AsyncIterator[int]) -> AsyncIterator[tuple[int, int]
 
 
 def _progress(done: int, total: int) -> None:
-    _print({"progress": {"done": done, "total": total}})
+    say({"progress": {"done": done, "total": total}})
 
 
 def _letter(row: asyncpg.Record) -> dict[str, Any]:
@@ -215,11 +203,3 @@ def _letter(row: asyncpg.Record) -> dict[str, Any]:
         "event_id": to_text(Kind.EVENT, row["event_id"]),
         "died_at": clock.rfc3339(row["died_at"]),
     }
-
-
-def _print(document: dict[str, Any]) -> None:
-    typer.echo(json.dumps(document))
-
-
-def _run(work: Coroutine[Any, Any, None]) -> None:
-    asyncio.run(work)

@@ -149,7 +149,7 @@ class Page(Answer, Generic[Item]):
 
 
 class Problem(BaseModel):
-    """RFC 9457 problem document."""
+    """RFC 9457 problem document. `limit`, `current` and `maximum`: which limit of the plan is reached."""
 
     type: str
     title: str
@@ -159,3 +159,6 @@ class Problem(BaseModel):
     code: str
     trace_id: str
     errors: list[dict[str, str]] | None = None
+    limit: str | None = None
+    current: int | None = None
+    maximum: int | None = None

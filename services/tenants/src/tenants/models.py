@@ -1,6 +1,6 @@
 """Tables of the service."""
 
-from datetime import datetime
+from datetime import date, datetime
 from typing import Any
 from uuid import UUID
 
@@ -62,6 +62,7 @@ class StepRow(TenantRow):
     attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
     started_at: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]
+    next_attempt_at: Mapped[datetime | None]
     error: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (_SCHEMA,)
@@ -87,6 +88,31 @@ class SubscriptionRow(Timestamps, TenantRow):
     claim: Mapped[UUID | None]
     first_asked_at: Mapped[datetime | None]
     traceparent: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (_SCHEMA,)
+
+
+class CustomDomainRow(Timestamps, TenantRow):
+    """The host name that the tenant's links are to have; used while `verified_at` says that DNS agrees."""
+
+    __tablename__ = "custom_domains"
+
+    domain: Mapped[str] = mapped_column(Text)
+    verified_at: Mapped[datetime | None]
+    checked_at: Mapped[datetime | None]
+    problem: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (_SCHEMA,)
+
+
+class MonthlySendsRow(TenantRow):
+    """How many e-mails the tenant has reserved in a month (its first day, UTC), as campaigns tells it."""
+
+    __tablename__ = "monthly_sends"
+
+    month: Mapped[date] = mapped_column(primary_key=True)
+    reserved: Mapped[int] = mapped_column(BigInteger)
+    version: Mapped[int] = mapped_column(BigInteger)
 
     __table_args__ = (_SCHEMA,)
 

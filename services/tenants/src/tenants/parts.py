@@ -7,6 +7,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from common.web.kernel import Kernel
+from tenants.custom_domain.gateway import Dns
 from tenants.provisioning.desk import WaitingRoom
 from tenants.provisioning.gateway import AuthService
 from tenants.provisioning.throttle import Throttle
@@ -19,12 +20,18 @@ class TenantsParts:
     auth: AuthService
     throttle: Throttle
     waiting: WaitingRoom
+    dns: Dns
+
+    @property
+    def own_hosts(self) -> frozenset[str]:
+        """Names that no tenant may have."""
+        return frozenset({self.settings.link_host, self.settings.public_url.host or ""}) - {""}
 
 
 def make_parts(kernel: Kernel) -> TenantsParts:
     settings = settings_of(kernel)
     throttle = Throttle(settings.signup_rate_per_minute)
-    return TenantsParts(settings, AuthService(settings), throttle, WaitingRoom())
+    return TenantsParts(settings, AuthService(settings), throttle, WaitingRoom(), Dns(settings.dns_server))
 
 
 async def get_parts(request: Request) -> TenantsParts:

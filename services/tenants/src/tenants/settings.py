@@ -9,6 +9,13 @@ from common.web.service_tokens import CallingSettings
 class TenantsSettings(CallingSettings):
     stripe_secret_key: SecretStr
     stripe_api_base: str = "https://api.stripe.com"
+    link_host: str = Field(
+        default="links.penguinmails.test",
+        description="host of tracking and unsubscribe links; tenants' custom domains are CNAMEs to it",
+    )
+    dns_server: str = Field(
+        default="", description="`address:port` of a resolver for custom domains; empty: the system's"
+    )
     signup_rate_per_minute: int = Field(default=10, ge=1, description="sign-ups per client address")
 
 

@@ -229,6 +229,21 @@ class WelcomeMailSent(Event):
     attempts: int
 
 
+class WelcomeMailDelayed(Event):
+    """The mail server did not take a new owner's welcome mail yet; there will be another attempt."""
+
+    TOPIC: ClassVar[Topic] = "penguinmails.users"
+    SUBJECT: ClassVar[str] = "user_id"
+    RESOURCE: ClassVar[str] = "user"
+    ACTION: ClassVar[str | None] = None
+
+    tenant_id: TenantId
+    user_id: UserId
+    attempts: int
+    reason: Annotated[str, Field(examples=["server_away"])]
+    next_attempt_at: datetime
+
+
 class WelcomeMailRefused(Event):
     """The mail server will never take a new owner's welcome mail; `code` is its SMTP reply."""
 

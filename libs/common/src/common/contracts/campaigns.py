@@ -1,5 +1,6 @@
 """Events of the `campaigns` service. Contacts' addresses stay in the service: subscribers need ids only."""
 
+from datetime import date
 from typing import Annotated, ClassVar
 
 from pydantic import Field
@@ -41,6 +42,25 @@ class CampaignUpdated(_CampaignEvent):
 class CampaignDeleted(_CampaignEvent):
     ACTION: ClassVar[str | None] = "campaign.deleted"
     LIFE: ClassVar[Life] = "death"
+
+
+class EmailSendsReserved(Event):
+    """`added` e-mails were reserved of the tenant's monthly limit; `reserved` is the month's sum since then.
+
+    `month` is its first day (UTC); `version` counts the reservations of the month.
+    """
+
+    TOPIC: ClassVar[Topic] = "penguinmails.campaigns"
+    SUBJECT: ClassVar[str] = "tenant_id"
+    RESOURCE: ClassVar[str] = "tenant"
+    ACTION: ClassVar[str | None] = None
+    LIFE: ClassVar[Life] = "none"
+
+    tenant_id: TenantId
+    version: int
+    month: Annotated[date, Field(examples=["2026-11-01"])]
+    reserved: int
+    added: int
 
 
 class _ContactEvent(Event):

@@ -5,7 +5,7 @@ from typing import Annotated, ClassVar, Literal
 from pydantic import Field
 
 from common.contracts.envelope import Event, Life, Part, Topic
-from common.contracts.texts import CompanyName, Email, FieldName, Name, PersonName, Slug
+from common.contracts.texts import CompanyName, DomainName, Email, FieldName, Name, PersonName, Slug
 from common.ids import TenantId, UserId, WorkspaceId
 
 Plan = Literal["starter", "professional", "enterprise"]
@@ -61,6 +61,18 @@ class TenantProvisioned(_TenantEvent):
     default_workspace: DefaultWorkspace
 
 
+class ProvisioningResumed(Event):
+    """An operator had the unfinished steps of a sign-up tried again."""
+
+    TOPIC: ClassVar[Topic] = "penguinmails.tenants"
+    SUBJECT: ClassVar[str] = "tenant_id"
+    RESOURCE: ClassVar[str] = "tenant"
+    ACTION: ClassVar[str | None] = "tenant.provisioning_resumed"
+
+    tenant_id: TenantId
+    steps: tuple[Annotated[str, Field(examples=["welcome_mail"])], ...]
+
+
 class TenantDescribed(_TenantEvent):
     """The tenant as it is now, told again for projections; nothing has happened to it."""
 
@@ -90,6 +102,17 @@ class TenantSettingsUpdated(_TenantEvent):
 
     fields: tuple[FieldName, ...]
     company_name: CompanyName
+
+
+class LinkHostChanged(_TenantEvent):
+    """The host of the tenant's tracking and unsubscribe links, which DNS confirms; null: the platform's.
+
+    It is used while the tenant has the feature `custom_branding`.
+    """
+
+    ACTION: ClassVar[str | None] = "tenant.link_host_changed"
+
+    link_host: DomainName | None
 
 
 class TenantFeaturesUpdated(_TenantEvent):

@@ -8,6 +8,8 @@ SHARED_TABLES: dict[str, str] = {
     "tenancy.relay_state": "position of the producer; holds no tenant's data; relay role only",
     "tenancy.consumer_offsets": "positions of consumers; holds no tenant's data",
     "tenancy.stopped_consumers": "which consumers stopped; holds no tenant's data; written by the relay role",
+    "tenants.domain_claims": "which tenant has which custom domain, as keyed hashes; no service role has any "
+    "grant on it",
     "audit.ownership": "which tenant owns which id, for judging accesses; granted to audit_ingest only",
     "audit.producers": "sequence numbers seen per service; holds no tenant's data; audit_ingest only",
     "audit.gaps": "numbers missing per service; holds no tenant's data; audit_ingest only",
@@ -15,7 +17,7 @@ SHARED_TABLES: dict[str, str] = {
 }
 """Tables without row-level security."""
 
-UNGRANTED_TABLES = frozenset({"tenancy.keys", "public.alembic_version"})
+UNGRANTED_TABLES = frozenset({"tenancy.keys", "public.alembic_version", "tenants.domain_claims"})
 """Tables on which nobody but their owner has any grant."""
 
 ROLE_POLICIES: dict[str, str] = {
@@ -30,6 +32,7 @@ ROLE_POLICIES: dict[str, str] = {
     "tenancy.revocations": "tenancy.enter reads it as the owner, before any tenant is entered",
     "auth.users": "auth.accounts_of looks, as the owner, for the accounts of one address in all tenants",
     "auth.mails": "auth.due_mail_tenants reads, as the owner, whose mails are due",
+    "tenants.provisionings": "tenants.unfinished_sign_ups reads, as the owner, whose sign-up is unfinished",
     "tenants.subscriptions": "tenants.due_billing_tenants reads, as the owner, whose billing is due",
     "audit.events": "audit_ingest records events of all tenants in one batch; it can insert and read",
     "audit.action_contexts": "like audit.events",
@@ -49,6 +52,10 @@ DEFINER_FUNCTIONS: dict[str, str] = {
     "auth.accounts_of": "tells the platform's log-in which tenants have an account of an address and whether "
     "the given hash is its password's; never shows a hash",
     "auth.due_mail_tenants": "tells the platform's job which tenants have due mail: ids only",
+    "tenants.claim_domain": "claims a custom domain for the current tenant, unless another tenant has it",
+    "tenants.confirm_domain": "marks the current tenant's own claim as verified or not",
+    "tenants.release_domain": "gives the current tenant's own claim up",
+    "tenants.unfinished_sign_ups": "tells the platform's job whose sign-up is unfinished: ids only",
     "tenants.due_billing_tenants": "tells the platform's job which tenants have due billing: ids only",
 }
 """SECURITY DEFINER functions, all with a pinned search_path."""

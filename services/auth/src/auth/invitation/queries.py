@@ -40,7 +40,9 @@ async def count_seats(session: TenantSession) -> int:
 
 
 async def has_account(session: TenantSession, email: str) -> bool:
-    return await session.scalar(select(UserRow.user_id).where(UserRow.email == email)) is not None
+    """An active one; who was deactivated may be invited again."""
+    statement = select(UserRow.user_id).where(UserRow.email == email, UserRow.status == "active")
+    return await session.scalar(statement) is not None
 
 
 async def has_open_invitation(session: TenantSession, email: str) -> bool:

@@ -11,7 +11,6 @@ from starlette.responses import Response
 from auth.login import queries, service
 from auth.login.errors import InvalidCredentials, TenantRequired
 from auth.login.queries import Account
-from auth.login.rules import network_of
 from auth.login.schemas import LoggedIn, LoggedInUser, Login
 from auth.parts import AuthParts, Parts
 from auth.password.hashing import Parameters
@@ -22,6 +21,7 @@ from common.context import RequestInfo, SystemContext
 from common.contracts.auth import LoginFailed
 from common.contracts.envelope import Actor
 from common.ids import PLATFORM_TENANT, Kind, to_text
+from common.networks import network_of
 from common.web.deps import Shared
 from common.web.kernel import Kernel
 from common.web.routes import PUBLIC_PROBLEMS, public_router, request_info

@@ -50,5 +50,14 @@ async def renew_claim(session: TenantSession, mail_id: UUID, claim: UUID, lease:
     )
 
 
+async def make_welcome_due(session: TenantSession) -> None:
+    """Have the tenant's welcome mail sent now, unless it is sent or somebody is at it."""
+    await session.execute(
+        update(MailRow)
+        .where(MailRow.kind == "welcome", MailRow.state.in_(("queued", "refused")), MailRow.claim.is_(None))
+        .values(state="queued", next_attempt_at=func.clock_timestamp())
+    )
+
+
 async def find_password_token(session: TenantSession, token_id: UUID) -> PasswordTokenRow | None:
     return await session.scalar(select(PasswordTokenRow).where(PasswordTokenRow.token_id == token_id))

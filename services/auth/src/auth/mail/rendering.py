@@ -1,5 +1,6 @@
 """Mails as text and HTML, from facts that may be hostile."""
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from email.headerregistry import Address
@@ -11,6 +12,8 @@ from uuid import UUID
 
 from email_validator import validate_email
 
+_LINKING = re.compile(r"(?<=\S)[.:/@](?=\S)")
+"""What joins the parts of an address or URL; a word joiner (U+2060) behind it shows nothing."""
 _POLICY = SMTP.clone(max_line_length=78)
 
 
@@ -25,10 +28,17 @@ class Letter:
     recipient_name: str
 
 
+def unlinked(text: str) -> str:
+    """The text so that mail programs make no link of any part of it: anybody can sign up with any name, and
+    have our mail carry it to anybody."""
+    return _LINKING.sub("\\g<0>\u2060", text)
+
+
 def welcome(letter: Letter, company: str, link: str) -> EmailMessage:
     """The mail that lets a new owner set a password."""
+    company, name = unlinked(company), unlinked(letter.recipient_name)
     text = (
-        f"Hello {letter.recipient_name},\n\n"
+        f"Hello {name},\n\n"
         f"{company} is ready on PenguinMails. Set your password here:\n\n"
         f"{link}\n\n"
         "The link works once, for 7 days. If you did not sign up, ignore this mail: nobody can log in\n"
@@ -36,7 +46,7 @@ def welcome(letter: Letter, company: str, link: str) -> EmailMessage:
     )
     html = (
         '<!doctype html><html lang="en"><body>'
-        f"<p>Hello {escape(letter.recipient_name)},</p>"
+        f"<p>Hello {escape(name)},</p>"
         f"<p><strong>{escape(company)}</strong> is ready on PenguinMails.</p>"
         f'<p><a href="{escape(link)}">Set your password</a></p>'
         "<p>The link works once, for 7 days. If you did not sign up, ignore this mail: nobody can log in "
@@ -47,6 +57,7 @@ def welcome(letter: Letter, company: str, link: str) -> EmailMessage:
 
 def invitation(letter: Letter, company: str, by: str, link: str) -> EmailMessage:
     """The mail that lets somebody become a user of a tenant."""
+    company, by = unlinked(company), unlinked(by)
     text = (
         f"Hello,\n\n{by} invites you to {company} on PenguinMails. Accept here:\n\n"
         f"{link}\n\n"

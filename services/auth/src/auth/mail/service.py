@@ -13,7 +13,8 @@ from auth.opaque import derived_token
 from auth.settings import AuthSettings
 from common import clock, telemetry
 from common.bus import outbox
-from common.contracts.auth import WelcomeMailRefused, WelcomeMailSent
+from common.contracts.auth import WelcomeMailDelayed, WelcomeMailRefused, WelcomeMailSent
+from common.contracts.tenants import ProvisioningResumed
 from common.db.session import TenantSession
 from common.ids import new_id
 
@@ -132,15 +133,30 @@ async def settle_mail(session: TenantSession, row: MailRow, failure: Exception |
 
 
 async def _tell(session: TenantSession, row: MailRow, failure: Exception | None) -> None:
-    if row.user_id is None or row.state == "queued":
+    if row.user_id is None:
         return
-    if isinstance(failure, Refused):
+    event: WelcomeMailSent | WelcomeMailRefused | WelcomeMailDelayed
+    if failure is not None and row.state == "queued":
+        event = WelcomeMailDelayed(
+            tenant_id=row.tenant_id,
+            user_id=row.user_id,
+            attempts=row.attempts,
+            reason=_reason(failure),
+            next_attempt_at=row.next_attempt_at,
+        )
+    elif isinstance(failure, Refused):
         event = WelcomeMailRefused(
             tenant_id=row.tenant_id, user_id=row.user_id, attempts=row.attempts, code=failure.code
         )
     else:
         event = WelcomeMailSent(tenant_id=row.tenant_id, user_id=row.user_id, attempts=row.attempts)
     await outbox.emit(session, event)
+
+
+async def retry_welcome_mail(session: TenantSession, event: ProvisioningResumed) -> None:
+    """Send the welcome mail now, also one that the server has refused."""
+    if "welcome_mail" in event.steps:
+        await queries.make_welcome_due(session)
 
 
 def _reason(failure: Exception) -> str:

@@ -1,37 +1,21 @@
 """Pure rules of domains: which names they may have, and which DNS records they need."""
 
-import re
 from dataclasses import dataclass
 from typing import Literal
 
-import idna
+from common.hostnames import MAX_NAME, normal_host
 
 SELECTOR_PREFIX = "pm"
 SELECTOR_HEX = 12
-_MAX_NAME = 253
 _DKIM = "._domainkey."
-MAX_DOMAIN = _MAX_NAME - len(SELECTOR_PREFIX) - SELECTOR_HEX - len(_DKIM)
+MAX_DOMAIN = MAX_NAME - len(SELECTOR_PREFIX) - SELECTOR_HEX - len(_DKIM)
 """The longest domain that leaves room for the name of its DKIM record (a DNS name has 253 characters)."""
-_TOP_LEVEL = re.compile(r"[a-z]{2,63}|xn--[a-z0-9-]{1,59}")
 _TXT_STRING = 255
 
 
 def normal_domain(text: str) -> str:
-    """The domain as DNS knows it: lower case, A-labels (IDNA 2008 after UTS 46), no final dot.
-
-    Raises:
-        ValueError: an IP address, a wildcard, a single label, too long, or no host name at all.
-    """
-    try:
-        name = idna.encode(text, uts46=True, std3_rules=True).decode().removesuffix(".")
-    except idna.IDNAError as error:
-        raise ValueError("must be a domain name") from error
-    labels = name.split(".")
-    if len(labels) < 2 or not _TOP_LEVEL.fullmatch(labels[-1]):
-        raise ValueError("must be a domain name below a top-level domain")
-    if len(name) > MAX_DOMAIN:
-        raise ValueError(f"must not be longer than {MAX_DOMAIN} characters, to leave room for its records")
-    return name
+    """See `normal_host`."""
+    return normal_host(text, MAX_DOMAIN)
 
 
 @dataclass(frozen=True, slots=True)

@@ -112,5 +112,6 @@ async def put_off(session: TenantSession, case: Case, code: str) -> None:
         return
     row.claim = None
     await session.flush()
-    await queries.schedule(session, retry_delay(row.attempts))
-    await fail_step(session, "billing", code)
+    delay = retry_delay(row.attempts)
+    await queries.schedule(session, delay)
+    await fail_step(session, "billing", code, next_attempt_at=clock.now() + delay)

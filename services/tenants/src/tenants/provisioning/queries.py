@@ -2,8 +2,9 @@
 
 from collections.abc import Sequence
 from datetime import datetime
+from uuid import UUID
 
-from sqlalchemy import delete, select
+from sqlalchemy import delete, select, text
 from sqlalchemy.dialects.postgresql import insert
 
 from common import clock
@@ -11,6 +12,8 @@ from common.db.session import TenantSession
 from common.errors import NotFound
 from tenants.models import CompanyRow, ProvisioningRow, SignUpKeyRow, StepRow
 from tenants.provisioning.rules import KEY_LIFE
+
+_UNFINISHED = text("SELECT tenants.unfinished_sign_ups()")
 
 
 async def put_sign_up_key(session: TenantSession, row: SignUpKeyRow) -> SignUpKeyRow:
@@ -43,6 +46,11 @@ async def put_company(session: TenantSession, row: CompanyRow) -> bool:
     }
     statement = insert(CompanyRow).values(values).on_conflict_do_nothing().returning(CompanyRow.version)
     return (await session.execute(statement)).first() is not None
+
+
+async def list_unfinished(session: TenantSession) -> Sequence[UUID]:
+    """Tenants whose sign-up is unfinished, oldest first; in a context of the platform's tenant."""
+    return (await session.scalars(_UNFINISHED)).all()
 
 
 async def find_ready_at(session: TenantSession) -> datetime | None:

@@ -23,6 +23,9 @@ REISSUE_WINDOW = timedelta(minutes=15)
 BILLING_HEADSTART = timedelta(seconds=1)
 """Start of billing after the sign-up: nobody waits for it, and it must not be in anybody's way."""
 
+STUCK_AFTER = timedelta(minutes=1)
+"""A sign-up that takes longer is not merely slow."""
+
 _LINK_SECONDS = 24 * 3600.0
 _TAG_BYTES = 16
 
@@ -32,6 +35,11 @@ def overall_status(steps: dict[str, str]) -> Literal["running", "done", "failed"
     if "failed" in steps.values():
         return "failed"
     return "done" if all(steps.get(name) == "done" for name in STEPS) else "running"
+
+
+def is_stuck(status: str, started_at: datetime, now: datetime) -> bool:
+    """Whether somebody should look at a sign-up; `status` is its overall one."""
+    return status == "failed" or (status == "running" and now - started_at >= STUCK_AFTER)
 
 
 def may_reissue(ready_at: datetime, now: datetime) -> bool:

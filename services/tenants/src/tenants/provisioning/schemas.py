@@ -54,3 +54,21 @@ class PublicProvisioning(Answer):
     owner_user_id: UserId | None = None
     default_workspace_id: WorkspaceId | None = None
     steps: list[Step] = Field(default_factory=list[Step])
+
+
+class ExplainedStep(Step):
+    """For operators."""
+
+    next_attempt_at: Timestamp | None
+    explanation: str | None
+
+
+class Diagnosis(Answer):
+    """A sign-up for operators."""
+
+    tenant_id: TenantId
+    status: Status
+    stuck: bool
+    started_at: Timestamp
+    ready_at: Timestamp | None
+    steps: list[ExplainedStep]

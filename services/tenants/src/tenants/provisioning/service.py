@@ -4,11 +4,12 @@ Its steps end in any order and more than once (events come again); each change l
 """
 
 from dataclasses import dataclass
+from datetime import datetime
 from uuid import UUID
 
 from common import clock, telemetry
 from common.bus import outbox
-from common.contracts.auth import UserRegistered, WelcomeMailRefused, WelcomeMailSent
+from common.contracts.auth import UserRegistered, WelcomeMailDelayed, WelcomeMailRefused, WelcomeMailSent
 from common.contracts.tenants import DefaultWorkspace, Owner, TenantProvisioned
 from common.contracts.workspaces import WorkspaceCreated
 from common.db.session import TenantSession
@@ -132,36 +133,51 @@ async def note_welcome_mail(session: TenantSession, event: WelcomeMailSent) -> N
     await finish_step(session, "welcome_mail", attempts=event.attempts)
 
 
+async def note_delayed_mail(session: TenantSession, event: WelcomeMailDelayed) -> None:
+    """The mail server has not taken the welcome mail yet."""
+    error, next_at = f"mail_{event.reason}", event.next_attempt_at
+    await fail_step(session, "welcome_mail", error, attempts=event.attempts, next_attempt_at=next_at)
+
+
 async def note_refused_mail(session: TenantSession, event: WelcomeMailRefused) -> None:
     """The mail server will never take the welcome mail; only a person can help."""
-    await fail_step(session, "welcome_mail", f"mail_refused_{event.code}", final=True)
+    await fail_step(session, "welcome_mail", f"mail_refused_{event.code}", attempts=event.attempts)
 
 
 async def begin_step(session: TenantSession, name: StepName) -> None:
     """Another attempt at a step of our own."""
-    saga = await _lock(session)
+    saga = await lock_saga(session)
     if saga is not None and saga.is_open(name):
         step = saga.steps[name]
-        step.status, step.attempts = "running", step.attempts + 1
+        step.status, step.attempts, step.next_attempt_at = "running", step.attempts + 1, None
         step.started_at = step.started_at or clock.now()
         await session.flush()
 
 
-async def fail_step(session: TenantSession, name: StepName, error: str, *, final: bool = False) -> None:
-    """An attempt failed; `error` is a code for people. Not final: there will be another."""
-    saga = await _lock(session)
+async def fail_step(
+    session: TenantSession,
+    name: StepName,
+    error: str,
+    *,
+    attempts: int | None = None,
+    next_attempt_at: datetime | None = None,
+) -> None:
+    """An attempt failed; `error` is a code for people. Without a next attempt only a person can help."""
+    saga = await lock_saga(session)
     if saga is not None and saga.is_open(name):
-        saga.steps[name].status, saga.steps[name].error = "failed" if final else "running", error
+        step = saga.steps[name]
+        step.status, step.error = "running" if next_attempt_at else "failed", error
+        step.attempts, step.next_attempt_at = attempts or step.attempts, next_attempt_at
         await session.flush()
 
 
 async def finish_step(session: TenantSession, name: StepName, attempts: int | None = None) -> None:
     """A step is done; a second time changes nothing."""
-    saga = await _lock(session)
+    saga = await lock_saga(session)
     if saga is None or not saga.is_open(name):
         return
     now, step = clock.now(), saga.steps[name]
-    step.status, step.finished_at, step.error = "done", now, None
+    step.status, step.finished_at, step.error, step.next_attempt_at = "done", now, None, None
     step.attempts = attempts or step.attempts
     done = {other.name for other in saga.steps.values() if other.status == "done"}
     if saga.provisioning.ready_at is None and done >= NEEDED_FOR_TOKEN:
@@ -172,7 +188,9 @@ async def finish_step(session: TenantSession, name: StepName, attempts: int | No
 
 
 @dataclass(frozen=True, slots=True)
-class _Saga:
+class Saga:
+    """A sign-up and its steps by name."""
+
     provisioning: ProvisioningRow
     steps: dict[str, StepRow]
 
@@ -180,9 +198,9 @@ class _Saga:
         return self.steps[name].status != "done"
 
 
-async def _lock(session: TenantSession) -> _Saga | None:
+async def lock_saga(session: TenantSession) -> Saga | None:
     """The sign-up and its steps, locked together; None for a tenant that did not sign up here."""
     provisioning = await queries.lock_provisioning(session)
     if provisioning is None:
         return None
-    return _Saga(provisioning, {row.name: row for row in await queries.list_steps(session)})
+    return Saga(provisioning, {row.name: row for row in await queries.list_steps(session)})

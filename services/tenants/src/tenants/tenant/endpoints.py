@@ -7,12 +7,14 @@ from typing import Any, cast
 
 from fastapi import Response
 
+from common import clock
 from common.contracts.tenants import Plan
 from common.ids import TenantId
 from common.web.deps import Session, owner_or_admin
 from common.web.etags import IfMatch, require_version, set_etag
 from common.web.routes import TENANT_PROBLEMS, tenant_router
 from tenants.models import CompanyRow
+from tenants.parts import Parts
 from tenants.tenant import queries, service
 from tenants.tenant.rules import effective_settings, features_of, limits_of
 from tenants.tenant.schemas import (
@@ -26,10 +28,12 @@ from tenants.tenant.schemas import (
     TenantSettings,
     TenantUsage,
 )
+from tenants.tenant.settings_schema import settings_schema
 
 router = tenant_router("/tenants/{tenant_id}", "tenants")
 
 _PRECONDITIONS: dict[int | str, dict[str, Any]] = {
+    409: {**TENANT_PROBLEMS[422], "description": "Another tenant has the custom domain"},
     412: {**TENANT_PROBLEMS[422], "description": "The settings have changed since"},
     428: {**TENANT_PROBLEMS[422], "description": "`If-Match` is missing"},
 }
@@ -59,20 +63,22 @@ async def update_settings(
     tenant_id: TenantId,
     body: SettingsUpdate,
     session: Session,
+    parts: Parts,
     response: Response,
     if_match: IfMatch = None,
 ) -> TenantSettings:
     """Change settings by JSON Merge Patch; `If-Match` says which state is changed."""
     row = await queries.lock_company(session)
     require_version(if_match, row.settings_version)
-    await service.update_settings(session, row, body)
+    platform = service.Platform(parts.settings.link_secret.get_secret_value(), parts.own_hosts)
+    await service.update_settings(session, row, body, platform)
     return _present(row, response)
 
 
 @router.get("/settings/schema", operation_id="getTenantSettingsSchema", dependencies=[owner_or_admin])
 async def get_settings_schema(tenant_id: TenantId) -> dict[str, Any]:
-    """JSON Schema of what `PATCH` on the settings takes."""
-    return SettingsUpdate.model_json_schema()
+    """JSON Schema of the settings: their defaults, what may be null, and what is read-only."""
+    return settings_schema()
 
 
 @router.get("/features", operation_id="getTenantFeatures")
@@ -85,13 +91,14 @@ async def get_features(tenant_id: TenantId, session: Session) -> TenantFeatures:
 
 @router.get("/usage", operation_id="getTenantUsage", dependencies=[owner_or_admin])
 async def get_usage(tenant_id: TenantId, session: Session) -> TenantUsage:
-    """How many workspaces and users there are, and the limits."""
+    """How many workspaces and users there are, the e-mails of this month (UTC), and the limits."""
     row = await queries.get_company(session)
-    workspaces, users = await queries.count_in_use(session)
+    month = clock.now().date().replace(day=1)
+    workspaces, users, email_sends = await queries.count_in_use(session, month)
     limits = limits_of(cast(Plan, row.plan), row.limit_overrides)
     return TenantUsage(
         tenant_id=row.tenant_id,
-        usage=InUse(workspaces=workspaces, users=users),
+        usage=InUse(workspaces=workspaces, users=users, email_sends_this_month=email_sends),
         limits=LimitSettings.model_validate(limits),
     )
 

@@ -1,17 +1,21 @@
 """Reads of the tenant."""
 
-from sqlalchemy import select, text
+from datetime import date
+
+from sqlalchemy import and_, select, text
+from sqlalchemy.dialects.postgresql import insert
 
 from common.db.session import TenantSession
 from common.errors import ResourceNotFound
 from common.ids import Kind, to_text
-from tenants.models import CompanyRow
+from tenants.models import CompanyRow, MonthlySendsRow
 
 _IN_USE = text("""
 SELECT
     (SELECT count(*) FROM tenancy.workspaces WHERE tenant_id = :tenant AND status = 'active') AS workspaces,
     (SELECT count(*) FROM tenancy.members
-     WHERE tenant_id = :tenant AND status = 'active' AND kind = 'user') AS users
+     WHERE tenant_id = :tenant AND status = 'active' AND kind = 'user') AS users,
+    (SELECT reserved FROM tenants.monthly_sends WHERE tenant_id = :tenant AND month = :month) AS email_sends
 """)
 
 
@@ -32,10 +36,26 @@ async def get_company(session: TenantSession) -> CompanyRow:
     return row
 
 
-async def count_in_use(session: TenantSession) -> tuple[int, int]:
-    """Active workspaces and active users, as projected here."""
-    row = (await session.execute(_IN_USE, {"tenant": session.tenant_id})).one()
-    return row.workspaces, row.users
+async def count_in_use(session: TenantSession, month: date) -> tuple[int, int, int]:
+    """Active workspaces, active users and the month's e-mails, as projected here."""
+    row = (await session.execute(_IN_USE, {"tenant": session.tenant_id, "month": month})).one()
+    return row.workspaces, row.users, row.email_sends or 0
+
+
+async def put_monthly_sends(session: TenantSession, month: date, reserved: int, version: int) -> None:
+    """Keep the newest sum of a month."""
+    values = {"tenant_id": session.tenant_id, "month": month, "reserved": reserved, "version": version}
+    newer = insert(MonthlySendsRow).values(values)
+    await session.execute(
+        newer.on_conflict_do_update(
+            index_elements=["tenant_id", "month"],
+            set_={"reserved": newer.excluded.reserved, "version": newer.excluded.version},
+            where=and_(
+                MonthlySendsRow.tenant_id == session.tenant_id,
+                MonthlySendsRow.version < newer.excluded.version,
+            ),
+        )
+    )
 
 
 async def lock_company(session: TenantSession) -> CompanyRow:

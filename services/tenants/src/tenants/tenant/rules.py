@@ -23,7 +23,7 @@ FEATURES: dict[Plan, Features] = {
     ),
 }
 
-_DEFAULTS: dict[str, Any] = {
+DEFAULTS: dict[str, Any] = {
     "company_address": "",
     "timezone": "UTC",
     "date_format": "YYYY-MM-DD",
@@ -50,12 +50,12 @@ def effective_settings(
     settings: dict[str, Any] = {
         "company_name": company_name,
         "email_sender_name": company_name,
-        **_DEFAULTS,
+        **DEFAULTS,
         **chosen,
         "limits": limits_of(plan, limit_overrides).model_dump(),
     }
     for group in ("branding", "security"):
-        settings[group] = {**_DEFAULTS[group], **chosen.get(group, {})}
+        settings[group] = {**DEFAULTS[group], **chosen.get(group, {})}
     return settings
 
 

@@ -18,6 +18,7 @@ from pydantic import (
 
 from common.ids import TenantId, UserId, WorkspaceId
 from common.schema import Answer, Body, Email, NotNull, Text, Timestamp
+from tenants.custom_domain.rules import normal_domain
 
 _NO_ZONES = {"Factory", "localtime"}
 """Names that mean another time on every machine."""
@@ -69,6 +70,12 @@ HttpsUrl = Annotated[
 Colour = Annotated[
     str, StringConstraints(pattern=r"^#[0-9A-Fa-f]{6}$", to_lower=True), Field(examples=["#0b5fff"])
 ]
+HostName = Annotated[
+    Text,
+    AfterValidator(normal_domain),
+    WithJsonSchema({"type": "string", "format": "hostname", "maxLength": 255}),
+]
+"""Normalised; internationalised names become A-labels."""
 ReadOnly = Annotated[None, BeforeValidator(_read_only), WithJsonSchema({"readOnly": True})]
 """Shown, and refused when named."""
 
@@ -137,6 +144,7 @@ class InUse(Answer):
 
     workspaces: int
     users: int
+    email_sends_this_month: int
 
 
 class TenantUsage(Answer):
@@ -148,6 +156,7 @@ class TenantUsage(Answer):
 class BrandingUpdate(Body):
     logo_url: HttpsUrl | None = None
     primary_color: Colour | None = None
+    custom_domain: HostName | None = None
 
 
 class SecurityUpdate(Body):

@@ -1,10 +1,10 @@
-"""Pure rules of log-ins."""
+"""What counts as one client on the network."""
 
 from ipaddress import IPv6Address, IPv6Network, ip_address
 
 
 def network_of(ip: str) -> str:
-    """What counts as one source: an IPv4 address, or the /64 that an IPv6 customer has to itself."""
+    """One source: an IPv4 address, or the /64 that an IPv6 customer has to itself; else the text."""
     try:
         address = ip_address(ip)
     except ValueError:

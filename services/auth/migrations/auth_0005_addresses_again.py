@@ -1,0 +1,13 @@
+"""An address has one active account in a tenant; closed ones are no obstacle to another."""
+
+from alembic import op
+
+revision = "auth_0005"
+down_revision = "auth_0004"
+branch_labels = None
+depends_on = None
+
+
+def upgrade() -> None:
+    op.execute("ALTER TABLE auth.users DROP CONSTRAINT users_email_key")
+    op.execute("CREATE UNIQUE INDEX users_email_key ON auth.users (tenant_id, email) WHERE status = 'active'")

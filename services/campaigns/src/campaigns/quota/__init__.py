@@ -1,0 +1,1 @@
+"""Slice: what a tenant may send in a month."""
