@@ -5,8 +5,8 @@ from alembic import op
 from common.db.base import protect
 from common.db.migrate import run_script
 
-revision = "tenants_0008"
-down_revision = "tenants_0007"
+revision = "tenants_0005"
+down_revision = "tenants_0004"
 branch_labels = None
 depends_on = None
 

@@ -5,8 +5,8 @@ from alembic import op
 from common.db.base import protect
 from common.db.migrate import run_script
 
-revision = "tenants_0007"
-down_revision = "tenants_0006"
+revision = "tenants_0004"
+down_revision = "tenants_0003"
 branch_labels = None
 depends_on = None
 

@@ -4,7 +4,7 @@ from alembic import op
 
 from common.db.migrate import run_script
 
-revision = "tenants_0006"
+revision = "tenants_0003"
 down_revision = "tenants_0002"
 branch_labels = None
 depends_on = None
