@@ -8,7 +8,7 @@ _SESSION, _HANDLING = f"{_COMMON}/db/session.py", f"{_COMMON}/bus/handling.py"
 _PAGING, _KEYS = f"{_COMMON}/db/paging.py", f"{_COMMON}/db/idempotency.py"
 _HANDLERS, _ACCESS = f"{_COMMON}/web/error_handlers.py", f"{_COMMON}/web/access.py"
 _SERVICE_TOKENS, _WORKSPACES = f"{_COMMON}/web/service_tokens.py", f"{_COMMON}/web/workspace_access.py"
-_DECODED = '"require": _REQUIRED, "strict_aud": True'
+_DECODED = '"require": self._required, "strict_aud": True'
 
 
 def _code(name: str, suspect: str, *edits: Edit) -> CodeMutation:
@@ -86,7 +86,7 @@ _TOKEN_CHECKS = (
     _code(
         "audience not checked",
         _FORGED,
-        Edit(_TOKENS, _DECODED, '"require": _REQUIRED, "verify_aud": False'),
+        Edit(_TOKENS, _DECODED, '"require": self._required, "verify_aud": False'),
     ),
     _code(
         "several audiences accepted",
@@ -323,7 +323,7 @@ _ROLES = (
         "test_surface.py::test_a_route_without_a_class_is_not_served",
         Edit(
             f"{_COMMON}/web/app.py",
-            "if not isinstance(route, TenantRoute | PublicRoute | InternalRoute):",
+            "if not isinstance(route, TenantRoute | PlatformRoute | PublicRoute | InternalRoute):",
             "if False:",
         ),
     ),

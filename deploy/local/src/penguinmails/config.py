@@ -76,7 +76,10 @@ class Config:
 
     def _particular_environment(self, service: str) -> dict[str, str]:
         match service:
-            case "auth" | "campaigns":
+            case "auth":
+                key = self.credentials.key_encryption_keys[service]
+                return {"KEY_ENCRYPTION_KEY": key, "OPERATOR_MFA_REQUIRED": "false"}
+            case "campaigns":
                 return {"KEY_ENCRYPTION_KEY": self.credentials.key_encryption_keys[service]}
             case "tenants":
                 return {"STRIPE_SECRET_KEY": "sk_test_local", "STRIPE_API_BASE": self.url("stripe")}

@@ -65,6 +65,8 @@ def main(service: Service) -> None:
         asyncio.run(migrate(service.name, url, key, service.migrations))
 
     app.add_typer(events_commands(service), name="events")
+    for name, commands in service.commands.items():
+        app.add_typer(commands, name=name)
     _ = (run, bring_up_to_date)
     app()
 

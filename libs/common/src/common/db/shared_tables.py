@@ -42,6 +42,7 @@ ROLE_POLICIES: dict[str, str] = {
 DEFINER_FUNCTIONS: dict[str, str] = {
     "tenancy.current_tenant": "verifies the seal with the key",
     "tenancy.system_tenant": "like current_tenant, for contexts of the platform only",
+    "tenancy.is_platform": "like current_tenant, for the platform acting for itself on an operator's word",
     "tenancy.enter": "verifies the proof, reads the member, seals the context",
     "tenancy.enter_system": "verifies the proof, seals the context",
     "tenancy.maintain_history": "makes and drops partitions of the outbox history",
