@@ -31,7 +31,10 @@ PEEKS = {
         "auth.accounts_of": "SELECT * FROM auth.accounts_of('{address}', '')",
         "auth.due_mail_tenants": "SELECT * FROM auth.due_mail_tenants(1000, '0')",
     },
-    "tenants": {"tenants.due_billing_tenants": "SELECT * FROM tenants.due_billing_tenants(1000, '0')"},
+    "tenants": {
+        "tenants.due_billing_tenants": "SELECT * FROM tenants.due_billing_tenants(1000, '0')",
+        "tenants.list_tenants": "SELECT * FROM tenants.list_tenants(NULL, NULL, NULL, NULL, 1000)",
+    },
 }
 """Definer functions of the services that the app role may call, and how."""
 
@@ -62,6 +65,7 @@ FORBIDDEN = {
     "change the key": "UPDATE tenancy.keys SET inner_pad = outer_pad",
     "make a proof": "SELECT tenancy.mac(key, 'user') FROM tenancy.keys AS key",
     "make a seal": "SELECT tenancy.seal(key, 'user') FROM tenancy.keys AS key",
+    "pass for the platform": "SELECT tenancy.is_platform()",
     "enter without a proof": "SELECT tenancy.put_context('system:job|' || uuidv7(), '')",
     "drop the history": "SELECT tenancy.maintain_history('0')",
     "read the outbox": "SELECT * FROM tenancy.outbox",

@@ -30,6 +30,7 @@ ROLE_POLICIES: dict[str, str] = {
     "tenancy.revocations": "tenancy.enter reads it as the owner, before any tenant is entered",
     "auth.users": "auth.accounts_of looks, as the owner, for the accounts of one address in all tenants",
     "auth.mails": "auth.due_mail_tenants reads, as the owner, whose mails are due",
+    "tenants.tenants": "tenants.list_tenants shows, as the owner, all tenants to the platform's operators",
     "tenants.subscriptions": "tenants.due_billing_tenants reads, as the owner, whose billing is due",
     "audit.events": "audit_ingest records events of all tenants in one batch; it can insert and read",
     "audit.action_contexts": "like audit.events",
@@ -51,5 +52,7 @@ DEFINER_FUNCTIONS: dict[str, str] = {
     "the given hash is its password's; never shows a hash",
     "auth.due_mail_tenants": "tells the platform's job which tenants have due mail: ids only",
     "tenants.due_billing_tenants": "tells the platform's job which tenants have due billing: ids only",
+    "tenants.list_tenants": "lists tenants for operators: name, plan, status; only to the platform acting "
+    "for itself on an operator's word",
 }
 """SECURITY DEFINER functions, all with a pinned search_path."""
