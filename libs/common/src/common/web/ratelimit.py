@@ -29,6 +29,7 @@ from valkey.exceptions import ValkeyError
 from common.context import OperatorContext, UserContext
 from common.db.errors import EntryRefused, MemberUnknown, is_unavailable
 from common.db.session import Database
+from common.flags import number_of
 
 log = logging.getLogger(__name__)
 
@@ -102,8 +103,11 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
+    """`features`: those that `limit` was found in, so that the same ones are not evaluated again."""
+
     limit: int
     at: float
+    features: Mapping[str, Any]
 
 
 class RateLimiter:
@@ -139,7 +143,12 @@ class RateLimiter:
 
     def learn(self, tenant_id: UUID, features: Mapping[str, Any]) -> None:
         """Note the limit among the features that the tenant has now."""
-        self._remember(tenant_id, int(features.get("api_rate_limit", FIRST_LIMIT)))
+        known = self._known.get(tenant_id)
+        if known is not None and known.features == features:
+            self._remember(tenant_id, known.limit, features)
+        else:
+            limit = number_of("api_rate_limit", tenant_id, features, FIRST_LIMIT)
+            self._remember(tenant_id, limit, features)
 
     async def close(self) -> None:
         """Let the counters and the store go."""
@@ -147,8 +156,8 @@ class RateLimiter:
         if self._pool is not None:
             await self._pool.disconnect()
 
-    def _remember(self, tenant_id: UUID, limit: int) -> None:
-        self._known[tenant_id] = _Known(limit, time.monotonic())
+    def _remember(self, tenant_id: UUID, limit: int, features: Mapping[str, Any]) -> None:
+        self._known[tenant_id] = _Known(limit, time.monotonic(), features)
         self._known.move_to_end(tenant_id)
         if len(self._known) > _TENANTS:
             self._known.popitem(last=False)
@@ -178,7 +187,11 @@ class RateLimiter:
             if not (isinstance(error, EntryRefused | MemberUnknown) or is_unavailable(error)):
                 raise
             known = self._known.get(caller.tenant_id)
-            self._remember(caller.tenant_id, known.limit if known else FIRST_LIMIT)
+            self._remember(
+                caller.tenant_id,
+                known.limit if known else FIRST_LIMIT,
+                known.features if known else {},
+            )
 
     async def _count(self, key: str, counted_for: CountedFor, limit: int) -> Quota:
         if self._shared is None or time.monotonic() < self._away_until:

@@ -12,6 +12,7 @@ from common.contracts.tenants import (
     TenantSettingsUpdated,
 )
 from common.db.session import TenantSession
+from common.flags import is_on
 from tenants.models import CompanyRow
 from tenants.tenant.errors import FeatureDisabled
 from tenants.tenant.rules import changed_names, features_of, limits_of, merge_patch, sets_branding
@@ -26,7 +27,8 @@ async def update_settings(session: TenantSession, row: CompanyRow, body: Setting
     """
     patch = body.model_dump(exclude_unset=True)
     features = features_of(cast(Plan, row.plan), row.feature_overrides)
-    if sets_branding(patch) and not features.custom_branding:
+    may_brand = is_on("custom_branding", session.tenant_id, features.model_dump())
+    if sets_branding(patch) and not may_brand:
         raise FeatureDisabled("custom_branding")
     before = {**row.settings, "company_name": row.company_name}
     after = merge_patch(before, patch)
