@@ -40,13 +40,13 @@ def operator_app(running: Running) -> typer.Typer:
         if not generate and sys.stdin.isatty():
             password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
         words = ["create", "--email", email, "--name", name, *(["--password-stdin"] if password else [])]
-        (made,) = _ask(stack, "auth", "operator", *words, said=password)
+        (made,) = ask(stack, "auth", "operator", *words, said=password)
         _show_operator(made)
 
     @app.command()
     def close(email: email) -> None:
         """Let an operator log in no more."""
-        _ask(running(), "auth", "operator", "close", "--email", email)
+        ask(running(), "auth", "operator", "close", "--email", email)
         console.print(f"{escape(email)} can log in no more.")
 
     _ = (create, close)
@@ -57,11 +57,11 @@ def tenants_app(running: Running) -> typer.Typer:
     """What operators see of tenants and do to them, on the stack that `running` finds."""
     app = typer.Typer(no_args_is_help=True, help="Tenants: look, suspend, override.")
 
-    def ask(*words: str) -> list[Document]:
-        return _ask(running(), "tenants", "tenants", *words)
+    def asked(*words: str) -> list[Document]:
+        return ask(running(), "tenants", "tenants", *words)
 
     def show_one(*words: str) -> None:
-        for tenant in ask(*words):
+        for tenant in asked(*words):
             console.print(JSON.from_data(tenant))
 
     @app.command("list")
@@ -72,7 +72,7 @@ def tenants_app(running: Running) -> typer.Typer:
         as_json: AsJson = False,
     ) -> None:
         """All tenants, newest first."""
-        found = ask("list", *_options(q=q, status=status, plan=plan))
+        found = asked("list", *_options(q=q, status=status, plan=plan))
         display.machine_readable(found) if as_json else console.print(_table(found))
 
     @app.command()
@@ -117,7 +117,7 @@ def _options(**given: str | None) -> list[str]:
     return [word for name, value in named.items() for word in (f"--{name.replace('_', '-')}", value)]
 
 
-def _ask(stack: Stack, service: str, *words: str, said: str | None = None) -> list[Document]:
+def ask(stack: Stack, service: str, *words: str, said: str | None = None) -> list[Document]:
     """What the service's command prints, one document a line; ends like it when it refuses."""
     environment = {**os.environ, **stack.config.service_environment(service)}
     command = [sys.executable, "-m", service, *words, "--by", getpass.getuser()]
