@@ -130,6 +130,27 @@ _TOKEN_CHECKS = (
         Edit(_TOKENS, "known[0] == self.keys.generation and ", ""),
     ),
     _code(
+        "operators' tokens open tenants' routes",
+        "test_platform.py::test_operators_are_refused_on_tenants_routes",
+        Edit(_TOKENS, _DECODED, '"require": [], "verify_aud": False'),
+        Edit(
+            _TOKENS,
+            'if payload["sub"] != payload["user_id"]:',
+            'payload = {"tenant_id": "tenant_" + "0" * 26, "user_id": "user_" + "0" * 26, '
+            '"sid": "sess_" + "0" * 26, **payload}\n    if False:',
+        ),
+    ),
+    _code(
+        "users' tokens are read as operators'",
+        "test_platform.py::test_forged_operators_are_refused_alike",
+        Edit(_TOKENS, "settings.platform_audience, _OF_OPERATORS", "settings.token_audience, _OF_OPERATORS"),
+    ),
+    _code(
+        "an operator's token may name a tenant",
+        "test_platform.py::test_forged_operators_are_refused_alike",
+        Edit(_TOKENS, ' or "tenant_id" in payload', ""),
+    ),
+    _code(
         "any service may ask for tokens",
         "test_surface.py::test_internal_routes_take_the_named_service_only",
         Edit(_SERVICE_TOKENS, "if caller not in callers:", "if False:"),
