@@ -216,3 +216,16 @@ async def assert_one_of_each(platform: Platform, owner: Tenant, environment: dic
     mails = mails_to(Path(environment["mail_dir"]), owner.owner_email)
     assert len({mail["Message-ID"] for mail in mails}) == 1
     assert len(await customers_of(environment, owner.owner_email)) == 1
+
+
+async def test_the_rate_limit_holds_while_its_store_is_away_and_after(
+    stack: Stack, platform: Platform, tenant: Tenant
+) -> None:
+    """Requests are counted, and none is refused that the store would have let pass."""
+    asked = [await platform.get(tenant, "/workspaces") for _ in range(3)]
+    killed = stack.kill("valkey")
+    asked += [await platform.get(tenant, "/workspaces") for _ in range(10)]
+    stack.wait_ready("valkey", other_than=killed)
+    asked.append(await platform.get(tenant, "/workspaces"))
+    assert {answer.status_code for answer in asked} == {200}
+    assert {answer.headers["RateLimit-Policy"] for answer in asked} == {'"tenant";q=300;w=60'}

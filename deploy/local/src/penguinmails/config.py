@@ -60,6 +60,7 @@ class Config:
             "FILES_URL": self.home.files.as_uri(),
             "SERVICE_PUBLIC_KEYS": json.dumps(self.credentials.public_keys),
             "SIGNUP_RATE_PER_MINUTE": "6000",
+            "RATE_LIMIT_URL": f"valkey://{LOOPBACK}:{self.ports['valkey']}",
         }
 
     def _own_environment(self, service: str) -> dict[str, str]:
