@@ -19,6 +19,7 @@ from penguinmails.stack import Stack
 
 Document = dict[str, Any]
 Running = Callable[[], Stack]
+Asked = Callable[..., list[Document]]
 Tenant = Annotated[str, typer.Argument(help="tenant_…")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 Override = Annotated[str | None, typer.Option(help="A number, or `plan` to lift the override.")]
@@ -60,10 +61,12 @@ def tenants_app(running: Running) -> typer.Typer:
     def asked(*words: str) -> list[Document]:
         return ask(running(), "tenants", "tenants", *words)
 
-    def show_one(*words: str) -> None:
-        for tenant in asked(*words):
-            console.print(JSON.from_data(tenant))
+    _add_looks(app, asked)
+    _add_acts(app, asked)
+    return app
 
+
+def _add_looks(app: typer.Typer, asked: Asked) -> None:
     @app.command("list")
     def list_tenants(
         q: Annotated[str | None, typer.Option(help="Part of the company's name.")] = None,
@@ -78,17 +81,21 @@ def tenants_app(running: Running) -> typer.Typer:
     @app.command()
     def show(tenant: Tenant) -> None:
         """One tenant: what holds for it, and what operators have overridden."""
-        show_one("show", tenant)
+        _print(asked("show", tenant))
 
+    _ = (list_tenants, show)
+
+
+def _add_acts(app: typer.Typer, asked: Asked) -> None:
     @app.command()
     def suspend(tenant: Tenant, reason: Annotated[str, typer.Option(help="For the audit log.")]) -> None:
         """Suspend a tenant: its owners and admins may read, nobody may change or send anything."""
-        show_one("suspend", tenant, "--reason", reason)
+        _print(asked("suspend", tenant, "--reason", reason))
 
     @app.command()
     def reactivate(tenant: Tenant) -> None:
         """Lift the operators' suspension."""
-        show_one("reactivate", tenant)
+        _print(asked("reactivate", tenant))
 
     @app.command()
     def limits(
@@ -101,15 +108,19 @@ def tenants_app(running: Running) -> typer.Typer:
         said = _options(
             max_workspaces=max_workspaces, max_users=max_users, email_sends_per_month=email_sends_per_month
         )
-        show_one("limits", tenant, *said)
+        _print(asked("limits", tenant, *said))
 
     @app.command()
     def flag(tenant: Tenant, name: str, value: str) -> None:
         """Override a feature flag: on, off, a number, or `plan` to lift the override."""
-        show_one("flag", tenant, name, value)
+        _print(asked("flag", tenant, name, value))
 
-    _ = (list_tenants, show, suspend, reactivate, limits, flag)
-    return app
+    _ = (suspend, reactivate, limits, flag)
+
+
+def _print(tenants: list[Document]) -> None:
+    for tenant in tenants:
+        console.print(JSON.from_data(tenant))
 
 
 def _options(**given: str | None) -> list[str]:
