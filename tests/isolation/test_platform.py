@@ -20,7 +20,7 @@ from tests.isolation.resources import never
 from tests.isolation.routes import PLATFORM_ROUTES, PREFIX, ROUTES, Route
 from tests.isolation.test_surface import beside_tenants
 
-VALUES = {"flag": "beta_features"}
+VALUES = {"flag": "api_rate_limit"}
 """Parameters of platform routes that name no resource."""
 
 
@@ -56,10 +56,10 @@ def test_platform_routes_stand_apart() -> None:
 @pytest.mark.parametrize("route", PLATFORM_ROUTES, ids=str)
 async def test_operators_pass(in_process: Calls, route: Route) -> None:
     """The positive control: without it the refusals below prove nothing."""
-    mine, _ = await in_process.pair(route.service)
+    subject = await in_process.target.join(route.service)
     issuer = in_process.target.issuer(route.service)
     assert issuer is not None
-    answer = await ask(in_process, route, issuer.operator_token(new_id()), mine.tenant_id)
+    answer = await ask(in_process, route, issuer.operator_token(new_id()), subject.tenant_id)
     if route.path.endswith("/auth/me"):  # an operator that nobody created
         assert answer.status_code == 401
     else:
