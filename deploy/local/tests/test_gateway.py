@@ -69,6 +69,7 @@ def test_users_reach_the_owner_of_a_path_with_a_token_only(edge: Any, path: str,
         ("POST", "/api/v1/auth/email/verify", "auth"),
         ("POST", "/api/v1/invitations/accept", "auth"),
         ("POST", "/api/v1/platform/auth/login", "auth"),
+        ("POST", "/api/v1/platform/auth/mfa", "auth"),
         ("GET", "/.well-known/openid-configuration", "auth"),
         ("GET", "/openapi.json", "tenants"),
         ("GET", "/docs", "tenants"),
@@ -122,6 +123,9 @@ def test_documents_are_served_below_the_base_path_too(
         ("GET", "/u/%2e%2e/api/v1/campaigns"),
         ("GET", "/docs/../api/v1/tenants/tenant_1"),
         ("GET", "/api/v1/platform/auth/me"),
+        ("POST", "/api/v1/platform/auth/me"),
+        ("POST", "/api/v1/platform/auth/login/"),
+        ("GET", "/api/v1/platform/auth/mfa"),
     ],
 )
 def test_no_spelling_makes_a_private_path_public(edge: Any, method: str, path: str) -> None:
@@ -204,7 +208,36 @@ def test_operators_have_tokens_of_their_own(edge: Any) -> None:
     }.items():
         assert edge.ask("GET", path, token=operator).json["service"] == service
         assert edge.ask("GET", path, token=edge.token()).status == 401
-    assert edge.ask("GET", "/api/v1/users", token=operator).status == 401
+    for path in ("/users", "/auth/me", "/tenants/tenant_1", "/workspaces", "/campaigns", "/audit/events"):
+        assert edge.ask("GET", f"/api/v1{path}", token=operator).status == 401
+
+
+def test_forged_and_expired_tokens_of_operators_are_refused_alike(edge: Any) -> None:
+    stranger = ec.generate_private_key(ec.SECP256R1())
+
+    def operator(**changes: Any) -> str:
+        token: str = edge.token(**{"aud": "penguinmails-platform", **changes})
+        return token
+
+    tokens = {
+        "none": None,
+        "expired": operator(exp=time.time() - 60),
+        "not yet": operator(nbf=time.time() + 600),
+        "no expiry": operator(exp=None),
+        "issuer": operator(iss="https://other.example"),
+        "a user's": edge.token(),
+        "no audience": operator(aud=None),
+        "forged": operator(key=stranger),
+        "HS256": operator(key="x" * 32, algorithm="HS256"),
+        "none algorithm": operator(key="", algorithm="none"),
+    }
+    bodies = set()
+    for token in tokens.values():
+        answer = edge.ask("GET", "/api/v1/platform/tenants", token=token)
+        assert_problem(answer, 401, "unauthenticated")
+        bodies.add(str({**answer.json, "trace_id": ""}))
+    assert len(bodies) == 1
+    assert edge.ask("GET", "/api/v1/platform/tenants", token=operator()).status == 200
 
 
 def test_headers_of_ours_cannot_be_sent_by_clients(edge: Any) -> None:
