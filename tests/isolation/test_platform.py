@@ -95,15 +95,14 @@ async def test_forged_operators_are_refused_alike(in_process: Calls, route: Rout
 def forged_operators(issuer: TokenIssuer, tenant_id: Any) -> dict[str, str]:
     """Tokens that say they are an operator's and that nobody should believe."""
     operator, user = new_id(), new_id()
-    made = forgeries.of_anybody(issuer, issuer.operator_claims(operator))
+    claims, name = issuer.operator_claims(operator), to_text(Kind.USER, user)
+    made = forgeries.of_anybody(issuer, claims)
     own = {
         "a stranger's signature": TokenIssuer().operator_token(operator),
         "with a tenant": issuer.operator_token(operator, tenant_id=to_text(Kind.TENANT, tenant_id)),
         "a user as the subject": issuer.operator_token(operator, sub=to_text(Kind.USER, user)),
-        "a user as the operator": issuer.operator_token(
-            operator, sub=to_text(Kind.USER, user), operator_id=to_text(Kind.USER, user)
-        ),
-        "without an operator": issuer.operator_token(operator, operator_id=None),
+        "a user as the operator": issuer.sign({**claims, "sub": name, "operator_id": name}),
+        "without an operator": issuer.sign({**claims, "operator_id": None}),
         "for users": issuer.operator_token(operator, aud="penguinmails"),
         "for both": issuer.operator_token(operator, aud=["penguinmails", "penguinmails-platform"]),
         "a user's for the platform": issuer.token(tenant_id, user, aud="penguinmails-platform"),

@@ -20,6 +20,7 @@ from penguinmails.stack import Stack
 Document = dict[str, Any]
 Running = Callable[[], Stack]
 Asked = Callable[..., list[Document]]
+Address = Annotated[str, typer.Option("--email", help="What they log in with.")]
 Tenant = Annotated[str, typer.Argument(help="tenant_…")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 Override = Annotated[str | None, typer.Option(help="A number, or `plan` to lift the override.")]
@@ -28,11 +29,10 @@ Override = Annotated[str | None, typer.Option(help="A number, or `plan` to lift 
 def operator_app(running: Running) -> typer.Typer:
     """Commands about operators themselves, on the stack that `running` finds."""
     app = typer.Typer(no_args_is_help=True, help="Operators of the platform.")
-    email = Annotated[str, typer.Option(help="Where they log in with.")]
 
     @app.command()
     def create(
-        email: email,
+        email: Address,
         name: Annotated[str, typer.Option(help="Of the person.")],
         generate: Annotated[bool, typer.Option("--generate", help="Make a password, do not ask.")] = False,
     ) -> None:
@@ -45,7 +45,7 @@ def operator_app(running: Running) -> typer.Typer:
         _show_operator(made)
 
     @app.command()
-    def close(email: email) -> None:
+    def close(email: Address) -> None:
         """Let an operator log in no more."""
         ask(running(), "auth", "operator", "close", "--email", email)
         console.print(f"{escape(email)} can log in no more.")

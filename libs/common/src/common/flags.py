@@ -54,7 +54,8 @@ class TenantFlags(AbstractProvider):
     def resolve_object_details(
         self, flag_key: str, default_value: Any, evaluation_context: EvaluationContext | None = None
     ) -> FlagResolutionDetails[Any]:
-        return _resolve(flag_key, dict, evaluation_context)
+        kind: type[dict[str, Any]] = dict
+        return _resolve(flag_key, kind, evaluation_context)
 
 
 def is_on(flag: str, tenant_id: UUID, features: Mapping[str, Any]) -> bool:

@@ -130,7 +130,7 @@ def _copy_for_the_platform(rows: Rows, meta: Meta | None) -> None:
 
 
 def _with_tenant(changes: str | None, tenant_id: UUID) -> str:
-    facts = json.loads(changes) if changes else {}
+    facts: dict[str, Any] = json.loads(changes) if changes else {}
     return json.dumps({**facts, "tenant_id": to_text(Kind.TENANT, tenant_id)}, ensure_ascii=False)
 
 
