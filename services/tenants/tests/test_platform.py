@@ -98,7 +98,15 @@ async def test_limits_are_overridden_one_by_one_and_given_back(desk: Desk, offic
     }
     changes = await told(office, desk, "TenantLimitsUpdated")
     assert [event["limits"]["max_workspaces"] for event in changes] == [0, 3]
-    for body in ({"max_users": -1}, {"max_users": "7"}, {"max_users": True}, {"plan": "enterprise"}):
+    whole = await desk.ask("PUT", "/limits", {"max_users": 7.0})
+    assert whole.json()["limits"]["max_users"] == 7
+    for body in (
+        {"max_users": 1.5},
+        {"max_users": -1},
+        {"max_users": "7"},
+        {"max_users": True},
+        {"plan": "enterprise"},
+    ):
         assert (await desk.ask("PUT", "/limits", body)).status_code == 422, body
 
 

@@ -86,7 +86,7 @@ def _operation(method: str, path: str, item: Json, document: Json) -> Operation:
         method=method.upper(),
         path=path,
         public=not wanted,
-        operators=bool(wanted) and not wanted & schemes,
+        operators=bool(wanted and schemes) and not wanted & schemes,
         path_ids={p["name"]: typeids.kind_of(p["schema"]) for p in _placed(parameters, "path")},
         query={p["name"]: p["schema"] for p in _placed(parameters, "query")},
         headers=frozenset(p["name"].lower() for p in _placed(parameters, "header")),

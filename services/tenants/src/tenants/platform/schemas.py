@@ -2,7 +2,7 @@
 
 from typing import Annotated, Any, Literal
 
-from pydantic import Field, StrictBool, StrictInt
+from pydantic import BeforeValidator, Field, StrictBool, StrictInt
 
 from common.contracts.tenants import Plan
 from common.ids import TenantId, UserId, WorkspaceId
@@ -10,7 +10,15 @@ from common.schema import Answer, Body, Text, Timestamp
 from tenants.tenant.schemas import FeatureFlags, InUse, LimitSettings
 
 Status = Literal["active", "suspended", "deleting", "deleted"]
-Number = Annotated[StrictInt, Field(ge=0, le=2_000_000_000)]
+
+
+def _whole(value: Any) -> Any:
+    """For JSON 600.0 is a whole number, too."""
+    return int(value) if isinstance(value, float) and value.is_integer() else value
+
+
+Number = Annotated[StrictInt, BeforeValidator(_whole), Field(ge=0, le=2_000_000_000)]
+FlagNumber = Annotated[StrictInt, BeforeValidator(_whole), Field(ge=1, le=1_000_000)]
 
 
 class TenantSummary(Answer):
@@ -65,4 +73,4 @@ class LimitsUpdate(Body):
 
 
 class FeatureUpdate(Body):
-    value: StrictBool | Annotated[StrictInt, Field(ge=1, le=1_000_000)] = Field(examples=[600])
+    value: StrictBool | FlagNumber = Field(examples=[600])
