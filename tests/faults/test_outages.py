@@ -228,4 +228,4 @@ async def test_the_rate_limit_holds_while_its_store_is_away_and_after(
     stack.wait_ready("valkey", other_than=killed)
     asked.append(await platform.get(tenant, "/workspaces"))
     assert {answer.status_code for answer in asked} == {200}
-    assert {answer.headers["RateLimit-Policy"] for answer in asked} == {'"tenant";q=300;w=60'}
+    assert {answer.headers["RateLimit-Policy"] for answer in asked} == {'"tenant";q=12000;w=60'}
