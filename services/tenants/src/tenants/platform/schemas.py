@@ -64,9 +64,9 @@ class Suspension(Body):
 class LimitsUpdate(Body):
     """What is left out stays; null lifts the override."""
 
-    max_workspaces: Number | None = None
-    max_users: Number | None = None
-    email_sends_per_month: Number | None = None
+    max_workspaces: Number | None = Field(default=None, examples=[20])
+    max_users: Number | None = Field(default=None, examples=[10])
+    email_sends_per_month: Number | None = Field(default=None, examples=[100_000])
 
     def given(self) -> dict[str, Any]:
         return self.model_dump(exclude_unset=True)
