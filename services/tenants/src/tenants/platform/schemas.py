@@ -17,8 +17,8 @@ def _whole(value: Any) -> Any:
     return int(value) if isinstance(value, float) and value.is_integer() else value
 
 
-Number = Annotated[StrictInt, BeforeValidator(_whole), Field(ge=0, le=2_000_000_000)]
-FlagNumber = Annotated[StrictInt, BeforeValidator(_whole), Field(ge=1, le=1_000_000)]
+Number = Annotated[StrictInt, Field(ge=0, le=2_000_000_000), BeforeValidator(_whole)]
+FlagNumber = Annotated[StrictInt, Field(ge=1, le=1_000_000), BeforeValidator(_whole)]
 
 
 class TenantSummary(Answer):
