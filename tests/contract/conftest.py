@@ -11,6 +11,7 @@ import requests
 from penguinmails.stack import Stack
 from tests.contract.company import Company
 from tests.contract.document import EXAMPLES, SEED
+from tests.contract.operator import Operator
 from tests.contract.stage import Record, Stage
 
 _record = Record()
@@ -27,8 +28,10 @@ def new_company(stack: Stack) -> Iterator[Callable[[], Company]]:
 @pytest.fixture(scope="session")
 def stage(stack: Stack, new_company: Callable[[], Company]) -> Iterator[Stage]:
     """The running platform behind its gateway, and two tenants."""
-    with requests.Session() as session:
-        yield Stage(str(stack.env()["gateway"]), session, (new_company(), new_company()), _record)
+    gateway = str(stack.env()["gateway"])
+    with requests.Session() as session, httpx.Client(base_url=gateway, timeout=20) as http:
+        operator = Operator(stack, http, new_company())
+        yield Stage(gateway, session, (new_company(), new_company()), operator, _record)
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

@@ -67,6 +67,11 @@ def operations(schema: BaseSchema) -> Iterator[APIOperation]:
         yield result.ok()
 
 
+def operators_only(operation: APIOperation) -> bool:
+    """Whether it takes the token of an operator, and none of a tenant's."""
+    return any("operatorToken" in one for one in operation.definition.raw["security"])
+
+
 def kind_of(schema: Json) -> Kind | None:
     """The kind of resource that values of a schema name."""
     for choice in schema.get("anyOf", [schema]):

@@ -9,6 +9,7 @@ from schemathesis.generation.case import Case
 from common.ids import Kind
 from tests.contract.company import PASSWORD, Company
 from tests.contract.document import ids_in, kind_of, replaced
+from tests.contract.operator import Operator
 
 Json = dict[str, Any]
 
@@ -21,7 +22,7 @@ SPENDING = {
 """Operations after whose success the caller's token is worth nothing."""
 
 
-def feed(case: Case, company: Company) -> None:
+def feed(case: Case, company: Company, operator: Operator | None = None) -> None:
     """Replace what names resources in those parts of a request that are not wrong on purpose."""
     if not _is_wrong(case, ParameterLocation.QUERY):
         _feed_query(case, company)
@@ -29,6 +30,8 @@ def feed(case: Case, company: Company) -> None:
         case.headers["If-Match"] = "*"
     if isinstance(case.body, dict) and not _is_wrong(case, ParameterLocation.BODY):
         case.body = fed_body(case.operation.label, case.body, company)
+        if operator is not None and case.operation.label == "POST /api/v1/platform/auth/login":
+            case.body |= {"email": operator.email, "password": PASSWORD}
     if not _is_wrong(case, ParameterLocation.PATH):
         ids = _path_ids(case, company)
         case.path_parameters = {**(case.path_parameters or {}), **ids}

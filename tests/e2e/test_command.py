@@ -97,7 +97,18 @@ async def test_env_names_what_a_client_needs(stack: Stack) -> None:
 async def test_status_lists_every_process(stack: Stack) -> None:
     status, output = await run(stack, "status")
     assert status == 0
-    for name in ("postgres", "kafka", "envoy", "mail", "stripe", "collector", "auth", "audit", "supervisor"):
+    for name in (
+        "postgres",
+        "kafka",
+        "envoy",
+        "mail",
+        "stripe",
+        "valkey",
+        "collector",
+        "auth",
+        "audit",
+        "supervisor",
+    ):
         assert name in output
 
 

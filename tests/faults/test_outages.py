@@ -188,3 +188,16 @@ async def test_a_sign_up_while_a_service_is_away_is_202_and_then_the_same_201(
     assert [state[name] for name in IDS] == [getattr(owner, name) for name in IDS]
     steps = {step["name"]: step for step in state["steps"]}
     assert steps["default_workspace"]["status"] == "done"
+
+
+async def test_the_rate_limit_holds_while_its_store_is_away_and_after(
+    stack: Stack, platform: Platform, tenant: Tenant
+) -> None:
+    """Requests are counted, and none is refused that the store would have let pass."""
+    asked = [await platform.get(tenant, "/workspaces") for _ in range(3)]
+    killed = stack.kill("valkey")
+    asked += [await platform.get(tenant, "/workspaces") for _ in range(10)]
+    stack.wait_ready("valkey", other_than=killed)
+    asked.append(await platform.get(tenant, "/workspaces"))
+    assert {answer.status_code for answer in asked} == {200}
+    assert {answer.headers["RateLimit-Policy"] for answer in asked} == {'"tenant";q=12000;w=60'}

@@ -13,12 +13,19 @@ Json = dict[str, Any]
 
 
 def with_the_key(issuer: TokenIssuer, claims: Json) -> dict[str, str]:
-    """What the right key signed but the contract does not allow."""
+    """What the right key signed but the contract does not allow, of a tenant's user."""
+    return {
+        **of_anybody(issuer, claims),
+        "without tenant": issuer.sign(_lacking(claims, "tenant_id")),
+        "without session": issuer.sign(_lacking(claims, "sid")),
+        "of two users": issuer.sign({**claims, "sub": to_text(Kind.USER, new_id())}),
+        "with a tenant that is a list": issuer.sign({**claims, "tenant_id": [claims["tenant_id"]]}),
+    }
+
+
+def of_anybody(issuer: TokenIssuer, claims: Json) -> dict[str, str]:
+    """What the right key signed but the contract does not allow, whoever it is for."""
     now = time.time()
-
-    def lacking(name: str) -> Json:
-        return {key: value for key, value in claims.items() if key != name}
-
     return {
         "of another type": issuer.sign(claims, typ="JWT"),
         "of no type": issuer.sign(claims, typ=""),
@@ -30,11 +37,11 @@ def with_the_key(issuer: TokenIssuer, claims: Json) -> dict[str, str]:
         "for another audience": issuer.sign({**claims, "aud": "somebody-else"}),
         "for several audiences": issuer.sign({**claims, "aud": [claims["aud"], "somebody-else"]}),
         "by another issuer": issuer.sign({**claims, "iss": "http://somebody.else"}),
-        "without expiry": issuer.sign(lacking("exp")),
-        "without tenant": issuer.sign(lacking("tenant_id")),
-        "without session": issuer.sign(lacking("sid")),
-        "without id": issuer.sign(lacking("jti")),
-        "of two users": issuer.sign({**claims, "sub": to_text(Kind.USER, new_id())}),
-        "with a tenant that is a list": issuer.sign({**claims, "tenant_id": [claims["tenant_id"]]}),
+        "without expiry": issuer.sign(_lacking(claims, "exp")),
+        "without id": issuer.sign(_lacking(claims, "jti")),
         "with an instant that is none": issuer.sign({**claims, "iat": 10**30}),
     }
+
+
+def _lacking(claims: Json, name: str) -> Json:
+    return {key: value for key, value in claims.items() if key != name}

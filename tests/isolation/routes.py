@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 
 from common import clock
 from common.ids import Kind
+from common.web.platform import PlatformRoute
 from common.web.routes import TenantRoute
 from tests.isolation.services import SERVICES, idle_kernel, service_of
 
@@ -24,7 +25,7 @@ PREFIX = "/api/v1"
 
 @dataclass(frozen=True)
 class Route:
-    """One operation for tenants' users.
+    """One operation for tenants' users, or for operators.
 
     `path_ids`: what each parameter of the path names (None: no identifier). `body`: the resolved schema of
     the JSON body, or None. `query`: the names of all query parameters.
@@ -63,21 +64,21 @@ class Route:
         return {name: example(properties[name], id_of) for name in names}
 
 
-def discover() -> list[Route]:
-    """All operations of tenants' users.
+def discover(kind: type[APIRoute]) -> list[Route]:
+    """All operations of a class of routes.
 
     Raises:
         LookupError: a route that its service's OpenAPI document leaves out.
     """
-    return [route for name in SERVICES for route in _routes_of(name)]
+    return [route for name in SERVICES for route in _routes_of(name, kind)]
 
 
-def _routes_of(name: str) -> Iterator[Route]:
+def _routes_of(name: str, kind: type[APIRoute]) -> Iterator[Route]:
     service = service_of(name)
     app = service.create_app(idle_kernel(service))
     document = app.openapi()
     for route in all_routes(app):
-        if not isinstance(route, TenantRoute):
+        if not isinstance(route, kind):
             continue
         for method in sorted(route.methods):
             operation = document["paths"].get(route.path_format, {}).get(method.lower())
@@ -100,7 +101,7 @@ def _walk(routes: Iterable[Any]) -> Iterator[APIRoute]:
             yield route
 
 
-def _read(service: str, method: str, route: TenantRoute, operation: Json, document: Json) -> Route:
+def _read(service: str, method: str, route: APIRoute, operation: Json, document: Json) -> Route:
     parameters = operation.get("parameters", [])
     kinds = {(item["in"], item["name"]): kind_of(item["schema"]) for item in parameters}
     content = operation.get("requestBody", {}).get("content", {})
@@ -198,4 +199,5 @@ def _plain_example(choice: Json, examples: list[Any] | None) -> Any:
     return {"array": [], "object": {}, "boolean": True, "integer": choice.get("minimum", 1)}[choice["type"]]
 
 
-ROUTES = discover()
+ROUTES = discover(TenantRoute)
+PLATFORM_ROUTES = discover(PlatformRoute)

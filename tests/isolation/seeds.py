@@ -46,6 +46,10 @@ _ADDRESS_SALT = text("""
 INSERT INTO auth.address_salts (tenant_id, address_key, salt, time_cost, memory_kib, parallelism)
 VALUES (tenancy.current_tenant(), sha256('seed'), sha256('salt'), 1, 8, 1)
 """)
+_OPERATOR = text("""
+INSERT INTO auth.operators (tenant_id, operator_id, email, name, password_hash, totp_secret)
+VALUES (tenancy.current_tenant(), :operator, 'op@example.com', 'Opal', 'none', 'none')
+""")
 _AUDIT_EVENT = (
     "INSERT INTO audit.events "
     "(tenant_id, event_id, occurred_at, action, actor_type, outcome, severity, source) "
@@ -108,6 +112,7 @@ async def _seed_auth(harness: Harness, tenant: MadeTenant) -> None:
         await claim_mail(session, mail, settings_of(harness.kernel))
         await session.execute(_SIGNING_KEY, {"kid": str(new_id())})
         await session.execute(_ADDRESS_SALT)
+        await session.execute(_OPERATOR, {"operator": new_id()})
         await session.commit()
 
 

@@ -38,6 +38,7 @@ PEEKS = {
         "tenants.claim_domain": "SELECT 1 WHERE tenants.claim_domain('\\x{claim}')",
         "tenants.confirm_domain": "SELECT 1 WHERE tenants.confirm_domain('\\x{claim}', true)",
         "tenants.release_domain": "SELECT 1 WHERE tenants.release_domain('\\x{claim}')",
+        "tenants.list_tenants": "SELECT * FROM tenants.list_tenants(NULL, NULL, NULL, NULL, 1000)",
     },
 }
 """Definer functions of the services that the app role may call, and how."""
@@ -69,6 +70,7 @@ FORBIDDEN = {
     "change the key": "UPDATE tenancy.keys SET inner_pad = outer_pad",
     "make a proof": "SELECT tenancy.mac(key, 'user'::bytea) FROM tenancy.keys AS key",
     "make a seal": "SELECT tenancy.seal(key, 'user') FROM tenancy.keys AS key",
+    "pass for the platform": "SELECT tenancy.is_platform()",
     "enter without a proof": "SELECT tenancy.put_context('system:job|' || uuidv7(), '')",
     "drop the history": "SELECT tenancy.maintain_history('0')",
     "read the outbox": "SELECT * FROM tenancy.outbox",

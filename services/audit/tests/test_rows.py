@@ -11,10 +11,11 @@ from audit.ingest.ids import record_id, shadow_id
 from audit.ingest.rows import MAX_TEXT, build, clean, trace_of
 from common import clock
 from common.contracts.audit import AccessGap, ActionRecorded, CrossTenantAttemptFlagged, Target
-from common.contracts.auth import SessionEnded, UserRegistered
+from common.contracts.auth import OperatorLoggedIn, SessionEnded, UserRegistered
 from common.contracts.campaigns import CampaignCreated, CampaignDeleted
 from common.contracts.envelope import Actor, Envelope, Event, Meta
-from common.ids import Kind, created_at, new_id, to_text
+from common.contracts.tenants import TenantSuspended
+from common.ids import PLATFORM_TENANT, Kind, created_at, new_id, to_text
 
 
 def envelope_of(event: Any, **changes: Any) -> Envelope:
@@ -175,3 +176,50 @@ def test_shadow_ids_tell_only_the_time() -> None:
     assert shadow != shadow_id(b"b" * 32, event, victim, now)
     assert abs(created_at(shadow) - now) < timedelta(milliseconds=1)  # type: ignore[operator]
     assert record_id(event, 0, now) != record_id(event, 1, now)
+
+
+def test_what_an_operator_does_to_a_tenant_stands_in_the_platforms_log_too() -> None:
+    operator = Actor(type="operator", id=to_text(Kind.OPERATOR, new_id()))
+    tenant_id = new_id()
+    event = TenantSuspended(
+        tenant_id=tenant_id, version=2, reason="operator", meta=Meta(actor=operator, request_id="r-1")
+    )
+    envelope = envelope_of(event)
+    rows = build(envelope, event)
+    own, copy = rows.entries
+    assert (own.tenant_id, copy.tenant_id) == (tenant_id, PLATFORM_TENANT)
+    assert (copy.actor_type, copy.actor_id, copy.action) == ("operator", operator.id, "tenant.suspended")
+    assert json.loads(str(copy.changes)) == {
+        "reason": "operator",
+        "tenant_id": to_text(Kind.TENANT, tenant_id),
+    }
+    assert own.event_id != copy.event_id == build(envelope, event).entries[1].event_id
+    assert len(rows.accesses) == 1, "judged once, where it happened"
+    action = ActionRecorded(
+        tenant_id=tenant_id, event_id=own.event_id, request=REQUEST, meta=Meta(actor=operator)
+    )
+    assert [(context.tenant_id, context.event_id) for context in rows_of(action).contexts] == [
+        (tenant_id, own.event_id),
+        (PLATFORM_TENANT, copy.event_id),
+    ]
+
+
+def test_what_an_operator_read_of_a_tenant_stands_in_the_platforms_log_too() -> None:
+    operator = Actor(type="operator", id=to_text(Kind.OPERATOR, new_id()))
+    event = read(new_id())
+    records = tuple(record.model_copy(update={"actor": operator}) for record in event.records)
+    rows = rows_of(event.model_copy(update={"records": records}))
+    assert {entry.tenant_id for entry in rows.entries} == {event.tenant_id, PLATFORM_TENANT}
+    assert len({entry.event_id for entry in rows.entries}) == 2 * len(records)
+
+
+def test_what_an_operator_does_at_the_platform_stands_there_once() -> None:
+    operator_id = new_id()
+    operator = Actor(type="operator", id=to_text(Kind.OPERATOR, operator_id))
+    event = OperatorLoggedIn(tenant_id=PLATFORM_TENANT, operator_id=operator_id, meta=Meta(actor=operator))
+    (entry,) = rows_of(event).entries
+    assert (entry.tenant_id, entry.action, entry.actor_id) == (
+        PLATFORM_TENANT,
+        "operator.logged_in",
+        operator.id,
+    )

@@ -16,6 +16,7 @@ from services.auth.tests.conftest import SignIn
 from auth.__main__ import SERVICE
 from auth.key import pairs
 from auth.key.ring import KeyRing
+from auth.sealing import Unreadable
 from common.db.session import Database
 from common.ids import PLATFORM_TENANT, Kind, to_text
 from common.testing.databases import DatabaseServer, make_database
@@ -33,7 +34,7 @@ def test_a_sealed_key_opens_with_its_own_name_and_secret_only() -> None:
         (other.kid, sealed, KEY),
         (key.kid, sealed[:-1] + bytes([sealed[-1] ^ 1]), KEY),
     ):
-        with pytest.raises(pairs.KeyUnreadable):
+        with pytest.raises(Unreadable):
             pairs.unseal(kid, blob, secret)
 
 
@@ -45,7 +46,7 @@ async def test_processes_that_start_together_make_one_key(postgres: DatabaseServ
         connection = await asyncpg.connect(fresh.superuser_url)
         rows = await connection.fetch("SELECT tenant_id, kid, status FROM auth.signing_keys")
         await connection.close()
-        with pytest.raises(pairs.KeyUnreadable):
+        with pytest.raises(Unreadable):
             await KeyRing(database, "00" * 32).keys()
     finally:
         await database.close()

@@ -8,7 +8,7 @@ _SESSION, _HANDLING = f"{_COMMON}/db/session.py", f"{_COMMON}/bus/handling.py"
 _PAGING, _KEYS = f"{_COMMON}/db/paging.py", f"{_COMMON}/db/idempotency.py"
 _HANDLERS, _ACCESS = f"{_COMMON}/web/error_handlers.py", f"{_COMMON}/web/access.py"
 _SERVICE_TOKENS, _WORKSPACES = f"{_COMMON}/web/service_tokens.py", f"{_COMMON}/web/workspace_access.py"
-_DECODED = '"require": _REQUIRED, "strict_aud": True'
+_DECODED = '"require": self._required, "strict_aud": True'
 
 
 def _code(name: str, suspect: str, *edits: Edit) -> CodeMutation:
@@ -86,7 +86,7 @@ _TOKEN_CHECKS = (
     _code(
         "audience not checked",
         _FORGED,
-        Edit(_TOKENS, _DECODED, '"require": _REQUIRED, "verify_aud": False'),
+        Edit(_TOKENS, _DECODED, '"require": self._required, "verify_aud": False'),
     ),
     _code(
         "several audiences accepted",
@@ -128,6 +128,27 @@ _TOKEN_CHECKS = (
         "verified tokens remembered past their key",
         "test_tokens.py",
         Edit(_TOKENS, "known[0] == self.keys.generation and ", ""),
+    ),
+    _code(
+        "operators' tokens open tenants' routes",
+        "test_platform.py::test_operators_are_refused_on_tenants_routes",
+        Edit(_TOKENS, _DECODED, '"require": [], "verify_aud": False'),
+        Edit(
+            _TOKENS,
+            'if payload["sub"] != payload["user_id"]:',
+            'payload = {"tenant_id": "tenant_" + "0" * 26, "user_id": "user_" + "0" * 26, '
+            '"sid": "sess_" + "0" * 26, **payload}\n    if False:',
+        ),
+    ),
+    _code(
+        "users' tokens are read as operators'",
+        "test_platform.py::test_forged_operators_are_refused_alike",
+        Edit(_TOKENS, "settings.platform_audience, _OF_OPERATORS", "settings.token_audience, _OF_OPERATORS"),
+    ),
+    _code(
+        "an operator's token may name a tenant",
+        "test_platform.py::test_forged_operators_are_refused_alike",
+        Edit(_TOKENS, ' or "tenant_id" in payload', ""),
     ),
     _code(
         "any service may ask for tokens",
@@ -323,7 +344,7 @@ _ROLES = (
         "test_surface.py::test_a_route_without_a_class_is_not_served",
         Edit(
             f"{_COMMON}/web/app.py",
-            "if not isinstance(route, TenantRoute | PublicRoute | InternalRoute):",
+            "if not isinstance(route, TenantRoute | PlatformRoute | PublicRoute | InternalRoute):",
             "if False:",
         ),
     ),

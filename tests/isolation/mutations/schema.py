@@ -215,6 +215,17 @@ _ENTRANCE = (
         _CATALOG,
     ),
     SchemaMutation(
+        "any tenant may list all tenants",
+        "tenants",
+        "CREATE OR REPLACE FUNCTION tenants.list_tenants(search text, wanted_status text, wanted_plan text, "
+        "before uuid, batch integer) RETURNS TABLE (tenant_id uuid, company_name text, plan text, "
+        "status text, suspensions text[], created_at timestamptz) "
+        "LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp BEGIN ATOMIC "
+        "SELECT t.tenant_id, t.company_name, t.plan, t.status, t.suspensions, t.created_at "
+        "FROM tenants.tenants AS t ORDER BY t.tenant_id DESC LIMIT batch; END",
+        (_POWERS,),
+    ),
+    SchemaMutation(
         "any tenant may ask whose an address is",
         "auth",
         "CREATE OR REPLACE FUNCTION auth.accounts_of(address text, candidate_hash text) RETURNS TABLE "

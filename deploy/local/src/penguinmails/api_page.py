@@ -25,6 +25,10 @@ Every answer to a token that is accepted says in `RateLimit-Policy` and `RateLim
 its users, may ask of the service in a minute (`api_rate_limit` of its features) and what is left; 429 comes
 with `Retry-After`. Ending sessions (`/auth/logout`, `/auth/logout-all`, `DELETE /auth/sessions/{session_id}`)
 is counted for each session by itself: what others ask cannot keep anybody signed in.
+
+`operator`: an operator of the platform, with a token of their own audience. It opens nothing of tenants but
+these endpoints; what it does to a tenant is in the tenant's audit log and in the platform's, with the
+operator as the actor. The limit it shows is the operator's own.
 """
 _COLUMNS = "| endpoint | who | codes | idempotent | evented | audited |\n|---|---|---|---|---|---|\n"
 _COMMON = {
@@ -69,6 +73,8 @@ def _events(operation: Operation) -> list[type]:
 
 def _who(operation: Operation) -> str:
     effects = operation.effects
+    if operation.is_platforms:
+        return "operator"
     if not operation.is_tenants:
         return "anybody"
     if effects.roles:
@@ -80,7 +86,8 @@ def _who(operation: Operation) -> str:
 
 def _codes(operation: Operation) -> str:
     found = [f"{status} `{code}`" for status, codes in operation.codes().items() for code in codes]
-    common = _COMMON | {TooManyRequests.code} if operation.is_tenants else _COMMON
+    counted = operation.is_tenants or operation.is_platforms
+    common = _COMMON | {TooManyRequests.code} if counted else _COMMON
     return ", ".join(one for one in found if one.partition("`")[2].rstrip("`") not in common) or "–"
 
 
@@ -95,4 +102,5 @@ def _audited(operation: Operation) -> str:
     actions = sorted({event.ACTION for event in operation.effects.events if event.ACTION})
     if actions:
         return ", ".join(f"`{action}`" for action in actions)
-    return "the read" if operation.is_tenants and operation.method == "get" else "–"
+    counted = operation.is_tenants or operation.is_platforms
+    return "the read" if counted and operation.method == "get" else "–"

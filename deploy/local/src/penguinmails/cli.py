@@ -17,6 +17,7 @@ from penguinmails.display import console
 from penguinmails.events_command import events_app
 from penguinmails.home import default_home
 from penguinmails.isolation.command import app as isolation
+from penguinmails.operator_commands import operator_app, tenants_app
 from penguinmails.postgres import DataUnusable
 from penguinmails.privileges import CannotDropRoot
 from penguinmails.provisioning_command import provisioning_app
@@ -52,6 +53,8 @@ def _running_stack() -> Stack:
 
 app.add_typer(events_app(_running_stack), name="events")
 app.add_typer(provisioning_app(_running_stack), name="provisioning")
+app.add_typer(operator_app(_running_stack), name="operator")
+app.add_typer(tenants_app(_running_stack), name="tenants")
 
 
 @app.command()

@@ -71,6 +71,7 @@ class Config:
             "FILES_URL": self.home.files.as_uri(),
             "SERVICE_PUBLIC_KEYS": json.dumps(self.credentials.public_keys),
             "SIGNUP_RATE_PER_MINUTE": "6000",
+            "RATE_LIMIT_URL": f"valkey://{LOOPBACK}:{self.ports['valkey']}",
         }
 
     def _own_environment(self, service: str) -> dict[str, str]:
@@ -87,7 +88,10 @@ class Config:
 
     def _particular_environment(self, service: str) -> dict[str, str]:
         match service:
-            case "auth" | "campaigns":
+            case "auth":
+                key = self.credentials.key_encryption_keys[service]
+                return {"KEY_ENCRYPTION_KEY": key, "OPERATOR_MFA_REQUIRED": "false"}
+            case "campaigns":
                 return {"KEY_ENCRYPTION_KEY": self.credentials.key_encryption_keys[service]}
             case "tenants":
                 return {"STRIPE_SECRET_KEY": "sk_test_local", "STRIPE_API_BASE": self.url("stripe")}

@@ -10,7 +10,7 @@ from penguinmails.config import LOOPBACK, Broker, Config
 from penguinmails.credentials import SERVICES
 from penguinmails.probes import Probe
 
-INFRASTRUCTURE = ("postgres", "kafka", "collector", "mail", "stripe")
+INFRASTRUCTURE = ("postgres", "kafka", "collector", "mail", "stripe", "valkey")
 
 
 def _nothing() -> None:
@@ -36,7 +36,8 @@ def of(config: Config) -> list[Unit]:
 
 
 def _infrastructure(config: Config) -> list[Unit]:
-    return [_postgres(config), _kafka(config), _collector(config), _mail(config), _stripe(config)]
+    things = (_postgres, _kafka, _collector, _mail, _stripe, _valkey)
+    return [make(config) for make in things]
 
 
 def _python(*arguments: str) -> Callable[[], list[str]]:
@@ -82,6 +83,23 @@ def _stripe(config: Config) -> Unit:
     return Unit("stripe", run, probes.accepts(config.ports["stripe"]))
 
 
+def _valkey(config: Config) -> Unit:
+    """Counts only, of the last two minutes: nothing is kept, and when there is no room the oldest go."""
+    options = {
+        "--port": str(config.ports["valkey"]),
+        "--bind": LOOPBACK,
+        "--save": "",
+        "--appendonly": "no",
+        "--maxmemory": "64mb",
+        "--maxmemory-policy": "volatile-ttl",
+    }
+
+    def command() -> list[str]:
+        return [str(binaries.valkey()), *(word for option in options.items() for word in option)]
+
+    return Unit("valkey", command, probes.accepts(config.ports["valkey"]))
+
+
 def _migrations(config: Config) -> Unit:
     run = _python("penguinmails.migrations", str(config.home.root))
     return Unit("migrations", run, after=("postgres",))
@@ -113,5 +131,7 @@ def _gateway(config: Config) -> Unit:
 def address(config: Config, name: str) -> str:
     """Where people reach the process, for tables."""
     port = config.ports.get("gateway" if name == "envoy" else name)
-    scheme = {"postgres": "postgresql", "kafka": "kafka", "mail": "smtp"}.get(name, "http")
+    scheme = {"postgres": "postgresql", "kafka": "kafka", "mail": "smtp", "valkey": "valkey"}.get(
+        name, "http"
+    )
     return f"{scheme}://{LOOPBACK}:{port}" if port else ""

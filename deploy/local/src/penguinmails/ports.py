@@ -15,6 +15,7 @@ NAMES = (
     "collector",
     "mail",
     "stripe",
+    "valkey",
     "gateway_admin",
     "auth",
     "tenants",

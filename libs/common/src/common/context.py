@@ -2,6 +2,9 @@
 
 A `UserContext` is made by token verification, a `SystemContext` by consumers, jobs and provisioning.
 Both are proven again inside the database (see `db/tenancy.sql`), so making one by hand opens nothing.
+
+An `OperatorContext` is none of them: it has no tenant, and no session opens with it. To act for a tenant an
+operator has to say which one.
 """
 
 from dataclasses import dataclass
@@ -10,9 +13,9 @@ from typing import Literal
 from uuid import UUID
 
 from common.contracts.envelope import Actor
-from common.ids import Kind, to_text
+from common.ids import PLATFORM_TENANT, Kind, to_text
 
-Purpose = Literal["event", "job", "provisioning", "access", "token", "public"]
+Purpose = Literal["event", "job", "provisioning", "access", "token", "public", "platform"]
 """Closed list of reasons to act for a tenant without a user; the database knows the same list."""
 
 TenantRole = Literal["owner", "admin", "member"]
@@ -63,3 +66,28 @@ class SystemContext:
 
 
 TenantContext = UserContext | SystemContext
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorContext:
+    """An operator of the platform whose token was verified."""
+
+    operator_id: UUID
+    email: str
+    request: RequestInfo
+
+    @property
+    def actor(self) -> Actor:
+        return Actor(type="operator", id=to_text(Kind.OPERATOR, self.operator_id))
+
+    def acting_for(self, tenant_id: UUID, service: str) -> SystemContext:
+        """The platform acting for one tenant, on this operator's word."""
+        return SystemContext(tenant_id, "platform", service, request=self.request, on_behalf_of=self.actor)
+
+    def at_the_platform(self, service: str) -> SystemContext:
+        """The platform acting for itself, on this operator's word."""
+        return self.acting_for(PLATFORM_TENANT, service)
+
+
+Principal = UserContext | OperatorContext
+"""Whoever made a request with a valid token."""

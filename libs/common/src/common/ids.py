@@ -38,6 +38,7 @@ class Kind(StrEnum):
     FINDING = "find"
     EVENT = "evt"
     JOB = "job"
+    OPERATOR = "op"
 
 
 def new_id() -> UUID:
@@ -125,3 +126,4 @@ InvitationId = Annotated[UUID, TypeIdText(Kind.INVITATION)]
 SessionId = Annotated[UUID, TypeIdText(Kind.SESSION)]
 AuditEventId = Annotated[UUID, TypeIdText(Kind.AUDIT_EVENT)]
 EventId = Annotated[UUID, TypeIdText(Kind.EVENT)]
+OperatorId = Annotated[UUID, TypeIdText(Kind.OPERATOR)]

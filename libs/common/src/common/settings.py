@@ -40,6 +40,9 @@ class ServiceSettings(BaseSettings):
     jwks_url: str = "http://127.0.0.1:8001/.well-known/jwks.json"
     token_issuer: str = "http://127.0.0.1:8080"  # noqa: S105 - an issuer, not a secret
     token_audience: str = "penguinmails"  # noqa: S105
+    platform_audience: str = Field(
+        default="penguinmails-platform", description="audience of operators' tokens, never that of users'"
+    )
     public_url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8080")
 
     rate_limit_url: str = Field(

@@ -1,10 +1,11 @@
-"""`python -m auth serve | consume | relay | work | run | migrate | events`."""
+"""`python -m auth serve | consume | relay | work | run | migrate | events | operator`."""
 
 from pathlib import Path
 
 from auth.app import create_app
 from auth.handlers import HANDLERS
 from auth.mail.worker import send_mails
+from auth.operator.commands import commands as operators
 from auth.settings import AuthSettings
 from auth.snapshot import describe
 from common.cli import main
@@ -18,6 +19,7 @@ SERVICE = Service(
     handlers=HANDLERS,
     describe=describe,
     workers=(send_mails,),
+    commands={"operator": operators},
 )
 
 if __name__ == "__main__":

@@ -7,6 +7,8 @@ from auth.invitation.endpoints import accepting
 from auth.invitation.endpoints import router as invitations
 from auth.key.endpoints import router as keys
 from auth.login.endpoints import router as logins
+from auth.operator.endpoints import logins as operator_logins
+from auth.operator.endpoints import router as operators
 from auth.parts import make_parts
 from auth.password.endpoints import router as passwords
 from auth.refresh.endpoints import router as refreshes
@@ -20,7 +22,8 @@ from common.web.kernel import Kernel
 
 def create_app(kernel: Kernel) -> FastAPI:
     """All routes of the service."""
-    public = [keys, tokens, logins, refreshes, passwords, accepting]
-    app = create_common_app(kernel, [*public, account, sessions, exits, users, invitations])
+    public = [keys, tokens, logins, refreshes, passwords, accepting, operator_logins]
+    own = [account, sessions, exits, users, invitations]
+    app = create_common_app(kernel, [*public, *own, operators])
     app.state.parts = make_parts(kernel)
     return app

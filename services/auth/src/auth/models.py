@@ -154,3 +154,19 @@ class AddressSaltRow(TenantRow):
     parallelism: Mapped[int] = mapped_column(Integer)
 
     __table_args__ = (_SCHEMA,)
+
+
+class OperatorRow(Timestamps, TenantRow):
+    """An operator, of the platform's tenant. `totp_secret` is encrypted; `totp_step`: the last one used."""
+
+    __tablename__ = "operators"
+
+    operator_id: Mapped[UUID] = mapped_column(primary_key=True)
+    email: Mapped[str] = mapped_column(Text)
+    name: Mapped[str] = mapped_column(Text)
+    password_hash: Mapped[str] = mapped_column(Text)
+    totp_secret: Mapped[bytes | None] = mapped_column(LargeBinary)
+    totp_step: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
+    status: Mapped[str] = mapped_column(Text, server_default="active")
+
+    __table_args__ = (_SCHEMA,)

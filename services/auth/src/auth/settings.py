@@ -7,7 +7,7 @@ from common.web.service_tokens import CalledSettings
 
 
 class AuthSettings(CalledSettings):
-    key_encryption_key: SecretStr = Field(description="hex, 32 bytes; encrypts the private signing keys")
+    key_encryption_key: SecretStr = Field(description="hex, 32 bytes; encrypts signing keys and TOTP secrets")
     smtp_url: SecretStr = Field(
         default=SecretStr("smtp://127.0.0.1:1025"),
         description="smtp:// (STARTTLS when offered, always with a password) or smtps://user:password@host:port",
@@ -21,6 +21,9 @@ class AuthSettings(CalledSettings):
     login_forget_after: float = Field(default=900.0, gt=0, description="seconds without a failure")
     login_failure_grid: float = Field(
         default=0.25, ge=0, description="seconds; refusals are answered at whole multiples of it"
+    )
+    operator_mfa_required: bool = Field(
+        default=True, description="whether operators without TOTP are refused, and new ones enrolled"
     )
 
 

@@ -1,4 +1,4 @@
-"""`python -m tenants serve | consume | relay | work | run | migrate | events | provisioning`."""
+"""`python -m tenants serve | consume | relay | work | run | migrate | events | provisioning | tenants`."""
 
 from pathlib import Path
 
@@ -7,6 +7,7 @@ from common.service import Service
 from tenants.app import create_app
 from tenants.billing.worker import settle_billing
 from tenants.handlers import HANDLERS
+from tenants.platform.commands import commands as tenants
 from tenants.provisioning.commands import app as provisioning
 from tenants.settings import TenantsSettings
 from tenants.snapshot import describe
@@ -19,7 +20,7 @@ SERVICE = Service(
     handlers=HANDLERS,
     describe=describe,
     workers=(settle_billing,),
-    commands={"provisioning": provisioning},
+    commands={"provisioning": provisioning, "tenants": tenants},
 )
 
 if __name__ == "__main__":

@@ -7,6 +7,7 @@ from common.web.kernel import Kernel
 from tenants.billing.endpoints import router as billing
 from tenants.custom_domain.endpoints import router as custom_domain
 from tenants.parts import make_parts
+from tenants.platform.endpoints import router as platform
 from tenants.provisioning.endpoints import router as sign_up
 from tenants.provisioning.endpoints import tenant_routes as provisioning
 from tenants.reference.endpoints import router as reference
@@ -15,6 +16,7 @@ from tenants.tenant.endpoints import router as tenant
 
 def create_app(kernel: Kernel) -> FastAPI:
     """All routes of the service."""
-    app = create_common_app(kernel, [sign_up, provisioning, tenant, custom_domain, billing, reference])
+    routers = [sign_up, provisioning, tenant, custom_domain, billing, platform, reference]
+    app = create_common_app(kernel, routers)
     app.state.parts = make_parts(kernel)
     return app

@@ -13,12 +13,16 @@ _SHALLOW = 12
 
 @dataclass(frozen=True)
 class Operation:
-    """`path_ids`: parameters of the path and the kind they take (None: no identifier)."""
+    """`path_ids`: parameters of the path and the kind they take (None: no identifier).
+
+    `operators`: it takes a token of another kind than tenants have.
+    """
 
     name: str
     method: str
     path: str
     public: bool = False
+    operators: bool = False
     path_ids: dict[str, str | None] = field(default_factory=dict[str, str | None])
     query: dict[str, Json] = field(default_factory=dict[str, Json])
     headers: frozenset[str] = frozenset()
@@ -75,11 +79,14 @@ def _operation(method: str, path: str, item: Json, document: Json) -> Operation:
     ]
     content = resolve(described.get("requestBody", {}), document).get("content", {})
     body: Json = content.get("application/json", {})
+    schemes = _schemes(document.get("security", []))
+    wanted = _schemes(described["security"]) if "security" in described else schemes
     return Operation(
         name=described.get("operationId", f"{method} {path}"),
         method=method.upper(),
         path=path,
-        public=described.get("security", document.get("security", [])) == [],
+        public=not wanted,
+        operators=bool(wanted and schemes) and not wanted & schemes,
         path_ids={p["name"]: typeids.kind_of(p["schema"]) for p in _placed(parameters, "path")},
         query={p["name"]: p["schema"] for p in _placed(parameters, "query")},
         headers=frozenset(p["name"].lower() for p in _placed(parameters, "header")),
@@ -87,6 +94,10 @@ def _operation(method: str, path: str, item: Json, document: Json) -> Operation:
         example=body.get("example"),
         collection=method == "post" and "get" in item,
     )
+
+
+def _schemes(security: list[Json]) -> set[str]:
+    return {scheme for choice in security for scheme in choice}
 
 
 def _placed(parameters: list[Json], place: str) -> Iterator[Json]:

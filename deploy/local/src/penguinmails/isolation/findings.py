@@ -19,6 +19,7 @@ FAMILIES = {
     "paths": "paths that can be read in two ways",
     "overrides": "method overrides",
     "public": "operations without a token",
+    "operators": "operations of the platform's operators",
     "controls": "the owner does succeed (positive control)",
     "unchanged": "B still has all it had, unchanged",
     "audit_own": "A's audit log shows its attempts, in full",

@@ -12,7 +12,7 @@ EMPTY: Json = {}
 
 def in_paths(world: World) -> None:
     """Every documented operation, each parameter alone and all at once."""
-    for operation in world.operations:
+    for operation in world.open_to_tenants:
         own, theirs = world.attacker.path_ids(operation), world.victim.path_ids(operation)
         if not operation.kinds:
             continue
@@ -63,7 +63,7 @@ def _ask_with_method(world: World, operation: Operation, method: str) -> None:
 
 def in_bodies(world: World) -> None:
     """Every field of every body that names a resource."""
-    for operation in world.operations:
+    for operation in world.open_to_tenants:
         ids, body = world.attacker.path_ids(operation), _body_with_all_ids(world, operation)
         named = list(bodies.places(body)) if ids is not None else []
         for place, kind in named:

@@ -45,8 +45,12 @@ class World:
     attempts: list[Attempt] = field(default_factory=list[Attempt])
 
     @property
+    def open_to_tenants(self) -> list[Operation]:
+        return [operation for operation in self.operations if not operation.operators]
+
+    @property
     def private(self) -> list[Operation]:
-        return [operation for operation in self.operations if not operation.public]
+        return [operation for operation in self.open_to_tenants if not operation.public]
 
     @property
     def reading(self) -> list[Operation]:

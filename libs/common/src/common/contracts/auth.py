@@ -7,7 +7,7 @@ from pydantic import Field
 
 from common.contracts.envelope import Event, Life, Part, Topic
 from common.contracts.texts import Email, PersonName
-from common.ids import InvitationId, SessionId, TenantId, UserId, WorkspaceId
+from common.ids import InvitationId, OperatorId, SessionId, TenantId, UserId, WorkspaceId
 
 TenantRoleName = Literal["owner", "admin", "member"]
 WorkspaceRoleName = Literal["admin", "member", "viewer"]
@@ -256,3 +256,50 @@ class WelcomeMailRefused(Event):
     user_id: UserId
     attempts: int
     code: Annotated[int, Field(examples=[550])]
+
+
+class _OperatorEvent(Event):
+    """Operators belong to no company: what they do of themselves is told by the platform's own tenant."""
+
+    TOPIC: ClassVar[Topic] = "penguinmails.security"
+    SUBJECT: ClassVar[str] = "operator_id"
+    RESOURCE: ClassVar[str] = "operator"
+
+    tenant_id: TenantId
+    operator_id: OperatorId
+
+
+class OperatorCreated(_OperatorEvent):
+    """`mfa`: whether a code is needed to log in."""
+
+    ACTION: ClassVar[str | None] = "operator.created"
+    LIFE: ClassVar[Life] = "birth"
+
+    mfa: bool
+
+
+class OperatorClosed(_OperatorEvent):
+    """The operator cannot log in any more."""
+
+    ACTION: ClassVar[str | None] = "operator.closed"
+
+
+class OperatorLoggedIn(_OperatorEvent):
+    """Somebody proved to be the operator and got a token."""
+
+    ACTION: ClassVar[str | None] = "operator.logged_in"
+
+
+class OperatorLoginFailed(Event):
+    """A log-in of an operator was refused; `address_key` as in `LoginFailed`."""
+
+    TOPIC: ClassVar[Topic] = "penguinmails.security"
+    SUBJECT: ClassVar[str] = "tenant_id"
+    RESOURCE: ClassVar[str] = "login"
+    ACTION: ClassVar[str | None] = "operator.login_failed"
+    LIFE: ClassVar[Life] = "none"
+
+    tenant_id: TenantId
+    operator_id: OperatorId | None
+    address_key: Annotated[str | None, Field(examples=["9f86d081884c7d65"])]
+    reason: Literal["unknown_address", "wrong_password", "account_closed", "mfa_missing", "wrong_code"]

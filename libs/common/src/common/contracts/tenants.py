@@ -150,3 +150,17 @@ class SubscriptionChanged(_TenantEvent):
     status: Annotated[str, Field(examples=["active"])]
     customer_id: Annotated[str, Field(examples=["cus_Q3mQX0rEPtlFJd"])]
     subscription_id: Annotated[str, Field(examples=["sub_1PWkRxLkdIwHu7ix"])]
+
+
+class TenantSuspensionOrdered(_TenantEvent):
+    """An operator wants the tenant suspended, and says why; it may have been, for another cause."""
+
+    ACTION: ClassVar[str | None] = "tenant.suspension_ordered"
+
+    reason: Annotated[str, Field(examples=["Sends to bought lists"])]
+
+
+class TenantSuspensionLifted(_TenantEvent):
+    """No operator wants the tenant suspended any more; another cause may keep it so."""
+
+    ACTION: ClassVar[str | None] = "tenant.suspension_lifted"

@@ -33,6 +33,7 @@ ROLE_POLICIES: dict[str, str] = {
     "auth.users": "auth.accounts_of looks, as the owner, for the accounts of one address in all tenants",
     "auth.mails": "auth.due_mail_tenants reads, as the owner, whose mails are due",
     "tenants.provisionings": "tenants.unfinished_sign_ups reads, as the owner, whose sign-up is unfinished",
+    "tenants.tenants": "tenants.list_tenants shows, as the owner, all tenants to the platform's operators",
     "tenants.subscriptions": "tenants.due_billing_tenants reads, as the owner, whose billing is due",
     "audit.events": "audit_ingest records events of all tenants in one batch; it can insert and read",
     "audit.action_contexts": "like audit.events",
@@ -45,6 +46,7 @@ ROLE_POLICIES: dict[str, str] = {
 DEFINER_FUNCTIONS: dict[str, str] = {
     "tenancy.current_tenant": "verifies the seal with the key",
     "tenancy.system_tenant": "like current_tenant, for contexts of the platform only",
+    "tenancy.is_platform": "like current_tenant, for the platform acting for itself on an operator's word",
     "tenancy.enter": "verifies the proof, reads the member, seals the context",
     "tenancy.enter_system": "verifies the proof, seals the context",
     "tenancy.maintain_history": "makes and drops partitions of the outbox history",
@@ -57,5 +59,7 @@ DEFINER_FUNCTIONS: dict[str, str] = {
     "tenants.release_domain": "gives the current tenant's own claim up",
     "tenants.unfinished_sign_ups": "tells the platform's job whose sign-up is unfinished: ids only",
     "tenants.due_billing_tenants": "tells the platform's job which tenants have due billing: ids only",
+    "tenants.list_tenants": "lists tenants for operators: name, plan, status; only to the platform acting "
+    "for itself on an operator's word",
 }
 """SECURITY DEFINER functions, all with a pinned search_path."""

@@ -171,7 +171,7 @@ BEGIN
     IF proven IS NOT TRUE THEN
         RAISE EXCEPTION 'tenancy proof refused' USING ERRCODE = '42501';
     END IF;
-    IF purpose NOT IN ('event', 'job', 'provisioning', 'access', 'token', 'public') THEN
+    IF purpose NOT IN ('event', 'job', 'provisioning', 'access', 'token', 'public', 'platform') THEN
         RAISE EXCEPTION 'unknown purpose' USING ERRCODE = '42501';
     END IF;
     IF tenancy.is_elsewhere(context) THEN

@@ -130,7 +130,7 @@ async def harness(
         }  # type: ignore[arg-type]  # a subclass has fields of its own
     )
     kernel = build_kernel(service, settings)
-    issuer = TokenIssuer(settings.token_issuer, settings.token_audience)
+    issuer = TokenIssuer(settings.token_issuer, settings.token_audience, settings.platform_audience)
     kernel.verifier.keys.install(jwt.PyJWKSet.from_dict(issuer.jwks()))
     transport = httpx.ASGITransport(app=asgi(service.create_app(kernel)), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:

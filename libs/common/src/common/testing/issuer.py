@@ -16,9 +16,14 @@ KEY_ID = "test-key"
 class TokenIssuer:
     """Stands in for `auth` where a test needs tokens without the whole stack."""
 
-    def __init__(self, issuer: str = "http://127.0.0.1:8080", audience: str = "penguinmails") -> None:
+    def __init__(
+        self,
+        issuer: str = "http://127.0.0.1:8080",
+        audience: str = "penguinmails",
+        platform_audience: str = "penguinmails-platform",
+    ) -> None:
         self.private_key = ec.generate_private_key(ec.SECP256R1())
-        self._issuer, self._audience = issuer, audience
+        self._issuer, self._audience, self._platform_audience = issuer, audience, platform_audience
 
     def jwks(self) -> dict[str, Any]:
         """The public key as a JWK set."""
@@ -51,6 +56,27 @@ class TokenIssuer:
     def token(self, tenant_id: UUID, user_id: UUID, session_id: UUID | None = None, **changes: Any) -> str:
         """An access token as `auth` would issue it, with `changes` to its claims."""
         return self.sign(self.claims(tenant_id, user_id, session_id, **changes))
+
+    def operator_claims(self, operator_id: UUID, **changes: Any) -> dict[str, Any]:
+        """Honest claims of an operator, with `changes` (None removes a claim)."""
+        now, name = time.time(), to_text(Kind.OPERATOR, operator_id)
+        claims: dict[str, Any] = {
+            "iss": self._issuer,
+            "aud": self._platform_audience,
+            "sub": name,
+            "operator_id": name,
+            "jti": str(new_id()),
+            "iat": round(now, 3),
+            "nbf": int(now),
+            "exp": int(now) + 600,
+            "email": "operator@example.com",
+            **changes,
+        }
+        return {name: value for name, value in claims.items() if value is not None}
+
+    def operator_token(self, operator_id: UUID, **changes: Any) -> str:
+        """An access token of an operator as `auth` would issue it, with `changes` to its claims."""
+        return self.sign(self.operator_claims(operator_id, **changes))
 
     def sign(self, claims: dict[str, Any], **header: Any) -> str:
         """Sign `claims`; `header` changes the JOSE header."""

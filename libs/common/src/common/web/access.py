@@ -8,7 +8,7 @@ from uuid import UUID
 
 from common import clock, telemetry
 from common.bus import outbox
-from common.context import RequestInfo, SystemContext, UserContext
+from common.context import Principal, RequestInfo, SystemContext, UserContext
 from common.contracts.audit import (
     AccessDenied,
     AccessGap,
@@ -42,7 +42,7 @@ class AccessLog:
 
     async def denied(
         self,
-        caller: UserContext | None,
+        caller: Principal | None,
         request: RequestInfo,
         *,
         status: int,
@@ -51,7 +51,7 @@ class AccessLog:
         target: Target | None = None,
     ) -> None:
         """Record a refused request in its own transaction; unknown callers belong to the platform."""
-        tenant_id = caller.tenant_id if caller else PLATFORM_TENANT
+        tenant_id = _home_of(caller)
         event = AccessDenied(
             tenant_id=tenant_id,
             actor=caller.actor if caller else ANONYMOUS,
@@ -64,25 +64,33 @@ class AccessLog:
         )
         await self._write(tenant_id, event)
 
-    async def missed(self, caller: UserContext, request: RequestInfo, target: Target) -> None:
+    async def missed(self, caller: Principal, request: RequestInfo, target: Target) -> None:
         """Record a look-up that found nothing in the caller's tenant."""
+        tenant_id = _home_of(caller)
         event = AccessMissed(
-            tenant_id=caller.tenant_id,
+            tenant_id=tenant_id,
             actor=caller.actor,
             email=caller.email,
             request=outbox.http_request(request),
             target=target,
         )
-        await self._write(caller.tenant_id, event)
+        await self._write(tenant_id, event)
 
     def read(
-        self, caller: UserContext, request: RequestInfo, status: int, targets: tuple[Target, ...]
+        self,
+        caller: Principal,
+        request: RequestInfo,
+        status: int,
+        targets: tuple[Target, ...],
+        *,
+        of: UUID | None = None,
     ) -> None:
-        """Note a read; it is written with others within `_FLUSH_SECONDS`."""
-        now = clock.now()
+        """Note a read (of the tenant `of`, unless of the caller's own); it is written with others within
+        `_FLUSH_SECONDS`."""
+        now, tenant_id = clock.now(), of or _home_of(caller)
         if len(self._reads) >= _ROOM:
-            count, since, _ = self._lost.get(caller.tenant_id, (0, now, now))
-            self._lost[caller.tenant_id] = (count + 1, since, now)
+            count, since, _ = self._lost.get(tenant_id, (0, now, now))
+            self._lost[tenant_id] = (count + 1, since, now)
             return
         record = AccessRecord(
             at=now,
@@ -93,7 +101,7 @@ class AccessLog:
             targets=targets,
             trace_id=telemetry.current_trace_id() or None,
         )
-        self._reads.append((caller.tenant_id, record))
+        self._reads.append((tenant_id, record))
 
     async def keep_flushing(self) -> None:
         """Write noted reads until cancelled, then what is left."""
@@ -143,3 +151,8 @@ class AccessLog:
         async with self._database.tenant(context) as session:
             await outbox.emit(session, event)
             await session.commit()
+
+
+def _home_of(caller: Principal | None) -> UUID:
+    """Whose log tells of a caller: their tenant's; that of the platform for operators and the unknown."""
+    return caller.tenant_id if isinstance(caller, UserContext) else PLATFORM_TENANT

@@ -11,6 +11,7 @@ from common.db.errors import is_unavailable
 from common.web import error_handlers
 from common.web.kernel import Kernel, kernel_of
 from common.web.middleware import RequestMiddleware
+from common.web.platform import PlatformRoute
 from common.web.routes import InternalRoute, PublicRoute, TenantRoute
 
 _health = APIRouter(prefix="/health", route_class=PublicRoute, include_in_schema=False)
@@ -44,7 +45,7 @@ def create_app(kernel: Kernel, routers: Sequence[APIRouter]) -> FastAPI:
     """The FastAPI application.
 
     Raises:
-        TypeError: a route is neither a tenant's, public nor internal.
+        TypeError: a route is neither a tenant's, the platform's, public nor internal.
     """
     app = FastAPI(
         telemetry={"tracing": False, "metrics": False, "logs": False},  # docs/adr/0006-own-spans.md
@@ -58,8 +59,8 @@ def create_app(kernel: Kernel, routers: Sequence[APIRouter]) -> FastAPI:
     app.state.kernel = kernel
     for router in (*routers, _health):
         for route in router.routes:
-            if not isinstance(route, TenantRoute | PublicRoute | InternalRoute):
-                raise TypeError(f"{route!r} is neither a tenant's, public nor internal")
+            if not isinstance(route, TenantRoute | PlatformRoute | PublicRoute | InternalRoute):
+                raise TypeError(f"{route!r} is neither a tenant's, the platform's, public nor internal")
         app.include_router(router)
     error_handlers.install(app)
     return app

@@ -12,7 +12,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 
 from common import telemetry
-from common.context import UserContext
+from common.context import Principal, UserContext
 from common.contracts.audit import Target
 from common.db.errors import DRIVER_ERRORS, EntryRefused, MemberUnknown, is_unavailable, is_wall_violation
 from common.errors import (
@@ -29,6 +29,7 @@ from common.errors import (
 )
 from common.web.kernel import kernel_of
 from common.web.middleware import BODY_LIMIT
+from common.web.platform import operator_of
 from common.web.routes import is_foreign, methods_at, path_targets, request_info
 
 log = logging.getLogger(__name__)
@@ -81,7 +82,7 @@ async def answer_api_error(request: Request, error: Exception) -> JSONResponse:
 
 async def _record(request: Request, error: ApiError) -> None:
     kernel = kernel_of(request)
-    caller: UserContext | None = getattr(request.state, "caller", None)
+    caller: Principal | None = getattr(request.state, "caller", None) or operator_of(request)
     info = caller.request if caller else request_info(request)
     if isinstance(error, ResourceNotFound) and caller is not None:
         await kernel.access_log.missed(caller, info, Target(type=error.resource, id=error.text))

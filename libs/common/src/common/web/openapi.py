@@ -17,12 +17,14 @@ from common.errors import ApiError
 from common.web.effects import Effects, effects_of
 from common.web.error_handlers import ERRORS_OF_EVERY_ROUTE
 from common.web.examples import Examples
+from common.web.platform import PlatformRoute
 from common.web.routes import InternalRoute, TenantRoute, routes_in
 
 Json = dict[str, Any]
 
 PROBLEM_JSON = "application/problem+json"
 SCHEME = "accessToken"
+OPERATOR_SCHEME = "operatorToken"
 _TRACE = "4bf92f3577b34da6a3ce929d0e0e4736"
 _HEADERS: Mapping[str, tuple[str, Json]] = {
     "ETag": ("The state of the resource, for `If-Match`", {"type": "string", "maxLength": 200}),
@@ -35,15 +37,15 @@ _HEADERS: Mapping[str, tuple[str, Json]] = {
         "What is left of the policy named: requests `r`, and seconds `t` until there is more",
         {
             "type": "string",
-            "pattern": r'^"(tenant|session)";r=\d{1,9};t=\d{1,5}$',
+            "pattern": r'^"(tenant|session|operator)";r=\d{1,9};t=\d{1,5}$',
             "example": '"tenant";r=299;t=60',
         },
     ),
     "RateLimit-Policy": (
-        "The requests `q` that may be made in `w` seconds, by the tenant or by this session",
+        "The requests `q` that may be made in `w` seconds, by the tenant, this session or the operator",
         {
             "type": "string",
-            "pattern": r'^"(tenant|session)";q=\d{1,9};w=60$',
+            "pattern": r'^"(tenant|session|operator)";q=\d{1,9};w=60$',
             "example": '"tenant";q=300;w=60',
         },
     ),
@@ -87,14 +89,19 @@ class Operation:
     def is_tenants(self) -> bool:
         return isinstance(self.route, TenantRoute)
 
+    @property
+    def is_platforms(self) -> bool:
+        return isinstance(self.route, PlatformRoute)
+
     def codes(self) -> dict[int, list[str]]:
         """Every code of an error answer, by status."""
         kinds: set[type[ApiError]] = set(self.effects.errors) | set(ERRORS_OF_EVERY_ROUTE)
         kinds |= {errors.Invalid} if self.route.dependant.body_params or self._takes_values() else set()
         kinds |= {errors.PayloadTooLarge} if self.route.dependant.body_params else set()
         if self.is_tenants:
-            kinds |= {errors.Unauthenticated, errors.CrossTenantForbidden, errors.TenantSuspended}
-            kinds.add(errors.TooManyRequests)
+            kinds |= {errors.CrossTenantForbidden, errors.TenantSuspended}
+        if self.is_tenants or self.is_platforms:
+            kinds |= {errors.Unauthenticated, errors.TooManyRequests}
         if self.is_keyed:
             kinds |= {errors.IdempotencyInProgress, errors.IdempotencyKeyReused}
         declared = {int(status) for status in self.route.responses if int(status) >= 400}
@@ -109,7 +116,15 @@ class Operation:
 
     def headers(self, status: int) -> tuple[str, ...]:
         """The headers of every answer with the status."""
-        return _COUNTED_ANSWER if self.is_tenants and status != 401 else _EVERY_ANSWER
+        counted = self.is_tenants or self.is_platforms
+        return _COUNTED_ANSWER if counted and status != 401 else _EVERY_ANSWER
+
+    @property
+    def security(self) -> list[Json]:
+        """Which token it takes; none for anybody."""
+        if self.is_platforms:
+            return [{OPERATOR_SCHEME: []}]
+        return [{SCHEME: []}] if self.is_tenants else []
 
     @property
     def is_keyed(self) -> bool:
@@ -176,7 +191,7 @@ def _complete(described: Json, operation: Operation) -> None:
         raise Unmergeable(f"{described['operationId']} has no docstring")
     described["summary"] = text.splitlines()[0].rstrip(".")
     described["description"] = text
-    described["security"] = [{SCHEME: []}] if operation.is_tenants else []
+    described["security"] = operation.security
     parameters: list[Json] = described.setdefault("parameters", [])
     if operation.is_keyed:
         parameters.append(deepcopy(_IDEMPOTENCY_KEY))
@@ -278,13 +293,14 @@ def _add_examples(paths: Mapping[str, Json], examples: Examples) -> None:
 def _around(paths: Mapping[str, Json], schemas: Mapping[str, Json]) -> Json:
     tags = sorted({tag for item in paths.values() for one in item.values() for tag in one["tags"]})
     headers = {name: {"description": text, "schema": kind} for name, (text, kind) in _HEADERS.items()}
-    scheme = {
-        "type": "http",
-        "scheme": "bearer",
-        "bearerFormat": "JWT",
-        "description": "An access token (RFC 9068), signed as RFC8725 asks; it lives minutes and belongs "
-        "to one tenant. The answer to `createTenant` carries the first.",
-    }
+    scheme = _bearer(
+        "An access token (RFC 9068), signed as RFC8725 asks; it lives minutes and belongs "
+        "to one tenant. The answer to `createTenant` carries the first."
+    )
+    operators = _bearer(
+        "An access token (RFC 9068), signed as RFC8725 asks, of an operator of the platform, with an "
+        "audience of its own. It lives minutes, belongs to no tenant and opens nothing else."
+    )
     return {
         "openapi": "3.1.0",
         "info": {
@@ -303,8 +319,12 @@ def _around(paths: Mapping[str, Json], schemas: Mapping[str, Json]) -> Json:
         "tags": [{"name": tag, "description": f"All about {tag}"} for tag in tags],
         "paths": dict(sorted(paths.items())),
         "components": {
-            "securitySchemes": {SCHEME: scheme},
+            "securitySchemes": {SCHEME: scheme, OPERATOR_SCHEME: operators},
             "headers": headers,
             "schemas": dict(sorted(schemas.items())),
         },
     }
+
+
+def _bearer(description: str) -> Json:
+    return {"type": "http", "scheme": "bearer", "bearerFormat": "JWT", "description": description}

@@ -26,16 +26,19 @@ from limits.aio.strategies import SlidingWindowCounterRateLimiter
 from valkey.asyncio import BlockingConnectionPool, ConnectionPool
 from valkey.exceptions import ValkeyError
 
-from common.context import UserContext
+from common.context import OperatorContext, UserContext
 from common.db.errors import EntryRefused, MemberUnknown, is_unavailable
 from common.db.session import Database
+from common.flags import number_of
 
 log = logging.getLogger(__name__)
 
-CountedFor = Literal["tenant", "session"]
+CountedFor = Literal["tenant", "session", "operator"]
 WINDOW_SECONDS = 60
 FIRST_LIMIT = 300
 """The limit of a tenant that the database does not know yet: the smallest plan's."""
+OPERATOR_LIMIT = 600
+"""That of one operator."""
 
 _TENANTS = 50_000
 """Limits remembered; the tenant away for longest is forgotten first."""
@@ -100,8 +103,11 @@ class Quota:
 
 @dataclass(frozen=True, slots=True)
 class _Known:
+    """`features`: those that `limit` was found in, so that the same ones are not evaluated again."""
+
     limit: int
     at: float
+    features: Mapping[str, Any]
 
 
 class RateLimiter:
@@ -119,16 +125,30 @@ class RateLimiter:
 
     async def take(self, caller: UserContext, counted_for: CountedFor = "tenant") -> Quota:
         """Count one request of the caller's tenant, or of the caller's session alone."""
+        key = f"{self._service}/{caller.tenant_id}"
+        if counted_for == "session":
+            key = f"{key}/{caller.session_id}"
         limit = await self._limit_of(caller, _KEPT_SECONDS)
-        quota = await self._count(caller, counted_for, limit)
+        quota = await self._count(key, counted_for, limit)
         if quota.allowed:
             return quota
         newer = await self._limit_of(caller, _REFUSED_SECONDS)
-        return quota if newer == limit else await self._count(caller, counted_for, newer)
+        return quota if newer == limit else await self._count(key, counted_for, newer)
+
+    async def take_operator(self, operator: OperatorContext) -> Quota:
+        """Count one request of the operator."""
+        return await self._count(
+            f"{self._service}/operator/{operator.operator_id}", "operator", OPERATOR_LIMIT
+        )
 
     def learn(self, tenant_id: UUID, features: Mapping[str, Any]) -> None:
         """Note the limit among the features that the tenant has now."""
-        self._remember(tenant_id, int(features.get("api_rate_limit", FIRST_LIMIT)))
+        known = self._known.get(tenant_id)
+        if known is not None and known.features == features:
+            self._remember(tenant_id, known.limit, features)
+        else:
+            limit = number_of("api_rate_limit", tenant_id, features, FIRST_LIMIT)
+            self._remember(tenant_id, limit, features)
 
     async def close(self) -> None:
         """Let the counters and the store go."""
@@ -136,8 +156,8 @@ class RateLimiter:
         if self._pool is not None:
             await self._pool.disconnect()
 
-    def _remember(self, tenant_id: UUID, limit: int) -> None:
-        self._known[tenant_id] = _Known(limit, time.monotonic())
+    def _remember(self, tenant_id: UUID, limit: int, features: Mapping[str, Any]) -> None:
+        self._known[tenant_id] = _Known(limit, time.monotonic(), features)
         self._known.move_to_end(tenant_id)
         if len(self._known) > _TENANTS:
             self._known.popitem(last=False)
@@ -167,12 +187,13 @@ class RateLimiter:
             if not (isinstance(error, EntryRefused | MemberUnknown) or is_unavailable(error)):
                 raise
             known = self._known.get(caller.tenant_id)
-            self._remember(caller.tenant_id, known.limit if known else FIRST_LIMIT)
+            self._remember(
+                caller.tenant_id,
+                known.limit if known else FIRST_LIMIT,
+                known.features if known else {},
+            )
 
-    async def _count(self, caller: UserContext, counted_for: CountedFor, limit: int) -> Quota:
-        key = f"{self._service}/{caller.tenant_id}"
-        if counted_for == "session":
-            key = f"{key}/{caller.session_id}"
+    async def _count(self, key: str, counted_for: CountedFor, limit: int) -> Quota:
         if self._shared is None or time.monotonic() < self._away_until:
             return await _hit(self._local, counted_for, limit, key)
         try:

@@ -19,7 +19,7 @@ from common.ids import Kind, parse, to_text
 from common.schema import Problem
 from common.web.idempotency import Replayed, keep_answer
 from common.web.kernel import kernel_of
-from common.web.ratelimit import CountedFor
+from common.web.ratelimit import CountedFor, Quota
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
 
@@ -68,7 +68,7 @@ class TenantRoute(APIRoute):
                     "user_id": to_text(Kind.USER, caller.user_id),
                 }
             )
-            await _count(request, caller, self.COUNTED_FOR)
+            note_quota(request, await kernel_of(request).rate_limiter.take(caller, self.COUNTED_FOR))
             refuse_foreign_tenants(request, caller)
             try:
                 response = await inner(request)
@@ -155,11 +155,20 @@ def _clean(text: str, length: int) -> str:
     return "".join(char for char in text if char.isprintable())[:length]
 
 
-async def _authenticate(request: Request) -> UserContext:
+def bearer_token(request: Request) -> str:
+    """The token of the request.
+
+    Raises:
+        Unauthenticated: there is none.
+    """
     scheme, _, token = request.headers.get("authorization", "").partition(" ")
     if scheme.lower() != "bearer" or not token:
         raise Unauthenticated
-    claims = await kernel_of(request).verifier.verify(token)
+    return token
+
+
+async def _authenticate(request: Request) -> UserContext:
+    claims = await kernel_of(request).verifier.verify(bearer_token(request))
     return UserContext(
         tenant_id=claims.tenant_id,
         user_id=claims.user_id,
@@ -170,13 +179,12 @@ async def _authenticate(request: Request) -> UserContext:
     )
 
 
-async def _count(request: Request, caller: UserContext, counted_for: CountedFor) -> None:
-    """Count the request; the middleware shows on the answer, whatever it becomes, what is left.
+def note_quota(request: Request, quota: Quota) -> None:
+    """Note where the request left its caller; the middleware shows it on the answer, whatever that becomes.
 
     Raises:
         TooManyRequests: with the seconds until the next one may come.
     """
-    quota = await kernel_of(request).rate_limiter.take(caller, counted_for)
     request.state.quota = quota
     if not quota.allowed:
         raise TooManyRequests(quota.reset)

@@ -3,10 +3,10 @@
 import asyncio
 import logging
 from collections import OrderedDict
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
-from typing import Any
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 import httpx
@@ -22,7 +22,8 @@ log = logging.getLogger(__name__)
 ALGORITHM = "ES256"
 TYPE = "at+jwt"
 LEEWAY_SECONDS = 10
-_REQUIRED = ["exp", "iat", "nbf", "iss", "aud", "sub", "jti", "sid", "tenant_id", "user_id"]
+_OF_USERS = ["exp", "iat", "nbf", "iss", "aud", "sub", "jti", "sid", "tenant_id", "user_id"]
+_OF_OPERATORS = ["exp", "iat", "nbf", "iss", "aud", "sub", "jti", "operator_id"]
 _CACHE_SIZE = 10_000
 _REFRESH_SECONDS = 60.0
 _RETRY_SECONDS = 0.5
@@ -39,6 +40,19 @@ class Claims:
     email: str
     issued_at: datetime
     expires_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class OperatorClaims:
+    """What a verified token of an operator says; it speaks of no tenant."""
+
+    operator_id: UUID
+    email: str
+    issued_at: datetime
+    expires_at: datetime
+
+
+ClaimsT = TypeVar("ClaimsT", Claims, OperatorClaims)
 
 
 class KeySet:
@@ -100,21 +114,53 @@ def _material(keys: Mapping[str, jwt.PyJWK]) -> dict[str, Any]:
 
 
 class TokenVerifier:
-    """Verifies bearer tokens; remembers verified ones until they expire or the keys change."""
+    """Verifies bearer tokens: of tenants' users, and of operators. Neither ever passes for the other."""
 
     def __init__(self, settings: ServiceSettings) -> None:
+        if settings.platform_audience == settings.token_audience:
+            raise ValueError("PLATFORM_AUDIENCE and TOKEN_AUDIENCE must differ")
         self.keys = KeySet(settings.jwks_url)
-        self._issuer = settings.token_issuer
-        self._audience = settings.token_audience
-        self._verified: OrderedDict[str, tuple[int, Claims]] = OrderedDict()
+        issuer = settings.token_issuer
+        self._users = _Reader(self.keys, issuer, settings.token_audience, _OF_USERS, _claims)
+        self._operators = _Reader(
+            self.keys, issuer, settings.platform_audience, _OF_OPERATORS, _operator_claims
+        )
 
     async def verify(self, token: str) -> Claims:
-        """The token's claims.
+        """The claims of a user's token.
 
         Raises:
             Unauthenticated: for every reason alike.
             Unavailable: the keys have never been loaded.
         """
+        return await self._users.read(token)
+
+    async def verify_operator(self, token: str) -> OperatorClaims:
+        """The claims of an operator's token.
+
+        Raises:
+            Unauthenticated: for every reason alike.
+            Unavailable: the keys have never been loaded.
+        """
+        return await self._operators.read(token)
+
+
+class _Reader(Generic[ClaimsT]):
+    """Reads tokens of one audience; remembers verified ones until they expire or the keys change."""
+
+    def __init__(
+        self,
+        keys: KeySet,
+        issuer: str,
+        audience: str,
+        required: list[str],
+        parse: Callable[[dict[str, Any]], ClaimsT],
+    ) -> None:
+        self.keys = keys
+        self._issuer, self._audience, self._required, self._parse = issuer, audience, required, parse
+        self._verified: OrderedDict[str, tuple[int, ClaimsT]] = OrderedDict()
+
+    async def read(self, token: str) -> ClaimsT:
         known = self._verified.get(token)
         if known is not None and known[0] == self.keys.generation and known[1].expires_at > clock.now():
             return known[1]
@@ -125,7 +171,7 @@ class TokenVerifier:
             self._verified.popitem(last=False)
         return claims
 
-    async def _check(self, token: str) -> Claims:
+    async def _check(self, token: str) -> ClaimsT:
         if len(token) > _MAX_TOKEN:
             raise Unauthenticated
         try:
@@ -142,9 +188,9 @@ class TokenVerifier:
                 audience=self._audience,
                 issuer=self._issuer,
                 leeway=LEEWAY_SECONDS,
-                options={"require": _REQUIRED, "strict_aud": True},
+                options={"require": self._required, "strict_aud": True},
             )
-            return _claims(payload)
+            return self._parse(payload)
         except (jwt.PyJWTError, ValueError, TypeError, OverflowError) as error:
             raise Unauthenticated from error
 
@@ -156,6 +202,17 @@ def _claims(payload: dict[str, Any]) -> Claims:
         tenant_id=_identifier(Kind.TENANT, payload["tenant_id"]),
         user_id=_identifier(Kind.USER, payload["user_id"]),
         session_id=_identifier(Kind.SESSION, payload["sid"]),
+        email=str(payload.get("email", "")),
+        issued_at=_instant(payload["iat"]),
+        expires_at=_instant(payload["exp"]),
+    )
+
+
+def _operator_claims(payload: dict[str, Any]) -> OperatorClaims:
+    if payload["sub"] != payload["operator_id"] or "tenant_id" in payload:
+        raise ValueError("not an operator's")
+    return OperatorClaims(
+        operator_id=_identifier(Kind.OPERATOR, payload["operator_id"]),
         email=str(payload.get("email", "")),
         issued_at=_instant(payload["iat"]),
         expires_at=_instant(payload["exp"]),

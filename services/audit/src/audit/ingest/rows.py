@@ -8,7 +8,7 @@ from typing import Any, NamedTuple, cast
 from uuid import UUID
 
 from audit.detection.rules import Access, is_write
-from audit.ingest.ids import record_id
+from audit.ingest.ids import copy_id, record_id
 from common.contracts.audit import (
     AccessDenied,
     AccessGap,
@@ -20,7 +20,7 @@ from common.contracts.audit import (
     Target,
 )
 from common.contracts.auth import UserRegistered
-from common.contracts.envelope import Actor, Envelope, Event
+from common.contracts.envelope import Actor, Envelope, Event, Meta
 from common.contracts.tenants import TenantProvisioned
 from common.ids import PLATFORM_TENANT, Kind, to_text
 
@@ -106,7 +106,32 @@ def build(envelope: Envelope, event: Event) -> Rows:
             _add_action(rows, envelope, event)
         case _:
             pass
+    _copy_for_the_platform(rows, event.meta)
     return rows
+
+
+def _copy_for_the_platform(rows: Rows, meta: Meta | None) -> None:
+    """What an operator did to a tenant concerns two: it stands in the log of the platform, too."""
+    rows.entries += [
+        entry._replace(
+            tenant_id=PLATFORM_TENANT,
+            event_id=copy_id(entry.event_id),
+            changes=_with_tenant(entry.changes, entry.tenant_id),
+        )
+        for entry in rows.entries
+        if entry.actor_type == "operator" and entry.tenant_id != PLATFORM_TENANT
+    ]
+    if meta is not None and meta.actor.type == "operator":
+        rows.contexts += [
+            context._replace(tenant_id=PLATFORM_TENANT, event_id=copy_id(context.event_id))
+            for context in rows.contexts
+            if context.tenant_id != PLATFORM_TENANT
+        ]
+
+
+def _with_tenant(changes: str | None, tenant_id: UUID) -> str:
+    facts: dict[str, Any] = json.loads(changes) if changes else {}
+    return json.dumps({**facts, "tenant_id": to_text(Kind.TENANT, tenant_id)}, ensure_ascii=False)
 
 
 def _add_action(rows: Rows, envelope: Envelope, event: Event) -> None:

@@ -1,23 +1,18 @@
 """ES256 key pairs: made, sealed for storage, opened again."""
 
 import json
-import os
 from dataclasses import dataclass
 from hashlib import sha256
 
-from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from jwt.algorithms import ECAlgorithm
 from jwt.utils import base64url_encode
 
+from auth import sealing
+from auth.sealing import Unreadable
+
 ALGORITHM = "ES256"
-_NONCE_BYTES = 12
-
-
-class KeyUnreadable(RuntimeError):
-    """A stored key does not open with KEY_ENCRYPTION_KEY, or is not the one its row says."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,25 +40,20 @@ def seal(key: SigningKey, encryption_key: bytes) -> bytes:
     plain = key.private.private_bytes(
         serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    nonce = os.urandom(_NONCE_BYTES)
-    return nonce + AESGCM(encryption_key).encrypt(nonce, plain, key.kid.encode())
+    return sealing.seal(plain, encryption_key, key.kid)
 
 
 def unseal(kid: str, sealed: bytes, encryption_key: bytes) -> SigningKey:
     """The key whose private half was sealed under `kid`.
 
     Raises:
-        KeyUnreadable: another encryption key sealed it, or it was tampered with.
+        Unreadable: another encryption key sealed it, or it was tampered with.
     """
-    nonce, ciphertext = sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:]
-    try:
-        plain = AESGCM(encryption_key).decrypt(nonce, ciphertext, kid.encode())
-    except InvalidTag as error:
-        raise KeyUnreadable(f"signing key {kid} cannot be decrypted") from error
+    plain = sealing.unseal(sealed, encryption_key, kid)
     private = serialization.load_der_private_key(plain, password=None)
     if not isinstance(private, ec.EllipticCurvePrivateKey):
-        raise KeyUnreadable(f"signing key {kid} is of another kind")
+        raise Unreadable(f"signing key {kid} is of another kind")
     key = _with_names(private)
     if key.kid != kid:
-        raise KeyUnreadable(f"signing key {kid} is another key")
+        raise Unreadable(f"signing key {kid} is another key")
     return key

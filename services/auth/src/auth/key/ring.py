@@ -8,6 +8,7 @@ from datetime import timedelta
 from auth.key import pairs, queries
 from auth.key.pairs import SigningKey
 from auth.models import SigningKeyRow
+from auth.sealing import read_key
 from auth.token.rules import ACCESS_TOKEN_SECONDS
 from common import clock
 from common.context import SystemContext
@@ -34,9 +35,7 @@ class KeyRing:
 
     def __init__(self, database: Database, key_encryption_key: str) -> None:
         self._database = database
-        self._encryption_key = bytes.fromhex(key_encryption_key)
-        if len(self._encryption_key) != 32:
-            raise ValueError("KEY_ENCRYPTION_KEY must be 32 bytes of hex")
+        self._encryption_key = read_key(key_encryption_key)
         self._lock = asyncio.Lock()
         self._keys: Keys | None = None
         self._read_at = float("-inf")

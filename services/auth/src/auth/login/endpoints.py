@@ -1,7 +1,6 @@
 """Route `/api/v1/auth/login`."""
 
 import asyncio
-import hashlib
 from collections.abc import Sequence
 from typing import Any
 
@@ -10,18 +9,16 @@ from starlette.responses import Response
 
 from auth.login import queries, service
 from auth.login.errors import InvalidCredentials, TenantRequired
+from auth.login.guard import compute_hash, guarded
 from auth.login.queries import Account
 from auth.login.schemas import LoggedIn, LoggedInUser, Login
 from auth.parts import AuthParts, Parts
-from auth.password.hashing import Parameters
-from auth.password.queries import find_parameters
 from auth.password.service import address_key
 from common.bus import outbox
 from common.context import RequestInfo, SystemContext
 from common.contracts.auth import LoginFailed
 from common.contracts.envelope import Actor
 from common.ids import PLATFORM_TENANT, Kind, to_text
-from common.networks import network_of
 from common.web.deps import Shared
 from common.web.kernel import Kernel
 from common.web.routes import PUBLIC_PROBLEMS, public_router, request_info
@@ -41,27 +38,17 @@ async def log_in(body: Login, request: Request, response: Response, shared: Shar
 
     Whatever exists, there is one computation of a hash; refusals are answered on a grid of time.
     """
-    began, info = asyncio.get_running_loop().time(), request_info(request)
+    info = request_info(request)
     key = address_key(parts.settings.link_secret.get_secret_value(), body.email)
-    async with parts.turns.of(key.hex()):
-        parts.ip_throttle.check(network_of(info.ip))
-        parts.address_throttle.check(key.hex())
-        try:
-            answer = await _log_in(body, key, info, shared, parts)
-        except InvalidCredentials:
-            parts.address_throttle.note_failure(key.hex())
-            parts.ip_throttle.note_failure(network_of(info.ip))
-            await _wait_for_grid(began, parts.settings.login_failure_grid)
-            raise
+    async with guarded(parts, key.hex(), info.ip):
+        answer = await _log_in(body, key, info, shared, parts)
     response.headers["Cache-Control"] = "no-store"
     return answer
 
 
 async def _log_in(body: Login, key: bytes, info: RequestInfo, shared: Kernel, parts: AuthParts) -> LoggedIn:
     platform = SystemContext(PLATFORM_TENANT, "public", shared.service)
-    async with shared.database.tenant(platform) as session:
-        parameters = await find_parameters(session, key)
-    password_hash = await parts.hasher.hash(body.password, parameters or _nobodys(key))
+    password_hash = await compute_hash(shared, parts, key, body.password)
     async with shared.database.tenant(platform) as session:
         accounts = await queries.list_accounts(session, body.email, password_hash)
     fitting = [account for account in accounts if account.open and account.matches]
@@ -107,14 +94,3 @@ async def _record(event: LoginFailed, info: RequestInfo, shared: Kernel) -> None
     async with shared.database.tenant(context) as session:
         await outbox.emit(session, event)
         await session.commit()
-
-
-def _nobodys(key: bytes) -> Parameters:
-    """Parameters of an address that has none: always the same ones, as costly as any."""
-    return Parameters(hashlib.sha256(b"nobody" + key).digest()[:16])
-
-
-async def _wait_for_grid(began: float, grid: float) -> None:
-    """Wait until a whole multiple of `grid` seconds has passed."""
-    if grid > 0:
-        await asyncio.sleep(grid - (asyncio.get_running_loop().time() - began) % grid)

@@ -7,7 +7,6 @@ from typing import Any, cast
 
 from fastapi import Response
 
-from common import clock
 from common.contracts.tenants import Plan
 from common.ids import TenantId
 from common.web.deps import Session, owner_or_admin
@@ -16,10 +15,10 @@ from common.web.routes import TENANT_PROBLEMS, tenant_router
 from tenants.models import CompanyRow
 from tenants.parts import Parts
 from tenants.tenant import queries, service
+from tenants.tenant.presentation import present_usage
 from tenants.tenant.rules import effective_settings, features_of, limits_of
 from tenants.tenant.schemas import (
     FeatureFlags,
-    InUse,
     LimitSettings,
     Settings,
     SettingsUpdate,
@@ -93,12 +92,10 @@ async def get_features(tenant_id: TenantId, session: Session) -> TenantFeatures:
 async def get_usage(tenant_id: TenantId, session: Session) -> TenantUsage:
     """How many workspaces and users there are, the e-mails of this month (UTC), and the limits."""
     row = await queries.get_company(session)
-    month = clock.now().date().replace(day=1)
-    workspaces, users, email_sends = await queries.count_in_use(session, month)
     limits = limits_of(cast(Plan, row.plan), row.limit_overrides)
     return TenantUsage(
         tenant_id=row.tenant_id,
-        usage=InUse(workspaces=workspaces, users=users, email_sends_this_month=email_sends),
+        usage=await present_usage(session),
         limits=LimitSettings.model_validate(limits),
     )
 

@@ -14,6 +14,7 @@ from common.contracts.tenants import (
     TenantSettingsUpdated,
 )
 from common.db.session import TenantSession
+from common.flags import is_on
 from tenants.custom_domain import service as custom_domain
 from tenants.custom_domain.errors import DomainUnavailable
 from tenants.custom_domain.rules import is_reserved
@@ -45,7 +46,8 @@ async def update_settings(
     """
     patch = body.model_dump(exclude_unset=True)
     features = features_of(cast(Plan, row.plan), row.feature_overrides)
-    if sets_branding(patch) and not features.custom_branding:
+    may_brand = is_on("custom_branding", session.tenant_id, features.model_dump())
+    if sets_branding(patch) and not may_brand:
         raise FeatureDisabled("custom_branding")
     before = {**row.settings, "company_name": row.company_name}
     after = merge_patch(before, patch)

@@ -1,0 +1,107 @@
+"""Routes of the platform's operators: whoever passes has no tenant, and acts for one by naming it.
+
+A session is opened for the tenant of the path, or for the platform itself; both as the system's purpose
+`platform`, with the operator as the actor of everything it writes.
+"""
+
+from collections.abc import AsyncIterator, Callable, Coroutine
+from typing import Annotated, Any
+from uuid import UUID
+
+from fastapi import APIRouter, Depends
+from fastapi.routing import APIRoute
+from starlette.requests import Request
+from starlette.responses import Response
+
+from common import telemetry
+from common.context import OperatorContext
+from common.db.session import TenantSession
+from common.ids import Kind, TenantId, parse, to_text
+from common.web.kernel import kernel_of
+from common.web.routes import TENANT_PROBLEMS, bearer_token, note_quota, path_targets, request_info
+
+_PROBLEMS: dict[int | str, dict[str, Any]] = {
+    **{status: TENANT_PROBLEMS[status] for status in (401, 422, 503)},
+    404: {**TENANT_PROBLEMS[404], "description": "There is no such tenant"},
+    429: {**TENANT_PROBLEMS[429], "description": "Too many requests of the operator"},
+}
+
+
+class PlatformRoute(APIRoute):
+    """Takes operators with a token of the platform's own audience, each within a rate limit of their own."""
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        inner = super().get_route_handler()
+
+        async def handle(request: Request) -> Response:
+            operator = await _authenticate(request)
+            request.state.operator = operator
+            telemetry.log_fields.set(
+                {
+                    **telemetry.log_fields.get({}),
+                    "operator_id": to_text(Kind.OPERATOR, operator.operator_id),
+                }
+            )
+            kernel = kernel_of(request)
+            note_quota(request, await kernel.rate_limiter.take_operator(operator))
+            response = await inner(request)
+            if request.method in ("GET", "HEAD"):
+                targets = path_targets(request.path_params)
+                named = _named_tenant(request)
+                kernel.access_log.read(operator, operator.request, response.status_code, targets, of=named)
+            return response
+
+        return handle
+
+
+def platform_router(prefix: str, tag: str) -> APIRouter:
+    """A router for routes that need an operator."""
+    return APIRouter(
+        prefix=f"/api/v1/platform{prefix}", tags=[tag], route_class=PlatformRoute, responses=_PROBLEMS
+    )
+
+
+def operator_of(request: Request) -> OperatorContext | None:
+    """Who asks, when it is an operator."""
+    return getattr(request.state, "operator", None)
+
+
+async def _authenticate(request: Request) -> OperatorContext:
+    claims = await kernel_of(request).verifier.verify_operator(bearer_token(request))
+    return OperatorContext(claims.operator_id, claims.email, request_info(request))
+
+
+def _named_tenant(request: Request) -> UUID | None:
+    """The tenant of the path; its route has answered, so it is one."""
+    text = request.path_params.get("tenant_id")
+    return None if text is None else parse(Kind.TENANT, text)
+
+
+async def get_operator(request: Request) -> OperatorContext:
+    operator: OperatorContext = request.state.operator
+    return operator
+
+
+Operator = Annotated[OperatorContext, Depends(get_operator)]
+
+
+async def open_platform(request: Request, operator: Operator) -> AsyncIterator[TenantSession]:
+    """A session of the platform itself; one commit at the edge, a rollback when anything is raised."""
+    kernel = kernel_of(request)
+    async with kernel.database.tenant(operator.at_the_platform(kernel.service)) as session:
+        yield session
+        await session.commit()
+
+
+async def open_named_tenant(
+    tenant_id: TenantId, request: Request, operator: Operator
+) -> AsyncIterator[TenantSession]:
+    """A session in the tenant of the path, whether or not there is one; like `open_platform`."""
+    kernel = kernel_of(request)
+    async with kernel.database.tenant(operator.acting_for(tenant_id, kernel.service)) as session:
+        yield session
+        await session.commit()
+
+
+AtThePlatform = Annotated[TenantSession, Depends(open_platform, scope="function")]
+InNamedTenant = Annotated[TenantSession, Depends(open_named_tenant, scope="function")]

@@ -1,0 +1,54 @@
+"""What binds every log-in, whoever logs in: one computation, back-off after failures, a grid of time."""
+
+import asyncio
+import hashlib
+from collections.abc import AsyncGenerator
+from contextlib import asynccontextmanager
+
+from auth.login.errors import InvalidCredentials
+from auth.parts import AuthParts
+from auth.password.hashing import Parameters
+from auth.password.queries import find_parameters
+from common.context import SystemContext
+from common.ids import PLATFORM_TENANT
+from common.networks import network_of
+from common.web.kernel import Kernel
+
+
+@asynccontextmanager
+async def guarded(parts: AuthParts, name: str, ip: str) -> AsyncGenerator[None]:
+    """One attempt at a time under `name`; a failure makes the next one, and the next from the address, wait.
+
+    Raises:
+        TooManyRequests: it comes too early.
+    """
+    began, source = asyncio.get_running_loop().time(), network_of(ip)
+    async with parts.turns.of(name):
+        parts.ip_throttle.check(source)
+        parts.address_throttle.check(name)
+        try:
+            yield
+        except InvalidCredentials:
+            parts.address_throttle.note_failure(name)
+            parts.ip_throttle.note_failure(source)
+            await _wait_for_grid(began, parts.settings.login_failure_grid)
+            raise
+
+
+async def compute_hash(shared: Kernel, parts: AuthParts, key: bytes, password: str) -> str:
+    """The hash that the password has at the address of `key`: as costly whether anybody has that or not."""
+    context = SystemContext(PLATFORM_TENANT, "public", shared.service)
+    async with shared.database.tenant(context) as session:
+        parameters = await find_parameters(session, key)
+    return await parts.hasher.hash(password, parameters or _nobodys(key))
+
+
+def _nobodys(key: bytes) -> Parameters:
+    """Parameters of an address that has none: always the same ones, as costly as any."""
+    return Parameters(hashlib.sha256(b"nobody" + key).digest()[:16])
+
+
+async def _wait_for_grid(began: float, grid: float) -> None:
+    """Wait until a whole multiple of `grid` seconds has passed."""
+    if grid > 0:
+        await asyncio.sleep(grid - (asyncio.get_running_loop().time() - began) % grid)

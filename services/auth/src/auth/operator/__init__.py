@@ -1,0 +1,1 @@
+"""Slice: operators of the platform, and their log-in."""

@@ -1,0 +1,102 @@
+"""What can be done with operators; in contexts of the platform's tenant."""
+
+from datetime import datetime
+
+import jwt
+
+from auth import sealing
+from auth.key.pairs import ALGORITHM, SigningKey
+from auth.models import OperatorRow
+from auth.operator import rules
+from auth.operator.errors import OperatorExists
+from auth.settings import AuthSettings
+from common import clock
+from common.bus import outbox
+from common.contracts.auth import OperatorClosed, OperatorCreated, OperatorLoggedIn, OperatorLoginFailed
+from common.db.lookup import flush_or_refuse
+from common.db.session import TenantSession
+from common.ids import new_id
+from common.web.tokens import TYPE
+
+
+async def create(
+    session: TenantSession,
+    email: str,
+    name: str,
+    password_hash: str,
+    totp_secret: str | None,
+    encryption_key: bytes,
+) -> OperatorRow:
+    """A new operator, who needs a code as well to log in when there is a `totp_secret`.
+
+    Raises:
+        OperatorExists: the address is taken.
+    """
+    row = OperatorRow(operator_id=new_id(), email=email, name=name, password_hash=password_hash)
+    if totp_secret is not None:
+        row.totp_secret = sealing.seal(totp_secret.encode(), encryption_key, _name_of_secret(row))
+    session.add(row)
+    await flush_or_refuse(session, {"operators_email_key": OperatorExists})
+    event = OperatorCreated(
+        tenant_id=session.tenant_id, operator_id=row.operator_id, mfa=totp_secret is not None
+    )
+    await outbox.emit(session, event)
+    return row
+
+
+async def close(session: TenantSession, row: OperatorRow) -> None:
+    """Let the operator of the locked `row` log in no more; tokens already given live on for minutes."""
+    if row.status == "closed":
+        return
+    row.status = "closed"
+    await session.flush()
+    await outbox.emit(session, OperatorClosed(tenant_id=session.tenant_id, operator_id=row.operator_id))
+
+
+def account_of(row: OperatorRow | None) -> rules.Account | None:
+    """What of the operator decides about a log-in."""
+    if row is None:
+        return None
+    return rules.Account(row.password_hash, row.status == "active", row.totp_secret is not None)
+
+
+async def use_code(
+    session: TenantSession, row: OperatorRow, code: str, now: datetime, encryption_key: bytes
+) -> bool:
+    """Whether the code is right for the locked `row`; it is used up then."""
+    if row.status != "active" or row.totp_secret is None:
+        return False
+    secret = sealing.unseal(row.totp_secret, encryption_key, _name_of_secret(row)).decode()
+    step = rules.find_step(secret, code, now, row.totp_step)
+    if step is None:
+        return False
+    row.totp_step = step
+    await session.flush()
+    return True
+
+
+async def sign_in(session: TenantSession, row: OperatorRow, key: SigningKey, settings: AuthSettings) -> str:
+    """An access token of the operator."""
+    await outbox.emit(session, OperatorLoggedIn(tenant_id=session.tenant_id, operator_id=row.operator_id))
+    claims = rules.access_claims(
+        row.operator_id, row.email, clock.now(), settings.token_issuer, settings.platform_audience
+    )
+    return jwt.encode(claims, key.private, algorithm=ALGORITHM, headers={"kid": key.kid, "typ": TYPE})
+
+
+async def tell_failure(
+    session: TenantSession, row: OperatorRow | None, address_key: bytes | None, reason: rules.Refusal
+) -> None:
+    """Record a refused log-in."""
+    event = OperatorLoginFailed(
+        tenant_id=session.tenant_id,
+        operator_id=row.operator_id if row else None,
+        address_key=address_key.hex() if address_key else None,
+        reason=reason,
+    )
+    await outbox.emit(session, event)
+
+
+def _name_of_secret(row: OperatorRow) -> str:
+    """So that one operator's secret opens for no other, whoever copies it."""
+    return f"totp of operator {row.operator_id}"
