@@ -85,5 +85,22 @@ PREPARATIONS: dict[str, Preparation] = {
 }
 """What must happen before a route can succeed for its owner."""
 
-SPENDING = {"POST /auth/logout", "POST /auth/logout-all", "DELETE /auth/sessions/{session_id}"}
-"""Routes after whose success the caller's token is worth nothing."""
+SPENDING = {
+    "POST /auth/logout",
+    "POST /auth/logout-all",
+    "DELETE /auth/sessions/{session_id}",
+    "POST /tenants/{tenant_id}/deletion",
+}
+"""Routes after whose success the caller can do nothing more, or hardly anything."""
+
+
+async def _own_name(target: Target, party: Party) -> dict[str, str]:
+    answer = await target.client("tenants").get(f"{PREFIX}/tenants/{party.tenant_id}", headers=party.headers)
+    assert answer.is_success, answer.text
+    return {"company_name": answer.json()["company_name"]}
+
+
+BODIES: dict[str, Callable[[Target, Party], Awaitable[dict[str, str]]]] = {
+    "POST /tenants/{tenant_id}/deletion": _own_name,
+}
+"""Fields of a body that say what only their owner knows."""

@@ -24,6 +24,7 @@ from common.db.dead_letters import bury
 from common.ids import Kind, new_id, parse, to_text
 from common.testing.harness import Harness, MadeTenant, bearer
 from common.web.service_tokens import make_service_token
+from tenants.models import DeletionRow, ErasureReportRow
 from tenants.provisioning.schemas import TenantCreate
 from tenants.provisioning.service import Allocation, begin, claim_key
 from tests.isolation.services import SIGNING_KEY_PEM
@@ -32,6 +33,8 @@ _IDEMPOTENCY_KEY = text("""
 INSERT INTO tenancy.idempotency_keys (tenant_id, principal, route, key, request_hash, status)
 VALUES (tenancy.current_tenant(), :principal, 'POST /seed', :key, sha256('seed'), 201)
 """)
+# Of an erasure that is done, as if the tenant had been deleted: it holds nothing up.
+_ERASURE = text("INSERT INTO tenancy.erasures (erased_at) VALUES (clock_timestamp())")
 # Tables of the platform's tenant: rows of others exist nowhere but here, to prove that the wall hides them.
 _SIGNING_KEY = text("""
 INSERT INTO auth.signing_keys (tenant_id, kid, status, public_jwk, private_key)
@@ -84,6 +87,7 @@ async def _seed_kernel(harness: Harness, tenant: MadeTenant) -> None:
         await inbox.claim(session, harness.service.name, envelope)
         await outbox.emit(session, ended)
         await bury(session, harness.service.name, ended.TOPIC, envelope, "Seeded", attempts=1)
+        await session.execute(_ERASURE)
         await session.execute(_IDEMPOTENCY_KEY, {"principal": str(tenant.owner_id), "key": str(new_id())})
         await session.commit()
 
@@ -133,6 +137,9 @@ async def _seed_tenants(harness: Harness, tenant: MadeTenant) -> None:
     context = SystemContext(tenant.tenant_id, "provisioning", "tenants")
     async with harness.kernel.database.tenant(context) as session:
         await claim_key(session, tenant.tenant_id.bytes * 2, tenant.tenant_id.bytes * 2)
+        session.add(DeletionRow(erase_at=clock.now() + timedelta(days=3650)))
+        await session.flush()
+        session.add(ErasureReportRow(service="seed", report={}))
         await session.commit()
 
 

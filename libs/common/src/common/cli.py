@@ -24,6 +24,7 @@ from common.contracts.envelope import Topic
 from common.db.catalog import check_catalog
 from common.db.migrate import migrate
 from common.db.paging import Cursors
+from common.erasure import Undertaker
 from common.events_cli import events_commands
 from common.service import Service, open_database
 from common.settings import ServiceSettings
@@ -65,6 +66,8 @@ def main(service: Service) -> None:
         asyncio.run(migrate(service.name, url, key, service.migrations))
 
     app.add_typer(events_commands(service), name="events")
+    for word, commands in service.commands.items():
+        app.add_typer(commands, name=word)
     _ = (run, bring_up_to_date)
     app()
 
@@ -170,6 +173,7 @@ def _background(
     if "work" in roles:
         for worker in service.workers:
             yield lambda worker=worker: worker(kernel)
+        yield Undertaker(kernel, service.erasing).rounds.run
 
 
 async def _serve(service: Service, kernel: Kernel, stop: asyncio.Event) -> None:

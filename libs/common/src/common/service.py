@@ -4,12 +4,14 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import typer
 from fastapi import FastAPI
 
 from common.bus.projections import Handler
 from common.bus.snapshot import Describe
 from common.contracts.envelope import Event
 from common.db.session import Database
+from common.erasure import Erasing
 from common.settings import ServiceSettings
 from common.web.kernel import Kernel
 
@@ -29,6 +31,10 @@ class Service:
     workers: Sequence[Worker] = ()
     consumers: Sequence[Worker] = ()
     """Consumers beyond the one that runs `handlers`."""
+    erasing: Erasing = field(default_factory=Erasing)
+    """What becomes of a deleted tenant's rows, beyond being erased."""
+    commands: Mapping[str, typer.Typer] = field(default_factory=dict[str, typer.Typer])
+    """What operators can ask of the service on its command line, by the word they begin with."""
     describe: Describe | None = None
     """The service's state as events, for `events snapshot`; None: nobody projects what it has."""
 

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from audit.app import create_app
+from audit.erasure import ERASING
 from audit.handlers import HANDLERS
 from audit.ingest.worker import ingest
 from audit.settings import AuditSettings
@@ -16,6 +17,7 @@ SERVICE = Service(
     migrations=Path(__file__).parents[2] / "migrations",
     handlers=HANDLERS,
     consumers=(ingest,),
+    erasing=ERASING,
 )
 
 if __name__ == "__main__":

@@ -3,6 +3,7 @@
 from pathlib import Path
 
 from campaigns.app import create_app
+from campaigns.handlers import HANDLERS
 from campaigns.settings import CampaignsSettings
 from common.cli import main
 from common.service import Service
@@ -12,6 +13,7 @@ SERVICE = Service(
     settings=CampaignsSettings,
     create_app=create_app,
     migrations=Path(__file__).parents[2] / "migrations",
+    handlers=HANDLERS,
 )
 
 if __name__ == "__main__":

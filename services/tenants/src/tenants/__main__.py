@@ -1,11 +1,14 @@
-"""`python -m tenants serve | consume | relay | work | run | migrate | events`."""
+"""`python -m tenants serve | consume | relay | work | run | migrate | events | deletion`."""
 
 from pathlib import Path
 
 from common.cli import main
+from common.erasure import Erasing
 from common.service import Service
 from tenants.app import create_app
 from tenants.billing.worker import settle_billing
+from tenants.deletion.commands import deletion_commands
+from tenants.deletion.worker import delete_tenants
 from tenants.handlers import HANDLERS
 from tenants.settings import TenantsSettings
 from tenants.snapshot import describe
@@ -17,7 +20,14 @@ SERVICE = Service(
     migrations=Path(__file__).parents[2] / "migrations",
     handlers=HANDLERS,
     describe=describe,
-    workers=(settle_billing,),
+    workers=(settle_billing, delete_tenants),
+    commands={"deletion": deletion_commands()},
+    erasing=Erasing(
+        kept={
+            "tenants.deletions": "when the tenant was deleted, and the certificate",
+            "tenants.erasure_reports": "what each service said of its part: tables and numbers",
+        }
+    ),
 )
 
 if __name__ == "__main__":

@@ -1,5 +1,6 @@
 """Events of the `tenants` service."""
 
+from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
@@ -116,6 +117,62 @@ class TenantPlanChanged(_TenantEvent):
     plan: Plan
     limits: Limits
     features: Features
+
+
+class TenantDeletionScheduled(_TenantEvent):
+    """Its owner wants the tenant deleted: it may do as much as a suspended one, until it is erased."""
+
+    ACTION: ClassVar[str | None] = "tenant.deletion_scheduled"
+
+    erase_at: datetime
+
+
+class TenantDeletionCancelled(_TenantEvent):
+    """The tenant stays, as it was before."""
+
+    ACTION: ClassVar[str | None] = "tenant.deletion_cancelled"
+
+    status: Literal["active", "suspended"]
+
+
+class TenantDeleted(_TenantEvent):
+    """The grace is over: every service erases what it has of the tenant, and says so with `TenantErased`."""
+
+    ACTION: ClassVar[str | None] = "tenant.deleted"
+    LIFE: ClassVar[Life] = "death"
+
+
+class ErasedRows(Part):
+    table: Annotated[str, Field(examples=["campaigns.contacts"])]
+    rows: int
+
+
+class KeptRows(Part):
+    """What stays of an erased tenant, and why."""
+
+    what: Annotated[str, Field(examples=["tenancy.tenants"])]
+    why: Annotated[str, Field(examples=["the id and that it is deleted"])]
+
+
+class TenantErased(_TenantEvent):
+    """A service has erased what it had of a deleted tenant. Told once by each; `version`: of the deletion."""
+
+    ACTION: ClassVar[str | None] = "tenant.erased"
+    OUTLIVES_TENANT: ClassVar[bool] = True
+
+    service: Annotated[str, Field(examples=["campaigns"])]
+    erased: tuple[ErasedRows, ...]
+    kept: tuple[KeptRows, ...]
+
+
+class TenantDeletionCertified(_TenantEvent):
+    """Every service has erased the tenant and its events are beyond all retention; there is a certificate."""
+
+    ACTION: ClassVar[str | None] = "tenant.deletion_certified"
+    OUTLIVES_TENANT: ClassVar[bool] = True
+
+    services: tuple[Annotated[str, Field(examples=["campaigns"])], ...]
+    rows: int
 
 
 class SubscriptionChanged(_TenantEvent):

@@ -1,0 +1,57 @@
+"""Deletions of tenants: when, who has erased what, and the certificate."""
+
+from alembic import op
+
+from common.db.base import protect
+from common.db.migrate import run_script
+
+revision = "tenants_0005"
+down_revision = "tenants_0002"
+branch_labels = None
+depends_on = ("kernel_0003",)
+
+# Both outlive their tenant: they refer to nothing, and hold ids, times and numbers only.
+_TABLES = """
+CREATE TABLE tenants.deletions (
+    tenant_id uuid NOT NULL DEFAULT tenancy.current_tenant() PRIMARY KEY,
+    scheduled_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    erase_at timestamptz NOT NULL,
+    deleted_at timestamptz,
+    erased_at timestamptz,
+    certified_at timestamptz,
+    certificate jsonb,
+    CHECK (erased_at IS NULL OR deleted_at IS NOT NULL),
+    CHECK ((certified_at IS NULL) = (certificate IS NULL))
+);
+CREATE INDEX deletions_open ON tenants.deletions (erase_at) WHERE certified_at IS NULL;
+CREATE TABLE tenants.erasure_reports (
+    tenant_id uuid NOT NULL DEFAULT tenancy.current_tenant() REFERENCES tenants.deletions,
+    service text NOT NULL,
+    report jsonb NOT NULL,
+    reported_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    PRIMARY KEY (tenant_id, service)
+);
+"""
+
+_DUE = """
+CREATE POLICY due_deletions ON tenants.deletions FOR SELECT TO tenants_owner USING (true);
+CREATE FUNCTION tenants.due_deletions(batch integer, retention interval) RETURNS SETOF uuid
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT d.tenant_id FROM tenants.deletions AS d
+    WHERE tenancy.system_tenant() = '00000000-0000-0000-0000-000000000000'::uuid
+      AND d.certified_at IS NULL
+      AND CASE WHEN d.deleted_at IS NULL THEN d.erase_at ELSE d.erased_at + retention END <= clock_timestamp()
+    ORDER BY d.erase_at LIMIT batch;
+END;
+REVOKE ALL ON FUNCTION tenants.due_deletions(integer, interval) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tenants.due_deletions(integer, interval) TO tenants_app;
+"""
+
+
+def upgrade() -> None:
+    run_script(op.get_bind(), _TABLES)
+    for table in ("deletions", "erasure_reports"):
+        for statement in protect("tenants", f"tenants.{table}"):
+            op.execute(statement)
+    run_script(op.get_bind(), _DUE)
