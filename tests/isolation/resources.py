@@ -52,12 +52,27 @@ async def _audit_event(target: Target, service: str, party: Party) -> str:
     return await target.audit_event(party)
 
 
+async def _export(target: Target, service: str, party: Party) -> str:
+    """The one that is being made; a new one when there is none."""
+    known = _exports.get(party.tenant_id)
+    if known is None:
+        path = f"{PREFIX}/tenants/{party.tenant_id}/export"
+        answer = await target.client(service).post(path, headers=party.headers)
+        assert answer.status_code == 202, answer.text
+        known = _exports[party.tenant_id] = str(answer.json()["job_id"])
+    return known
+
+
+_exports: dict[str, str] = {}
+"""The newest export of each tenant: there is one at a time."""
+
 MAKERS: dict[Kind, Maker] = {
     Kind.TENANT: _tenant,
     Kind.USER: _owner,
     Kind.SESSION: _session,
     Kind.WORKSPACE: _workspace,
     Kind.AUDIT_EVENT: _audit_event,
+    Kind.JOB: _export,
 }
 
 
@@ -90,8 +105,9 @@ SPENDING = {
     "POST /auth/logout-all",
     "DELETE /auth/sessions/{session_id}",
     "POST /tenants/{tenant_id}/deletion",
+    "POST /tenants/{tenant_id}/export",
 }
-"""Routes after whose success the caller can do nothing more, or hardly anything."""
+"""Routes after whose success the caller can do nothing more, hardly anything, or not that again."""
 
 
 async def _own_name(target: Target, party: Party) -> dict[str, str]:

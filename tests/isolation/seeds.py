@@ -24,7 +24,8 @@ from common.db.dead_letters import bury
 from common.ids import Kind, new_id, parse, to_text
 from common.testing.harness import Harness, MadeTenant, bearer
 from common.web.service_tokens import make_service_token
-from tenants.models import DeletionRow, ErasureReportRow
+from tenants.export.service import NEVER
+from tenants.models import DeletionRow, ErasureReportRow, ExportPartRow, ExportRow
 from tenants.provisioning.schemas import TenantCreate
 from tenants.provisioning.service import Allocation, begin, claim_key
 from tests.isolation.services import SIGNING_KEY_PEM
@@ -34,6 +35,7 @@ INSERT INTO tenancy.idempotency_keys (tenant_id, principal, route, key, request_
 VALUES (tenancy.current_tenant(), :principal, 'POST /seed', :key, sha256('seed'), 201)
 """)
 # Of an erasure that is done, as if the tenant had been deleted: it holds nothing up.
+_EXPORT = text("INSERT INTO tenancy.exports (job_id, written_at) VALUES (uuidv7(), clock_timestamp())")
 _ERASURE = text("INSERT INTO tenancy.erasures (erased_at) VALUES (clock_timestamp())")
 # Tables of the platform's tenant: rows of others exist nowhere but here, to prove that the wall hides them.
 _SIGNING_KEY = text("""
@@ -88,6 +90,7 @@ async def _seed_kernel(harness: Harness, tenant: MadeTenant) -> None:
         await outbox.emit(session, ended)
         await bury(session, harness.service.name, ended.TOPIC, envelope, "Seeded", attempts=1)
         await session.execute(_ERASURE)
+        await session.execute(_EXPORT)
         await session.execute(_IDEMPOTENCY_KEY, {"principal": str(tenant.owner_id), "key": str(new_id())})
         await session.commit()
 
@@ -139,7 +142,11 @@ async def _seed_tenants(harness: Harness, tenant: MadeTenant) -> None:
         await claim_key(session, tenant.tenant_id.bytes * 2, tenant.tenant_id.bytes * 2)
         session.add(DeletionRow(erase_at=clock.now() + timedelta(days=3650)))
         await session.flush()
+        job_id = new_id()
+        session.add(ExportRow(job_id=job_id, status="failed", next_step_at=NEVER))
         session.add(ErasureReportRow(service="seed", report={}))
+        await session.flush()
+        session.add(ExportPartRow(job_id=job_id, service="seed", resources={}))
         await session.commit()
 
 

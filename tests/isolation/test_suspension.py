@@ -22,6 +22,8 @@ EXEMPT = {
     "POST /auth/logout-all": "their own sessions",
     "GET /auth/sessions": "their own sessions",
     "DELETE /auth/sessions/{session_id}": "their own session",
+    "POST /tenants/{tenant_id}/export": "what it takes along",
+    "GET /tenants/{tenant_id}/exports/{job_id}": "what it takes along",
     "GET /tenants/{tenant_id}/deletion": "whether the tenant stays",
     "POST /tenants/{tenant_id}/deletion": "whether the tenant stays",
     "DELETE /tenants/{tenant_id}/deletion": "whether the tenant stays",

@@ -26,6 +26,7 @@ from common.db.migrate import migrate
 from common.db.paging import Cursors
 from common.erasure import Undertaker
 from common.events_cli import events_commands
+from common.exporting import Exporter
 from common.service import Service, open_database
 from common.settings import ServiceSettings
 from common.web.access import AccessLog
@@ -174,6 +175,7 @@ def _background(
         for worker in service.workers:
             yield lambda worker=worker: worker(kernel)
         yield Undertaker(kernel, service.erasing).rounds.run
+        yield Exporter(kernel, service.exporting).rounds.run
 
 
 async def _serve(service: Service, kernel: Kernel, stop: asyncio.Event) -> None:

@@ -10,7 +10,7 @@ import logging
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
-from typing import Any
+from typing import Any, Literal
 from uuid import UUID
 
 import asyncpg
@@ -20,6 +20,7 @@ from common.bus import outbox
 from common.context import SystemContext
 from common.contracts.tenants import ErasedRows, KeptRows, TenantErased
 from common.db.session import TenantSession
+from common.files import Files, folder_of
 from common.web.kernel import Kernel
 from common.work import Rounds
 
@@ -30,6 +31,7 @@ BATCH = 500
 _AT_A_TIME = 2
 _WAIT_SECONDS = 1
 
+State = Literal["more", "waiting", "empty"]
 Progress = MutableMapping[str, Any]
 Eraser = Callable[[TenantSession, Progress], Awaitable[Mapping[str, int]]]
 """A service's own way with tables it may not simply empty: one bounded batch, told as rows by table (nothing:
@@ -108,6 +110,7 @@ class Undertaker:
         self._kernel = kernel
         self._erasing = erasing
         self._batch = batch
+        self._files = Files(kernel.settings.files_url)
         self.rounds = Rounds(
             "erasure",
             kernel.service,
@@ -119,37 +122,42 @@ class Undertaker:
         )
 
     async def work_on(self, tenant_id: UUID) -> None:
-        """Erase until all is done or something must be waited for."""
+        """Erase until all is done or something must be waited for; files after the rows that lead to them."""
         await self._drop_parked(tenant_id)
-        while await self.step(tenant_id):
-            pass
+        state: State = "more"
+        while state == "more":
+            state = await self._step(tenant_id)
+        if state == "empty":
+            await self._files.erase_below(folder_of(tenant_id))
+            await self._step(tenant_id, last=True)
 
-    async def step(self, tenant_id: UUID) -> bool:
-        """One transaction; whether there is more to do at once."""
+    async def _step(self, tenant_id: UUID, *, last: bool = False) -> State:
+        """One transaction. The last one tells that all is done, if it still is."""
         context = SystemContext(tenant_id, "job", self._kernel.service)
         async with self._kernel.database.tenant(context) as session:
             job = (await session.execute(_LOCK, {"tenant": tenant_id})).one_or_none()
             if job is None:
-                return False
-            more = await self._advance(session, job)
+                return "waiting"
+            state = await self._advance(session, job, last)
             await session.commit()
-            return more
+            return state
 
-    async def _advance(self, session: TenantSession, job: Row[Any]) -> bool:
+    async def _advance(self, session: TenantSession, job: Row[Any], last: bool) -> State:
         if job.fenced_at is None:
             await session.execute(_FENCE, {"tenant": session.tenant_id})
-            return True
+            return "more"
         if await session.scalar(_STRAGGLERS, {"fence": job.fenced_at}):
             await session.execute(_WAIT, {"tenant": session.tenant_id, "seconds": _WAIT_SECONDS})
-            return False
+            return "waiting"
         erased = await self._erase_batch(session, job.progress)
         if not erased:
-            await self._tell(session, job.counts)
-            return False
+            if last:
+                await self._tell(session, job.counts)
+            return "empty"
         counts = {name: job.counts.get(name, 0) + erased.get(name, 0) for name in {**job.counts, **erased}}
         values = {"counts": json.dumps(counts), "progress": json.dumps(job.progress)}
         await session.execute(_NOTE, {"tenant": session.tenant_id, **values})
-        return True
+        return "more"
 
     async def _erase_batch(self, session: TenantSession, progress: Progress) -> Mapping[str, int]:
         """One batch of the first table that has any; nothing: all are empty."""

@@ -12,6 +12,7 @@ from common.bus.snapshot import Describe
 from common.contracts.envelope import Event
 from common.db.session import Database
 from common.erasure import Erasing
+from common.exporting import Exporting
 from common.settings import ServiceSettings
 from common.web.kernel import Kernel
 
@@ -31,6 +32,8 @@ class Service:
     workers: Sequence[Worker] = ()
     consumers: Sequence[Worker] = ()
     """Consumers beyond the one that runs `handlers`."""
+    exporting: Exporting = field(default_factory=Exporting)
+    """What of a tenant's rows is not part of its export."""
     erasing: Erasing = field(default_factory=Erasing)
     """What becomes of a deleted tenant's rows, beyond being erased."""
     commands: Mapping[str, typer.Typer] = field(default_factory=dict[str, typer.Typer])

@@ -1,5 +1,7 @@
 """Settings of every service, read from the environment once by the composition root."""
 
+from pathlib import Path
+
 from pydantic import AnyHttpUrl, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -41,6 +43,11 @@ class ServiceSettings(BaseSettings):
     token_issuer: str = "http://127.0.0.1:8080"  # noqa: S105 - an issuer, not a secret
     token_audience: str = "penguinmails"  # noqa: S105
     public_url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8080")
+
+    files_url: str = Field(
+        default_factory=lambda: Path("files").resolve().as_uri(),
+        description="where files are kept: `file:///…`, or `s3://bucket/…` with the provider's own variables",
+    )
 
     rate_limit_url: str = Field(
         default="",

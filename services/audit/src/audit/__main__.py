@@ -8,6 +8,7 @@ from audit.handlers import HANDLERS
 from audit.ingest.worker import ingest
 from audit.settings import AuditSettings
 from common.cli import main
+from common.exporting import Exporting
 from common.service import Service
 
 SERVICE = Service(
@@ -17,6 +18,13 @@ SERVICE = Service(
     migrations=Path(__file__).parents[2] / "migrations",
     handlers=HANDLERS,
     consumers=(ingest,),
+    exporting=Exporting(
+        left_out={
+            "audit.open_accesses": "the platform's: accesses to be judged again",
+            "audit.quarantine": "the platform's: records that are no events",
+            "audit.ownership": "the platform's: which ids are whose",
+        }
+    ),
     erasing=ERASING,
 )
 

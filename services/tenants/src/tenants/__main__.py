@@ -4,11 +4,13 @@ from pathlib import Path
 
 from common.cli import main
 from common.erasure import Erasing
+from common.exporting import Exporting
 from common.service import Service
 from tenants.app import create_app
 from tenants.billing.worker import settle_billing
 from tenants.deletion.commands import deletion_commands
 from tenants.deletion.worker import delete_tenants
+from tenants.export.worker import finish_exports
 from tenants.handlers import HANDLERS
 from tenants.settings import TenantsSettings
 from tenants.snapshot import describe
@@ -20,8 +22,9 @@ SERVICE = Service(
     migrations=Path(__file__).parents[2] / "migrations",
     handlers=HANDLERS,
     describe=describe,
-    workers=(settle_billing, delete_tenants),
+    workers=(settle_billing, delete_tenants, finish_exports),
     commands={"deletion": deletion_commands()},
+    exporting=Exporting(left_out={"tenants.sign_up_keys": "the platform's"}),
     erasing=Erasing(
         kept={
             "tenants.deletions": "when the tenant was deleted, and the certificate",

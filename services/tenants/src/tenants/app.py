@@ -6,6 +6,7 @@ from common.web.app import create_app as create_common_app
 from common.web.kernel import Kernel
 from tenants.billing.endpoints import router as billing
 from tenants.deletion.endpoints import router as deletion
+from tenants.export.endpoints import routers as exports
 from tenants.parts import make_parts
 from tenants.provisioning.endpoints import router as sign_up
 from tenants.provisioning.endpoints import tenant_routes as provisioning
@@ -15,6 +16,6 @@ from tenants.tenant.endpoints import router as tenant
 
 def create_app(kernel: Kernel) -> FastAPI:
     """All routes of the service."""
-    app = create_common_app(kernel, [sign_up, provisioning, tenant, deletion, billing, reference])
+    app = create_common_app(kernel, [sign_up, provisioning, tenant, deletion, *exports, billing, reference])
     app.state.parts = make_parts(kernel)
     return app

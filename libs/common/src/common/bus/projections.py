@@ -26,6 +26,7 @@ from common.contracts.tenants import (
     TenantDeletionCancelled,
     TenantDeletionScheduled,
     TenantDescribed,
+    TenantExportRequested,
     TenantFeaturesUpdated,
     TenantLimitsUpdated,
     TenantPlanChanged,
@@ -84,6 +85,10 @@ WHERE t.tenant_id = :tenant
 """)
 _ERASURE = text("""
 INSERT INTO tenancy.erasures (tenant_id) VALUES (:tenant) ON CONFLICT (tenant_id) DO NOTHING
+""")
+_EXPORT = text("""
+INSERT INTO tenancy.exports (tenant_id, job_id) VALUES (:tenant, :job)
+ON CONFLICT (tenant_id, job_id) DO NOTHING
 """)
 _TENANT_NAME = text("""
 UPDATE tenancy.tenants SET name = :name, version = :version
@@ -188,6 +193,11 @@ async def project_deletion(session: TenantSession, event: TenantDeleted) -> None
     await session.execute(_ERASURE, {"tenant": session.tenant_id})
 
 
+async def note_export(session: TenantSession, event: TenantExportRequested) -> None:
+    """Have `common.exporting` write what there is."""
+    await session.execute(_EXPORT, {"tenant": session.tenant_id, "job": event.job_id})
+
+
 async def project_tenant_name(session: TenantSession, event: TenantSettingsUpdated) -> None:
     values = {"tenant": session.tenant_id, "name": event.company_name, "version": event.version}
     await session.execute(_TENANT_NAME, values)
@@ -289,6 +299,7 @@ PROJECTIONS: dict[type[Event], Handler] = {
     TenantDeletionScheduled: project_scheduled_deletion,
     TenantDeletionCancelled: project_cancelled_deletion,
     TenantDeleted: project_deletion,
+    TenantExportRequested: note_export,
     TenantSettingsUpdated: project_tenant_name,
     TenantFeaturesUpdated: project_tenant_features,
     TenantLimitsUpdated: project_tenant_limits,

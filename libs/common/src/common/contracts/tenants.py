@@ -7,7 +7,7 @@ from pydantic import Field
 
 from common.contracts.envelope import Event, Life, Part, Topic
 from common.contracts.texts import CompanyName, Email, FieldName, Name, PersonName, Slug
-from common.ids import TenantId, UserId, WorkspaceId
+from common.ids import JobId, TenantId, UserId, WorkspaceId
 
 Plan = Literal["starter", "professional", "enterprise"]
 
@@ -173,6 +173,52 @@ class TenantDeletionCertified(_TenantEvent):
 
     services: tuple[Annotated[str, Field(examples=["campaigns"])], ...]
     rows: int
+
+
+class _ExportEvent(Event):
+    TOPIC: ClassVar[Topic] = "penguinmails.tenants"
+    SUBJECT: ClassVar[str] = "job_id"
+    RESOURCE: ClassVar[str] = "export"
+
+    tenant_id: TenantId
+    job_id: JobId
+
+
+class TenantExportRequested(_ExportEvent):
+    """The tenant wants a copy of all that is its own: every service writes its part."""
+
+    ACTION: ClassVar[str | None] = "export.requested"
+    LIFE: ClassVar[Life] = "birth"
+
+
+class ExportedRows(Part):
+    resource: Annotated[str, Field(examples=["contacts"])]
+    rows: int
+
+
+class TenantPartExported(_ExportEvent):
+    """A service has written its part of an export, where files are kept."""
+
+    ACTION: ClassVar[str | None] = "export.part_written"
+
+    service: Annotated[str, Field(examples=["campaigns"])]
+    resources: tuple[ExportedRows, ...]
+
+
+class TenantExportFinished(_ExportEvent):
+    """All parts are in one archive, which can be fetched until `expires_at`."""
+
+    ACTION: ClassVar[str | None] = "export.finished"
+
+    expires_at: datetime
+
+
+class TenantExportFailed(_ExportEvent):
+    """Some service has not written its part in time."""
+
+    ACTION: ClassVar[str | None] = "export.failed"
+
+    missing: tuple[Annotated[str, Field(examples=["campaigns"])], ...]
 
 
 class SubscriptionChanged(_TenantEvent):

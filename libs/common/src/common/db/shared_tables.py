@@ -29,10 +29,12 @@ ROLE_POLICIES: dict[str, str] = {
     "tenancy.members": "tenancy.enter reads it as the owner, before any tenant is entered",
     "tenancy.revocations": "tenancy.enter reads it as the owner, before any tenant is entered",
     "tenancy.erasures": "tenancy.due_erasures reads, as the owner, which deleted tenants are not erased yet",
+    "tenancy.exports": "tenancy.due_exports reads, as the owner, for whose export a part is to be written",
     "auth.users": "auth.accounts_of looks, as the owner, for the accounts of one address in all tenants",
     "auth.mails": "auth.due_mail_tenants reads, as the owner, whose mails are due",
     "tenants.subscriptions": "tenants.due_billing_tenants reads, as the owner, whose billing is due",
     "tenants.deletions": "tenants.due_deletions reads, as the owner, which deletions have come due",
+    "tenants.exports": "tenants.due_exports reads, as the owner, which exports have come due",
     "audit.events": "audit_ingest records events of all tenants in one batch; it can insert and read",
     "audit.action_contexts": "like audit.events",
     "audit.verdicts": "audit_ingest judges accesses across tenants; it can insert and read",
@@ -48,6 +50,7 @@ DEFINER_FUNCTIONS: dict[str, str] = {
     "tenancy.enter_system": "verifies the proof, seals the context",
     "tenancy.maintain_history": "makes and drops partitions of the outbox history",
     "tenancy.due_erasures": "tells the platform's job which deleted tenants are not erased yet: ids only",
+    "tenancy.due_exports": "tells the platform's job which tenants wait for an export: ids only",
     "audit.ensure_days": "makes partitions of the audit log within fixed bounds",
     "audit.deleted_tenant": "the tenant of a job's context, if it is deleted; called by the next two only",
     "audit.erase_records": "deletes what the log keeps beside the events of the context's deleted tenant",
@@ -56,6 +59,7 @@ DEFINER_FUNCTIONS: dict[str, str] = {
     "the given hash is its password's; never shows a hash",
     "auth.due_mail_tenants": "tells the platform's job which tenants have due mail: ids only",
     "tenants.due_deletions": "tells the platform's job which deletions have come due: ids only",
+    "tenants.due_exports": "tells the platform's job which exports have come due: ids only",
     "tenants.due_billing_tenants": "tells the platform's job which tenants have due billing: ids only",
 }
 """SECURITY DEFINER functions, all with a pinned search_path."""

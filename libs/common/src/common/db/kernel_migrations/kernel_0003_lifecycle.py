@@ -1,4 +1,4 @@
-"""The end of a tenant: what is still to be erased of it here, and how far that has come."""
+"""What tenants ask of every service: to be erased, and to get a copy of all that is theirs."""
 
 from alembic import context, op
 
@@ -42,6 +42,36 @@ BEGIN ATOMIC
 END;
 REVOKE ALL ON FUNCTION tenancy.due_erasures(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tenancy.due_erasures(integer) TO {service}_app;
+
+-- One row for each export that this service has a part in. `written_at`: the part is written and told.
+CREATE TABLE tenancy.exports (
+    tenant_id uuid NOT NULL DEFAULT tenancy.current_tenant(),
+    job_id uuid NOT NULL,
+    requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    next_attempt_at timestamptz NOT NULL DEFAULT clock_timestamp(),
+    written_at timestamptz,
+    PRIMARY KEY (tenant_id, job_id)
+);
+CREATE INDEX exports_due ON tenancy.exports (next_attempt_at) WHERE written_at IS NULL;
+
+ALTER TABLE tenancy.exports ENABLE ROW LEVEL SECURITY, FORCE ROW LEVEL SECURITY;
+CREATE POLICY tenant_wall ON tenancy.exports AS RESTRICTIVE TO {service}_app
+    USING (tenant_id = tenancy.current_tenant()) WITH CHECK (tenant_id = tenancy.current_tenant());
+CREATE POLICY platform_rows ON tenancy.exports TO {service}_app
+    USING (tenant_id = tenancy.system_tenant()) WITH CHECK (tenant_id = tenancy.system_tenant());
+GRANT SELECT, INSERT, UPDATE, DELETE ON tenancy.exports TO {service}_app;
+
+CREATE POLICY due_exports ON tenancy.exports FOR SELECT TO {service}_owner USING (true);
+CREATE FUNCTION tenancy.due_exports(batch integer) RETURNS SETOF uuid
+    LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    SELECT e.tenant_id FROM tenancy.exports AS e
+    WHERE tenancy.system_tenant() = '00000000-0000-0000-0000-000000000000'::uuid
+      AND e.written_at IS NULL AND e.next_attempt_at <= clock_timestamp()
+    GROUP BY e.tenant_id ORDER BY min(e.next_attempt_at) LIMIT batch;
+END;
+REVOKE ALL ON FUNCTION tenancy.due_exports(integer) FROM PUBLIC;
+GRANT EXECUTE ON FUNCTION tenancy.due_exports(integer) TO {service}_app;
 """
 
 
