@@ -1,4 +1,4 @@
-"""What becomes of a deleted tenant's log: that something happened stays, what is personal goes."""
+"""What may be taken from the log: what is past its retention, and what is personal of a deleted tenant."""
 
 from alembic import op
 
@@ -15,7 +15,8 @@ DO $$
 DECLARE
     name text;
 BEGIN
-    FOREACH name IN ARRAY ARRAY['events', 'action_contexts', 'open_accesses', 'quarantine'] LOOP
+    FOREACH name IN ARRAY ARRAY['events', 'action_contexts', 'verdicts', 'open_accesses',
+                                'quarantine'] LOOP
         EXECUTE format('CREATE POLICY erasure ON audit.%I TO audit_owner
                         USING (tenant_id = tenancy.system_tenant())
                         WITH CHECK (tenant_id = tenancy.system_tenant())', name);
@@ -68,9 +69,30 @@ BEGIN
     GET DIAGNOSTICS blanked = ROW_COUNT;
 END $$;
 
-REVOKE ALL ON FUNCTION audit.deleted_tenant(), audit.erase_records(integer),
+-- Takes events from the old end of a tenant's log, a batch and all of its last moment, as its feature
+-- `data_retention_days` says. How old they must be is not the caller's to choose.
+CREATE FUNCTION audit.trim(batch integer, OUT days integer, OUT first timestamptz, OUT last timestamptz,
+                           OUT trimmed bigint)
+    LANGUAGE plpgsql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp AS $$
+DECLARE
+    tenant uuid := tenancy.system_tenant();
+BEGIN
+    SELECT (t.features ->> 'data_retention_days')::integer INTO days FROM tenancy.tenants AS t
+    WHERE t.tenant_id = tenant AND t.status <> 'deleted';
+    SELECT min(b.occurred_at), max(b.occurred_at) INTO first, last FROM (
+        SELECT e.occurred_at FROM audit.events AS e
+        WHERE e.tenant_id = tenant AND e.occurred_at < now() - make_interval(days => days)
+        ORDER BY e.occurred_at LIMIT batch) AS b;
+    DELETE FROM audit.verdicts AS v WHERE v.tenant_id = tenant AND v.occurred_at <= last;
+    DELETE FROM audit.action_contexts AS c WHERE c.tenant_id = tenant AND c.occurred_at <= last;
+    DELETE FROM audit.events AS e WHERE e.tenant_id = tenant AND e.occurred_at <= last;
+    GET DIAGNOSTICS trimmed = ROW_COUNT;
+END $$;
+
+REVOKE ALL ON FUNCTION audit.deleted_tenant(), audit.trim(integer), audit.erase_records(integer),
     audit.blank_events(timestamptz, integer) FROM PUBLIC;
-GRANT EXECUTE ON FUNCTION audit.erase_records(integer), audit.blank_events(timestamptz, integer) TO audit_app;
+GRANT EXECUTE ON FUNCTION audit.erase_records(integer), audit.blank_events(timestamptz, integer),
+    audit.trim(integer) TO audit_app;
 
 -- Ingestion learns nothing personal of a deleted tenant any more.
 CREATE POLICY ingest_reads ON tenancy.tenants FOR SELECT TO audit_ingest USING (true);

@@ -29,6 +29,7 @@ from common.events_cli import events_commands
 from common.exporting import Exporter
 from common.service import Service, open_database
 from common.settings import ServiceSettings
+from common.upkeep import Upkeep
 from common.web.access import AccessLog
 from common.web.app import asgi
 from common.web.kernel import Kernel
@@ -176,6 +177,7 @@ def _background(
             yield lambda worker=worker: worker(kernel)
         yield Undertaker(kernel, service.erasing).rounds.run
         yield Exporter(kernel, service.exporting).rounds.run
+        yield Upkeep(kernel, service.forgetting).run
 
 
 async def _serve(service: Service, kernel: Kernel, stop: asyncio.Event) -> None:

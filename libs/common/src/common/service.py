@@ -14,6 +14,7 @@ from common.db.session import Database
 from common.erasure import Erasing
 from common.exporting import Exporting
 from common.settings import ServiceSettings
+from common.upkeep import Forget
 from common.web.kernel import Kernel
 
 Worker = Callable[[Kernel], Awaitable[None]]
@@ -36,6 +37,8 @@ class Service:
     """What of a tenant's rows is not part of its export."""
     erasing: Erasing = field(default_factory=Erasing)
     """What becomes of a deleted tenant's rows, beyond being erased."""
+    forgetting: Sequence[Forget] = ()
+    """What the service keeps for a limited time only."""
     commands: Mapping[str, typer.Typer] = field(default_factory=dict[str, typer.Typer])
     """What operators can ask of the service on its command line, by the word they begin with."""
     describe: Describe | None = None

@@ -6,6 +6,7 @@ from audit.app import create_app
 from audit.erasure import ERASING
 from audit.handlers import HANDLERS
 from audit.ingest.worker import ingest
+from audit.retention import trim_log
 from audit.settings import AuditSettings
 from common.cli import main
 from common.exporting import Exporting
@@ -26,6 +27,7 @@ SERVICE = Service(
         }
     ),
     erasing=ERASING,
+    forgetting=(trim_log,),
 )
 
 if __name__ == "__main__":

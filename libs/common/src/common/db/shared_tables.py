@@ -54,6 +54,7 @@ DEFINER_FUNCTIONS: dict[str, str] = {
     "audit.ensure_days": "makes partitions of the audit log within fixed bounds",
     "audit.deleted_tenant": "the tenant of a job's context, if it is deleted; called by the next two only",
     "audit.erase_records": "deletes what the log keeps beside the events of the context's deleted tenant",
+    "audit.trim": "deletes events of the context's tenant that are older than its retention, no others",
     "audit.blank_events": "blanks what is personal in the events of the context's deleted tenant",
     "auth.accounts_of": "tells the platform's log-in which tenants have an account of an address and whether "
     "the given hash is its password's; never shows a hash",
