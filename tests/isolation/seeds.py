@@ -35,8 +35,13 @@ INSERT INTO tenancy.idempotency_keys (tenant_id, principal, route, key, request_
 VALUES (tenancy.current_tenant(), :principal, 'POST /seed', :key, sha256('seed'), 201)
 """)
 # Of an erasure that is done, as if the tenant had been deleted: it holds nothing up.
-_EXPORT = text("INSERT INTO tenancy.exports (job_id, written_at) VALUES (uuidv7(), clock_timestamp())")
-_ERASURE = text("INSERT INTO tenancy.erasures (erased_at) VALUES (clock_timestamp())")
+_EXPORT = text("""
+INSERT INTO tenancy.exports (tenant_id, job_id, written_at)
+VALUES (tenancy.current_tenant(), uuidv7(), clock_timestamp())
+""")
+_ERASURE = text("""
+INSERT INTO tenancy.erasures (tenant_id, erased_at) VALUES (tenancy.current_tenant(), clock_timestamp())
+""")
 # Tables of the platform's tenant: rows of others exist nowhere but here, to prove that the wall hides them.
 _SIGNING_KEY = text("""
 INSERT INTO auth.signing_keys (tenant_id, kid, status, public_jwk, private_key)

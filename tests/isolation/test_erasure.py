@@ -144,8 +144,8 @@ async def test_whoever_began_before_the_deletion_is_waited_for(
     world: World, handling: Handling, gone: MadeTenant, superuser: asyncpg.Connection
 ) -> None:
     database, job = world.harness.kernel.database, undertaker(world)
-    write = text("""INSERT INTO tenancy.idempotency_keys (principal, route, key, request_hash)
-                    VALUES ('straggler', 'POST /seed', 'straggler', sha256('seed'))""")
+    write = text("""INSERT INTO tenancy.idempotency_keys (tenant_id, principal, route, key, request_hash)
+                    VALUES (tenancy.current_tenant(), 'straggler', '/seed', 'straggler', sha256('seed'))""")
     async with database.tenant(SystemContext(gone.tenant_id, "job", world.service)) as straggler:
         await delete(handling, gone.tenant_id)
         await job.work_on(gone.tenant_id)

@@ -8,7 +8,7 @@ from typing import Any
 
 import pytest
 from services.tenants.tests.company import Company, found
-from services.tenants.tests.world import Office
+from services.tenants.tests.world import Office, ScriptedStripe
 from typer.testing import CliRunner
 
 from common.bus.handling import Handling
@@ -70,8 +70,8 @@ async def owner(service: Harness, office: Office) -> Owner:
 
 
 @pytest.fixture
-async def registrar(service: Harness) -> AsyncIterator[Registrar]:
-    made = Registrar(service.kernel.database, RETENTION_DAYS)
+async def registrar(service: Harness, stripe: ScriptedStripe) -> AsyncIterator[Registrar]:
+    made = Registrar(service.kernel.database, stripe, RETENTION_DAYS)  # type: ignore[arg-type]
     yield made
     await made.rounds.finish()
 
@@ -256,6 +256,22 @@ async def _run(*words: str) -> str:
     result = await asyncio.to_thread(CliRunner().invoke, deletion_commands(), list(words))
     assert result.exit_code == 0, result.output
     return result.output
+
+
+async def test_nobody_is_deleted_who_is_still_charged(
+    owner: Owner, office: Office, registrar: Registrar, stripe: ScriptedStripe
+) -> None:
+    await owner.change("UPDATE tenants.subscriptions SET subscription_id = 'sub_1' WHERE tenant_id = $1")
+    await owner.ask("POST", json=NAME)
+    await registrar.work_on(owner.tenant_id)
+    assert stripe.ended == [], "it is not due"
+    await owner.be_due()
+    stripe.failures.append("stripe_unreachable")
+    await registrar.work_on(owner.tenant_id)
+    assert await office.emitted(owner.tenant_id, "TenantDeleted") == []
+    await registrar.work_on(owner.tenant_id)
+    assert stripe.ended == ["sub_1"]
+    assert len(await office.emitted(owner.tenant_id, "TenantDeleted")) == 1
 
 
 async def test_reports_about_a_tenant_that_stays_change_nothing(owner: Owner, service: Harness) -> None:
