@@ -6,6 +6,7 @@ from uuid import UUID
 import asyncpg
 import pytest
 from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from common.bus import inbox
 from common.bus.handling import Handling
@@ -194,3 +195,15 @@ async def test_every_table_is_erased_or_named_with_its_reason(world: World) -> N
         if world.service == "audit":
             with pytest.raises(TableForgotten, match=r"audit\.events"):
                 await plan(session, Erasing())
+
+
+@pytest.mark.parametrize("world", ["audit"], indirect=True)
+@pytest.mark.parametrize(
+    "call", ["SELECT audit.erase_records(1)", "SELECT audit.blank_events('-infinity', 1)"]
+)
+async def test_the_log_of_a_tenant_that_stays_is_not_blanked(world: World, call: str) -> None:
+    """Not even for the platform's own job."""
+    context = SystemContext(world.mine.tenant_id, "job", world.service)
+    async with world.harness.kernel.database.tenant(context) as session:
+        with pytest.raises(DBAPIError, match="the tenant is not deleted"):
+            await session.execute(text(call))
