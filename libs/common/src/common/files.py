@@ -8,7 +8,7 @@ from typing import IO
 from uuid import UUID
 
 from obstore import delete_async, get_async, put_async
-from obstore.store import from_url
+from obstore.store import LocalStore, ObjectStore, from_url
 
 from common.ids import Kind, to_text
 
@@ -17,8 +17,11 @@ class Files:
     """Where files are kept."""
 
     def __init__(self, url: str) -> None:
-        local = {"mkdir": True, "automatic_cleanup": True} if url.startswith("file:") else {}
-        self._store = from_url(url, **local)
+        self._store: ObjectStore = (
+            LocalStore.from_url(url, mkdir=True, automatic_cleanup=True)
+            if url.startswith("file:")
+            else from_url(url)
+        )
 
     async def write(self, path: str, contents: IO[bytes]) -> None:
         """Store a file, in pieces; the old one of this name is seen until the new one is whole."""

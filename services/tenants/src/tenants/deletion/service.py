@@ -99,8 +99,8 @@ async def _certify(session: TenantSession, row: DeletionRow, now: datetime, rete
     times = {"scheduled_at": row.scheduled_at, "deleted_at": row.deleted_at, "certified_at": now}
     texts = {name: clock.rfc3339(time) for name, time in times.items() if time is not None}
     tenant = to_text(Kind.TENANT, session.tenant_id)
-    row.certificate = make_certificate(tenant, texts, reports, retention_days)
-    row.certified_at = now
+    certificate = make_certificate(tenant, texts, reports, retention_days)
+    row.certificate, row.certified_at = certificate, now
     await session.flush()
     await outbox.emit(
         session,
@@ -108,7 +108,7 @@ async def _certify(session: TenantSession, row: DeletionRow, now: datetime, rete
             tenant_id=session.tenant_id,
             version=max(report["version"] for report in reports.values()),
             services=tuple(sorted(reports)),
-            rows=rows_erased(row.certificate),
+            rows=rows_erased(certificate),
         ),
     )
 

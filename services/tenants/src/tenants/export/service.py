@@ -54,10 +54,10 @@ async def note_part(session: TenantSession, event: TenantPartExported) -> None:
 
 async def finish(session: TenantSession, row: ExportRow) -> None:
     """The archive of the locked `row` is there, for a while."""
-    row.status, row.expires_at = "done", clock.now() + LINK_LASTS
-    row.next_step_at = row.expires_at
+    expires_at = clock.now() + LINK_LASTS
+    row.status, row.expires_at, row.next_step_at = "done", expires_at, expires_at
     await session.flush()
-    event = TenantExportFinished(tenant_id=session.tenant_id, job_id=row.job_id, expires_at=row.expires_at)
+    event = TenantExportFinished(tenant_id=session.tenant_id, job_id=row.job_id, expires_at=expires_at)
     await outbox.emit(session, event)
 
 
