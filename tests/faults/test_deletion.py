@@ -40,9 +40,7 @@ async def work(platform: Platform, tenant: Tenant) -> None:
     """Leave something everywhere."""
     workspace = await platform.make(tenant, "/workspaces", name=f"{tenant.company_name} workspace")
     place = {"workspace_id": workspace["workspace_id"]}
-    await platform.make(
-        tenant, "/contacts", email=f"friend@{tenant.default_workspace_id}.example.com", **place
-    )
+    await platform.make(tenant, "/contacts", email=f"friend-{tenant.owner_email}", **place)
     await platform.make(tenant, "/lists", name=f"{tenant.company_name} list", **place)
     await platform.make(tenant, "/campaigns", name=f"{tenant.company_name} campaign", **place)
     await platform.make(tenant, "/invitations", email=f"guest-{tenant.owner_email}", role="member")
