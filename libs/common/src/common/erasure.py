@@ -118,7 +118,7 @@ class Undertaker:
             _list_due,
             self.work_on,
             at_a_time=_AT_A_TIME,
-            poll=0.5,
+            poll=1.0,
         )
 
     async def work_on(self, tenant_id: UUID) -> None:

@@ -87,7 +87,7 @@ class Exporter:
         self._exporting = exporting
         self._files = Files(kernel.settings.files_url)
         self.rounds = Rounds(
-            "export", kernel.service, kernel.database, _list_due, self.work_on, at_a_time=_AT_A_TIME, poll=0.5
+            "export", kernel.service, kernel.database, _list_due, self.work_on, at_a_time=_AT_A_TIME, poll=1.0
         )
 
     async def work_on(self, tenant_id: UUID) -> None:
