@@ -8,13 +8,15 @@ import pytest
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
+from common import clock
 from common.bus import inbox
 from common.bus.handling import Handling
 from common.bus.inbox import Claim
 from common.bus.projections import PROJECTIONS
-from common.context import SystemContext
+from common.context import RequestInfo, SystemContext, UserContext
 from common.contracts.envelope import Event
 from common.contracts.tenants import TenantDeleted, TenantErased
+from common.db.errors import EntryRefused
 from common.db.session import TenantSession
 from common.erasure import KERNEL_KEEPS, Erasing, TableForgotten, Undertaker, plan
 from common.ids import new_id
@@ -88,6 +90,21 @@ async def test_nothing_is_found_but_what_is_told(
     assert not stays & {gone.owner_id, gone.workspace_id}
     assert set().union(*found.values()) <= {word for one in stays for word in spellings(one)}
     assert await digests(world, superuser, world.theirs.tenant_id) == before
+
+
+async def test_its_people_are_refused_and_not_waited_for(
+    world: World, handling: Handling, gone: MadeTenant
+) -> None:
+    request = RequestInfo("erased", "GET", "/", "", "")
+    ids = (gone.tenant_id, gone.owner_id, new_id())
+    owner = UserContext(*ids, issued_at=clock.now(), email="", request=request)
+    async with world.harness.kernel.enter(owner):
+        await delete(handling, gone.tenant_id)
+    for _ in range(2):  # while its members are still known, and when they are not any more
+        with pytest.raises(EntryRefused):
+            async with world.harness.kernel.database.tenant(owner):
+                pytest.fail("entered")
+        await undertaker(world).work_on(gone.tenant_id)
 
 
 async def test_interruptions_neither_lose_nor_double_anything(
