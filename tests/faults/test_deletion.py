@@ -125,7 +125,8 @@ async def run_out(databases: Databases, tenant_id: object) -> dict[str, Any]:
     """Be the retention of events, days later; returns the certificate that follows."""
     for sql in databases.values():
         await eventually(lambda sql=sql: _has_left(sql, tenant_id), within=30)
-        await sql.execute("DELETE FROM tenancy.outbox_history WHERE tenant_id = $1", tenant_id)
+        for table in ("tenancy.outbox_history", "tenancy.inbox"):
+            await sql.execute(f"DELETE FROM {table} WHERE tenant_id = $1", tenant_id)
     tenants = databases["tenants"]
     await tenants.execute(
         "UPDATE tenants.deletions SET erased_at = now() - interval '10 days' WHERE tenant_id = $1", tenant_id

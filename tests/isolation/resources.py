@@ -60,6 +60,7 @@ async def _export(target: Target, service: str, party: Party) -> str:
         answer = await target.client(service).post(path, headers=party.headers)
         assert answer.status_code == 202, answer.text
         known = _exports[party.tenant_id] = str(answer.json()["job_id"])
+        await target.finish(service, party, answer.headers["Location"])
     return known
 
 

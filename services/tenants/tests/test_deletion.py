@@ -233,7 +233,7 @@ async def test_the_certificate_waits_for_every_service_and_for_their_events_to_r
     assert await office.emitted(owner.tenant_id, "TenantDeletionCertified") == []
 
     await owner.change(
-        "UPDATE tenants.deletions SET erased_at = now() - interval '9 days' WHERE tenant_id = $1"
+        "UPDATE tenants.deletions SET erased_at = now() - interval '10 days' WHERE tenant_id = $1"
     )
     for _ in range(2):
         await registrar.work_on(owner.tenant_id)

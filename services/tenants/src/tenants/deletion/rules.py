@@ -7,8 +7,8 @@ from typing import Any
 SERVICES = frozenset({"auth", "tenants", "workspaces", "campaigns", "audit"})
 """Who must have erased the tenant before that can be certified."""
 
-_WHOLE_DAYS = timedelta(days=1, hours=2)
-"""The history of events is dropped in whole days, looked at every hour."""
+_WHOLE_DAYS = timedelta(days=2, hours=2)
+"""The history of events is dropped in whole days, the inbox forgets a day later; both every hour."""
 
 
 def events_last(retention_days: int) -> timedelta:
