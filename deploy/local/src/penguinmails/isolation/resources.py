@@ -57,7 +57,7 @@ def _make(world: World, party: Party, operation: Operation) -> None:
     if party is world.victim and headers:
         world.keys[operation.name] = key
     if operation.starts_job:
-        _await_end(party, Request("GET", answer.header("location"), (), None, ("", "")))
+        _await_end(party, Request("GET", answer.header("location")))
 
 
 def _await_end(party: Party, look: Request) -> None:
