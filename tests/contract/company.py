@@ -124,6 +124,16 @@ class Company:
         """The id of what a POST in the default workspace has made."""
         return str(self._post(path, {"workspace_id": self.id_of(Kind.WORKSPACE), **body})[field])
 
+    def export(self) -> str:
+        """A job; one that is being made has to be over first."""
+
+        def start() -> str | None:
+            path = f"/api/v1/tenants/{self.id_of(Kind.TENANT)}/export"
+            answer = self._http.post(path, headers=self.headers)
+            return str(answer.json()["job_id"]) if answer.is_success else None
+
+        return until(start)
+
     def workspace(self) -> str:
         return str(self._post("/workspaces", {"name": uuid4().hex})["workspace_id"])
 
@@ -158,6 +168,7 @@ _MAKERS: dict[Kind, Callable[[Company], str]] = {
     Kind.WORKSPACE: Company.workspace,
     Kind.INVITATION: Company.invitation,
     Kind.AUDIT_EVENT: Company.audit_event,
+    Kind.JOB: Company.export,
     Kind.CAMPAIGN: lambda own: own.posted("/campaigns", "campaign_id", name="Spring"),
     Kind.CONTACT: lambda own: own.posted("/contacts", "contact_id", email=f"{uuid4().hex}@example.com"),
     Kind.LIST: lambda own: own.posted("/lists", "list_id", name=uuid4().hex),

@@ -18,8 +18,9 @@ SPENDING = {
     "POST /api/v1/auth/logout-all",
     "POST /api/v1/auth/password/reset",
     "DELETE /api/v1/auth/sessions/{session_id}",
+    "POST /api/v1/tenants/{tenant_id}/deletion",
 }
-"""Operations after whose success the caller's token is worth nothing."""
+"""Operations after whose success the caller can do nothing more, or hardly anything."""
 
 
 def feed(case: Case, company: Company, operator: Operator | None = None) -> None:
@@ -81,11 +82,16 @@ def _accept(company: Company) -> Json:
     return {"token": company.secret_for(company.invite()[1])}
 
 
+def _own_name(company: Company) -> Json:
+    return {"company_name": company.get(f"/tenants/{company.id_of(Kind.TENANT)}")["company_name"]}
+
+
 SECRETS: dict[str, Callable[[Company], Json]] = {
     "POST /api/v1/auth/login": _log_in,
     "POST /api/v1/auth/refresh": _refresh,
     "POST /api/v1/auth/password/reset": _reset,
     "POST /api/v1/invitations/accept": _accept,
+    "POST /api/v1/tenants/{tenant_id}/deletion": _own_name,
 }
 
 

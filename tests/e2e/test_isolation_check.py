@@ -119,7 +119,7 @@ async def test_every_operation_of_the_document_is_accounted_for(whole: Json, sta
 def test_it_says_what_remains(whole: Json) -> None:
     assert len(whole["remains"]) == 2, "everything but the tenants themselves is gone"
     for label, tenant in whole["tenants"].items():
-        assert any(left.startswith(f"tenant {label} {tenant} ") for left in whole["remains"])
+        assert any(left.startswith(f"tenant {label} {tenant}: its deletion") for left in whole["remains"])
 
 
 @pytest.mark.parametrize("name", BREAKS)

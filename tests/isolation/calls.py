@@ -5,7 +5,7 @@ from typing import Any
 import httpx
 
 from common.ids import Kind
-from tests.isolation.resources import MAKERS, PREPARATIONS, never
+from tests.isolation.resources import BODIES, MAKERS, PREPARATIONS, never
 from tests.isolation.routes import Route
 from tests.isolation.targets import Party, Target
 
@@ -70,7 +70,10 @@ class Calls:
         own: dict[Kind, str] = {}
         if party is not None:
             own = {kind: await self.make(route.service, party, kind) for kind in route.body_ids.values()}
-        return route.fill_body(lambda kind: own.get(kind) or never(kind))
+        body = route.fill_body(lambda kind: own.get(kind) or never(kind))
+        if party is not None and body is not None and str(route) in BODIES:
+            body |= await BODIES[str(route)](self.target, party)
+        return body
 
     def kind_in(self, path: str) -> Kind:
         """The kind of resource that the collection at `path` holds."""

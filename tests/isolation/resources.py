@@ -52,12 +52,28 @@ async def _audit_event(target: Target, service: str, party: Party) -> str:
     return await target.audit_event(party)
 
 
+async def _export(target: Target, service: str, party: Party) -> str:
+    """The one that is being made; a new one when there is none."""
+    known = _exports.get(party.tenant_id)
+    if known is None:
+        path = f"{PREFIX}/tenants/{party.tenant_id}/export"
+        answer = await target.client(service).post(path, headers=party.headers)
+        assert answer.status_code == 202, answer.text
+        known = _exports[party.tenant_id] = str(answer.json()["job_id"])
+        await target.finish(service, party, answer.headers["Location"])
+    return known
+
+
+_exports: dict[str, str] = {}
+"""The newest export of each tenant: there is one at a time."""
+
 MAKERS: dict[Kind, Maker] = {
     Kind.TENANT: _tenant,
     Kind.USER: _owner,
     Kind.SESSION: _session,
     Kind.WORKSPACE: _workspace,
     Kind.AUDIT_EVENT: _audit_event,
+    Kind.JOB: _export,
 }
 
 
@@ -85,5 +101,23 @@ PREPARATIONS: dict[str, Preparation] = {
 }
 """What must happen before a route can succeed for its owner."""
 
-SPENDING = {"POST /auth/logout", "POST /auth/logout-all", "DELETE /auth/sessions/{session_id}"}
-"""Routes after whose success the caller's token is worth nothing."""
+SPENDING = {
+    "POST /auth/logout",
+    "POST /auth/logout-all",
+    "DELETE /auth/sessions/{session_id}",
+    "POST /tenants/{tenant_id}/deletion",
+    "POST /tenants/{tenant_id}/export",
+}
+"""Routes after whose success the caller can do nothing more, hardly anything, or not that again."""
+
+
+async def _own_name(target: Target, party: Party) -> dict[str, str]:
+    answer = await target.client("tenants").get(f"{PREFIX}/tenants/{party.tenant_id}", headers=party.headers)
+    assert answer.is_success, answer.text
+    return {"company_name": answer.json()["company_name"]}
+
+
+BODIES: dict[str, Callable[[Target, Party], Awaitable[dict[str, str]]]] = {
+    "POST /tenants/{tenant_id}/deletion": _own_name,
+}
+"""Fields of a body that say what only their owner knows."""

@@ -27,6 +27,8 @@ from common.testing.harness import Harness, MadeTenant, bearer
 from common.web.service_tokens import make_service_token
 from tenants.custom_domain.rules import claim_hash
 from tenants.custom_domain.service import choose as choose_domain
+from tenants.export.service import NEVER
+from tenants.models import DeletionRow, ErasureReportRow, ExportPartRow, ExportRow
 from tenants.provisioning.schemas import TenantCreate
 from tenants.provisioning.service import Allocation, begin, claim_key
 from tenants.tenant.queries import put_monthly_sends
@@ -36,6 +38,14 @@ _SECRET = "00"
 _IDEMPOTENCY_KEY = text("""
 INSERT INTO tenancy.idempotency_keys (tenant_id, principal, route, key, request_hash, status)
 VALUES (tenancy.current_tenant(), :principal, 'POST /seed', :key, sha256('seed'), 201)
+""")
+# Of an erasure that is done, as if the tenant had been deleted: it holds nothing up.
+_EXPORT = text("""
+INSERT INTO tenancy.exports (tenant_id, job_id, written_at)
+VALUES (tenancy.current_tenant(), uuidv7(), clock_timestamp())
+""")
+_ERASURE = text("""
+INSERT INTO tenancy.erasures (tenant_id, erased_at) VALUES (tenancy.current_tenant(), clock_timestamp())
 """)
 # Tables of the platform's tenant: rows of others exist nowhere but here, to prove that the wall hides them.
 _SIGNING_KEY = text("""
@@ -93,6 +103,8 @@ async def _seed_kernel(harness: Harness, tenant: MadeTenant) -> None:
         await inbox.claim(session, harness.service.name, envelope)
         await outbox.emit(session, ended)
         await bury(session, harness.service.name, ended.TOPIC, envelope, "Seeded", attempts=1)
+        await session.execute(_ERASURE)
+        await session.execute(_EXPORT)
         await session.execute(_IDEMPOTENCY_KEY, {"principal": str(tenant.owner_id), "key": str(new_id())})
         await session.commit()
 
@@ -145,6 +157,13 @@ async def _seed_tenants(harness: Harness, tenant: MadeTenant) -> None:
         await claim_key(session, tenant.tenant_id.bytes * 2, tenant.tenant_id.bytes * 2)
         await put_monthly_sends(session, date(2026, 11, 1), 100, 1)
         await choose_domain(session, _domain_of(tenant.tenant_id), _SECRET)
+        session.add(DeletionRow(erase_at=clock.now() + timedelta(days=3650)))
+        await session.flush()
+        job_id = new_id()
+        session.add(ExportRow(job_id=job_id, status="failed", next_step_at=NEVER))
+        session.add(ErasureReportRow(service="seed", report={}))
+        await session.flush()
+        session.add(ExportPartRow(job_id=job_id, service="seed", resources={}))
         await session.commit()
 
 

@@ -78,6 +78,10 @@ class Target(Protocol):
         """Wait until the service knows what it has itself announced."""
         ...
 
+    async def finish(self, service: str, party: Party, job: str) -> None:
+        """Wait until a job at this path is over, where there is somebody to do it."""
+        ...
+
 
 class InProcess:
     """The applications themselves. Each knows its own tenants only: no broker connects them."""
@@ -140,6 +144,9 @@ class InProcess:
         for row in rows:
             await harness.handle(row["tenant_id"], registry()[row["type"]].read(row["data"]))
             self._positions[service] = row["id"]
+
+    async def finish(self, service: str, party: Party, job: str) -> None:
+        """Nobody does it."""
 
 
 class Installation:
@@ -210,3 +217,13 @@ class Installation:
 
     async def settle(self, service: str) -> None:
         """Nothing to do: services wait for what is on its way."""
+
+    async def finish(self, service: str, party: Party, job: str) -> None:
+        async with asyncio.timeout(30):
+            while (await self._state(service, party, job)) in ("queued", "running"):  # noqa: ASYNC110
+                await asyncio.sleep(0.1)
+
+    async def _state(self, service: str, party: Party, job: str) -> str:
+        answer = await self.client(service).get(job, headers=party.headers)
+        assert answer.is_success, answer.text
+        return str(answer.json()["status"])

@@ -16,6 +16,7 @@ from common.bus.lanes import Lanes
 from common.bus.projections import PROJECTIONS
 from common.context import SystemContext
 from common.contracts.envelope import Event, registry
+from common.contracts.tenants import TenantDeleted
 from common.ids import new_id
 from common.testing.harness import MadeTenant
 from tests.isolation.events import envelope_of, forged, honest, make_event
@@ -34,8 +35,9 @@ async def lanes(world: World) -> AsyncIterator[Lanes]:
 
 
 def handled_by(world: World) -> list[type[Event]]:
-    """Every type that the service does something about."""
-    return sorted({*PROJECTIONS, *world.harness.service.handlers}, key=lambda cls: cls.ce_type())
+    """Every type that the service does something about; last that after which nothing else is handled."""
+    types = {*PROJECTIONS, *world.harness.service.handlers}
+    return sorted(types, key=lambda cls: (cls is TenantDeleted, cls.ce_type()))
 
 
 async def handle(lanes: Lanes, *deliveries: Delivery) -> None:

@@ -54,6 +54,7 @@ INGEST: dict[str, str] = {
     "audit.producers": "INSERT SELECT UPDATE",  # sequence numbers seen
     "audit.gaps": "INSERT SELECT UPDATE",
     "tenancy.consumer_offsets": "INSERT SELECT UPDATE",
+    "tenancy.tenants": "SELECT(status) SELECT(tenant_id)",  # which are deleted: of those nothing is kept
     "tenancy.outbox": "INSERT",  # what it decides, on penguinmails.security only (policy)
 }
 

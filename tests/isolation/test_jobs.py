@@ -25,6 +25,8 @@ from tests.isolation.services import SERVICES, service_of
 TRIED = {
     "auth.mail.worker.send_mails": "test_each_mail_speaks_of_its_own_tenant",
     "tenants.billing.worker.settle_billing": "test_each_bill_is_settled_in_its_own_tenant",
+    "tenants.deletion.worker.delete_tenants": "services/tenants/tests/test_deletion.py",
+    "tenants.export.worker.finish_exports": "test_export.py",
     "audit.ingest.worker.ingest": "test_events.py: one role for all tenants, one log for each",
 }
 """Every loop of a service's own, and which test makes it work for two tenants."""

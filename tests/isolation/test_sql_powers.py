@@ -27,6 +27,10 @@ KERNEL_DEFINERS = {
     "tenancy.enter",
     "tenancy.enter_system",
 }
+KERNEL_PEEKS = {
+    "tenancy.due_erasures": "SELECT * FROM tenancy.due_erasures(1000)",
+    "tenancy.due_exports": "SELECT * FROM tenancy.due_exports(1000)",
+}
 PEEKS = {
     "auth": {
         "auth.accounts_of": "SELECT * FROM auth.accounts_of('{address}', '')",
@@ -39,9 +43,19 @@ PEEKS = {
         "tenants.confirm_domain": "SELECT 1 WHERE tenants.confirm_domain('\\x{claim}', true)",
         "tenants.release_domain": "SELECT 1 WHERE tenants.release_domain('\\x{claim}')",
         "tenants.list_tenants": "SELECT * FROM tenants.list_tenants(NULL, NULL, NULL, NULL, 1000)",
+        "tenants.due_deletions": "SELECT * FROM tenants.due_deletions(1000, '0')",
+        "tenants.due_exports": "SELECT * FROM tenants.due_exports(1000)",
     },
+    "audit": {"audit.trim": "SELECT * FROM audit.trim(1000) WHERE trimmed > 0"},
 }
 """Definer functions of the services that the app role may call, and how."""
+REFUSING = {
+    "audit": {
+        "audit.erase_records": "SELECT * FROM audit.erase_records(1000)",
+        "audit.blank_events": "SELECT * FROM audit.blank_events('-infinity', 1000)",
+    },
+}
+"""Those that work for a deleted tenant's job only, and are an error for all others."""
 
 FORBIDDEN = {
     "become the owner": "SET ROLE {service}_owner",
@@ -172,8 +186,15 @@ async def test_definer_functions_show_a_tenant_nothing_of_others(
 ) -> None:
     """Those that look across tenants do it for the platform's own context only."""
     rows = await superuser.fetch(_DEFINERS, f"{world.service}_app")
-    peeks = PEEKS.get(world.service, {})
-    assert {row["name"] for row in rows} == KERNEL_DEFINERS | peeks.keys(), "a new one needs its call here"
+    peeks = {**KERNEL_PEEKS, **PEEKS.get(world.service, {})}
+    refusing = REFUSING.get(world.service, {})
+    known = KERNEL_DEFINERS | peeks.keys() | refusing.keys()
+    assert {row["name"] for row in rows} == known, "a new one needs its call here"
+    for call in refusing.values():
+        assert await attacker.sqlstate(call) == REFUSED
+        async with attacker.sql.transaction():
+            await attacker.enter(world.mine)
+            assert await attacker.sqlstate(call) == REFUSED
     address = await superuser.fetchval(_ADDRESS, world.theirs.tenant_id)
     for name, template in peeks.items():
         call = template.format(address=address, claim=claim_of(world.theirs.tenant_id).hex())

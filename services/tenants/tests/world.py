@@ -154,6 +154,7 @@ class ScriptedStripe:
         self.customers: list[tuple[str, str, str]] = []
         self.subscriptions: list[tuple[str, str, str]] = []
         self.keys: list[str] = []
+        self.ended: list[str] = []
         self.lookups = 0
         self.failures: list[str] = []
         self.lose_answers = 0
@@ -195,3 +196,7 @@ class ScriptedStripe:
         self.keys.append(key)
         self._answer()
         return Subscription(made, "trialing")
+
+    async def end_subscription(self, subscription_id: str) -> None:
+        self._fail()
+        self.ended.append(subscription_id)

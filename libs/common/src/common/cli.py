@@ -24,9 +24,12 @@ from common.contracts.envelope import Topic
 from common.db.catalog import check_catalog
 from common.db.migrate import migrate
 from common.db.paging import Cursors
+from common.erasure import Undertaker
 from common.events_cli import events_commands
+from common.exporting import Exporter
 from common.service import Service, open_database
 from common.settings import ServiceSettings
+from common.upkeep import Upkeep
 from common.web.access import AccessLog
 from common.web.app import asgi
 from common.web.kernel import Kernel
@@ -171,6 +174,9 @@ def _background(
     if "work" in roles:
         for worker in service.workers:
             yield lambda worker=worker: worker(kernel)
+        yield Undertaker(kernel, service.erasing).rounds.run
+        yield Exporter(kernel, service.exporting).rounds.run
+        yield Upkeep(kernel, service.forgetting).run
 
 
 async def _serve(service: Service, kernel: Kernel, stop: asyncio.Event) -> None:

@@ -11,7 +11,10 @@ from common.bus.projections import Handler
 from common.bus.snapshot import Describe
 from common.contracts.envelope import Event
 from common.db.session import Database
+from common.erasure import Erasing
+from common.exporting import Exporting
 from common.settings import ServiceSettings
+from common.upkeep import Forget
 from common.web.kernel import Kernel
 
 Worker = Callable[[Kernel], Awaitable[None]]
@@ -30,6 +33,12 @@ class Service:
     workers: Sequence[Worker] = ()
     consumers: Sequence[Worker] = ()
     """Consumers beyond the one that runs `handlers`."""
+    exporting: Exporting = field(default_factory=Exporting)
+    """What of a tenant's rows is not part of its export."""
+    erasing: Erasing = field(default_factory=Erasing)
+    """What becomes of a deleted tenant's rows, beyond being erased."""
+    forgetting: Sequence[Forget] = ()
+    """What the service keeps for a limited time only."""
     commands: Mapping[str, typer.Typer] = field(default_factory=dict[str, typer.Typer])
     """Groups of operators' commands beyond `events`, by name."""
     describe: Describe | None = None

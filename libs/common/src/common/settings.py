@@ -1,5 +1,7 @@
 """Settings of every service, read from the environment once by the composition root."""
 
+from pathlib import Path
+
 from pydantic import AnyHttpUrl, Field, SecretStr
 from pydantic_settings import BaseSettings, SettingsConfigDict
 
@@ -44,6 +46,11 @@ class ServiceSettings(BaseSettings):
         default="penguinmails-platform", description="audience of operators' tokens, never that of users'"
     )
     public_url: AnyHttpUrl = AnyHttpUrl("http://127.0.0.1:8080")
+
+    files_url: str = Field(
+        default_factory=lambda: Path("files").resolve().as_uri(),
+        description="where files are kept: `file:///…`, or `s3://bucket/…` with the provider's own variables",
+    )
 
     rate_limit_url: str = Field(
         default="",

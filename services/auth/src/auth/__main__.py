@@ -9,6 +9,7 @@ from auth.operator.commands import commands as operators
 from auth.settings import AuthSettings
 from auth.snapshot import describe
 from common.cli import main
+from common.exporting import Exporting
 from common.service import Service
 
 SERVICE = Service(
@@ -18,6 +19,14 @@ SERVICE = Service(
     migrations=Path(__file__).parents[2] / "migrations",
     handlers=HANDLERS,
     describe=describe,
+    exporting=Exporting(
+        left_out={
+            "auth.refresh_tokens": "secrets",
+            "auth.password_tokens": "secrets",
+            "auth.signing_keys": "the platform's",
+            "auth.address_salts": "the platform's",
+        }
+    ),
     workers=(send_mails,),
     commands={"operator": operators},
 )

@@ -1,11 +1,16 @@
-"""`python -m tenants serve | consume | relay | work | run | migrate | events | provisioning | tenants`."""
+"""`python -m tenants serve | consume | relay | work | run | migrate | events | …`: see `--help`."""
 
 from pathlib import Path
 
 from common.cli import main
+from common.erasure import Erasing
+from common.exporting import Exporting
 from common.service import Service
 from tenants.app import create_app
 from tenants.billing.worker import settle_billing
+from tenants.deletion.commands import deletion_commands
+from tenants.deletion.worker import delete_tenants
+from tenants.export.worker import finish_exports
 from tenants.handlers import HANDLERS
 from tenants.platform.commands import commands as tenants
 from tenants.provisioning.commands import app as provisioning
@@ -19,8 +24,15 @@ SERVICE = Service(
     migrations=Path(__file__).parents[2] / "migrations",
     handlers=HANDLERS,
     describe=describe,
-    workers=(settle_billing,),
-    commands={"provisioning": provisioning, "tenants": tenants},
+    workers=(settle_billing, delete_tenants, finish_exports),
+    commands={"deletion": deletion_commands(), "provisioning": provisioning, "tenants": tenants},
+    exporting=Exporting(left_out={"tenants.sign_up_keys": "the platform's"}),
+    erasing=Erasing(
+        kept={
+            "tenants.deletions": "when the tenant was deleted, and the certificate",
+            "tenants.erasure_reports": "what each service said of its part: tables and numbers",
+        }
+    ),
 )
 
 if __name__ == "__main__":

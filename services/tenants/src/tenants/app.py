@@ -6,6 +6,8 @@ from common.web.app import create_app as create_common_app
 from common.web.kernel import Kernel
 from tenants.billing.endpoints import router as billing
 from tenants.custom_domain.endpoints import router as custom_domain
+from tenants.deletion.endpoints import router as deletion
+from tenants.export.endpoints import routers as exports
 from tenants.parts import make_parts
 from tenants.platform.endpoints import router as platform
 from tenants.provisioning.endpoints import router as sign_up
@@ -16,7 +18,7 @@ from tenants.tenant.endpoints import router as tenant
 
 def create_app(kernel: Kernel) -> FastAPI:
     """All routes of the service."""
-    routers = [sign_up, provisioning, tenant, custom_domain, billing, platform, reference]
-    app = create_common_app(kernel, routers)
+    by_tenant = [tenant, custom_domain, deletion, *exports, billing]
+    app = create_common_app(kernel, [sign_up, provisioning, *by_tenant, platform, reference])
     app.state.parts = make_parts(kernel)
     return app

@@ -130,3 +130,65 @@ class SignUpKeyRow(TenantRow):
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
 
     __table_args__ = (_SCHEMA,)
+
+
+class DeletionRow(TenantRow):
+    """A tenant's way out; it stays when the tenant is gone.
+
+    Scheduled until `deleted_at`; `erased_at`: every service has erased it; certified when its events are past
+    all retention, too.
+    """
+
+    __tablename__ = "deletions"
+
+    scheduled_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    erase_at: Mapped[datetime]
+    deleted_at: Mapped[datetime | None]
+    erased_at: Mapped[datetime | None]
+    certified_at: Mapped[datetime | None]
+    certificate: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
+
+    __table_args__ = (_SCHEMA,)
+
+
+class ErasureReportRow(TenantRow):
+    """What a service said when it had erased the tenant."""
+
+    __tablename__ = "erasure_reports"
+
+    service: Mapped[str] = mapped_column(Text, primary_key=True)
+    report: Mapped[dict[str, Any]] = mapped_column(JSONB)
+    reported_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+    __table_args__ = (_SCHEMA,)
+
+
+class ExportRow(TenantRow):
+    """A copy of all that is the tenant's, on its way or there until `expires_at`.
+
+    `next_step_at`: when to look at it again; infinity when nothing is left to do.
+    """
+
+    __tablename__ = "exports"
+
+    job_id: Mapped[UUID] = mapped_column(primary_key=True)
+    status: Mapped[str] = mapped_column(Text, server_default="queued")
+    requested_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    next_step_at: Mapped[datetime]
+    expires_at: Mapped[datetime | None]
+    error: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (_SCHEMA,)
+
+
+class ExportPartRow(TenantRow):
+    """What a service said when its part of an export was written."""
+
+    __tablename__ = "export_parts"
+
+    job_id: Mapped[UUID] = mapped_column(primary_key=True)
+    service: Mapped[str] = mapped_column(Text, primary_key=True)
+    resources: Mapped[dict[str, int]] = mapped_column(JSONB)
+    written_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+
+    __table_args__ = (_SCHEMA,)

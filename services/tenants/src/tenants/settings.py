@@ -16,6 +16,9 @@ class TenantsSettings(CallingSettings):
     dns_server: str = Field(
         default="", description="`address:port` of a resolver for custom domains; empty: the system's"
     )
+    deletion_grace_days: int = Field(
+        default=30, ge=0, description="days in which a deletion can be cancelled"
+    )
     signup_rate_per_minute: int = Field(default=10, ge=1, description="sign-ups per client address")
 
 

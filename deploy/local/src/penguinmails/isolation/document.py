@@ -29,6 +29,7 @@ class Operation:
     body: Json | None = None
     example: Json | None = None
     collection: bool = False
+    starts_job: bool = False
 
     def __str__(self) -> str:
         return f"{self.method} {self.path}"
@@ -93,6 +94,7 @@ def _operation(method: str, path: str, item: Json, document: Json) -> Operation:
         body=resolve(body["schema"], document) if "schema" in body else None,
         example=body.get("example"),
         collection=method == "post" and "get" in item,
+        starts_job=method == "post" and "202" in described.get("responses", {}),
     )
 
 

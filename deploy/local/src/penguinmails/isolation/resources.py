@@ -1,14 +1,17 @@
 """Makes one of every resource (two, so that lists have a second page), recipes read from the document."""
 
+import time
 from dataclasses import replace
 from uuid import uuid4
 
 from penguinmails.isolation import bodies
 from penguinmails.isolation.document import Operation
+from penguinmails.isolation.exchange import Request
 from penguinmails.isolation.party import Party
 from penguinmails.isolation.world import World
 
 KEY = "idempotency-key"
+_PAUSE = 0.2
 
 
 def make_all(world: World) -> None:
@@ -20,7 +23,8 @@ def make_all(world: World) -> None:
 
 
 def _make_one_of_each(world: World, party: Party) -> None:
-    waiting = [each for each in world.private if each.collection and not each.deletes_tenant]
+    made_here = [each for each in world.private if each.collection or each.starts_job]
+    waiting = [each for each in made_here if not each.deletes_tenant]
     while waiting:
         ready = [each for each in waiting if _has_what_it_names(each, party)] or waiting[:1]
         for operation in ready:
@@ -38,6 +42,8 @@ def _make(world: World, party: Party, operation: Operation) -> None:
     if ids is None:
         world.report.accounts[operation.name].reason = "nothing to name in its path could be made"
         return
+    if operation.starts_job and party.first("job"):
+        return  # one at a time, and one will do
     key = str(uuid4())
     headers = (("Idempotency-Key", key),) if KEY in operation.headers else ()
     request = world.request(operation, ids, world.own_body(operation, party)).having(*headers)
@@ -50,6 +56,14 @@ def _make(world: World, party: Party, operation: Operation) -> None:
     party.learn(answer.text, world.not_of(party))
     if party is world.victim and headers:
         world.keys[operation.name] = key
+    if operation.starts_job:
+        _await_end(party, Request("GET", answer.header("location")))
+
+
+def _await_end(party: Party, look: Request) -> None:
+    """Wait until a job is over, so that it stays as it is while others try to reach it."""
+    while party.ask(look).fields.get("status") in ("queued", "running"):
+        time.sleep(_PAUSE)
 
 
 def look_around(world: World, party: Party, family: str) -> None:

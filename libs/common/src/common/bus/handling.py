@@ -23,6 +23,7 @@ _WORDS = {
     Claim.HANDLED: "known",
     Claim.HELD: "kept behind a dead letter",
     Claim.BURIED: "dead",
+    Claim.ENDED: "of a deleted tenant",
 }
 UNREADABLE = "penguinmails.unreadable"
 # Well below deadlock_timeout (1 s), at which the database would choose a victim.
@@ -101,7 +102,7 @@ class Handling:
                 await self.run_handlers(session, event)
             case Claim.HELD:
                 await wait_behind(session, self.consumer, topic, envelope)
-            case Claim.HANDLED | Claim.BURIED:
+            case Claim.HANDLED | Claim.BURIED | Claim.ENDED:
                 return
 
     async def replay(self, topic: str, envelope: Envelope, *, dry_run: bool) -> str:
@@ -155,9 +156,12 @@ class Handling:
         return envelope.type not in self._skippable
 
     async def bury(self, topic: str, envelope: Envelope, error: Exception, attempts: int) -> bool:
-        """Keep the event as a dead letter, here and on the dead-letter topic; False when it is there."""
+        """Keep the event as a dead letter, here and on the dead-letter topic; False when it is there, or its
+        tenant is no more."""
         reason, holds = type(error).__name__, self.holds(envelope, error)
         async with self.database.tenant(self.context(envelope.tenant_id, envelope.event_id)) as session:
+            if await inbox.is_over(session, envelope):
+                return False
             fresh = await bury(session, self.consumer, topic, envelope, reason, attempts, holds=holds)
             if fresh:
                 await outbox.emit_dead_letter(session, topic, envelope)

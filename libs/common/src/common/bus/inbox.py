@@ -6,11 +6,11 @@ from uuid import UUID
 
 from sqlalchemy import text
 
-from common.contracts.envelope import Envelope, storable
+from common.contracts.envelope import Envelope, find_type, storable
 from common.db import dead_letters
 from common.db.session import TenantSession
 
-# Neither dead itself nor behind a dead event of its aggregate.
+# Neither dead itself nor behind a dead event of its aggregate, nor of a tenant that is no more.
 _CLAIM = text("""
 INSERT INTO tenancy.inbox (tenant_id, consumer, event_id)
 SELECT :tenant, :consumer, :event
@@ -18,6 +18,8 @@ WHERE NOT EXISTS (SELECT FROM tenancy.dead_letters AS d
         WHERE d.tenant_id = :tenant AND d.consumer = :consumer AND d.event_id = :event)
     AND NOT EXISTS (SELECT FROM tenancy.dead_letters AS d
         WHERE d.tenant_id = :tenant AND d.consumer = :consumer AND d.subject = :subject AND d.holds)
+    AND (:outlives OR NOT EXISTS (SELECT FROM tenancy.tenants AS t
+        WHERE t.tenant_id = :tenant AND t.status = 'deleted'))
 ON CONFLICT (tenant_id, consumer, event_id) DO NOTHING
 """)
 # The same for several at once, taken in the order given.
@@ -34,12 +36,18 @@ ORDER BY run.place
 ON CONFLICT (tenant_id, consumer, event_id) DO NOTHING RETURNING event_id
 """)
 _REDRIVE = text("""
-INSERT INTO tenancy.inbox (tenant_id, consumer, event_id) VALUES (:tenant, :consumer, :event)
+INSERT INTO tenancy.inbox (tenant_id, consumer, event_id)
+SELECT :tenant, :consumer, :event
+WHERE :outlives OR NOT EXISTS (SELECT FROM tenancy.tenants AS t
+    WHERE t.tenant_id = :tenant AND t.status = 'deleted')
 ON CONFLICT (tenant_id, consumer, event_id) DO NOTHING
 """)
 _HANDLED = text("""
 SELECT true FROM tenancy.inbox WHERE tenant_id = :tenant AND consumer = :consumer AND event_id = :event
 """)
+
+
+_ENDED = text("SELECT true FROM tenancy.tenants WHERE tenant_id = :tenant AND status = 'deleted'")
 
 
 class Claim(Enum):
@@ -50,6 +58,8 @@ class Claim(Enum):
     BURIED = "buried"
     HELD = "held"
     """It must wait behind a dead letter; nothing has been written of it yet."""
+    ENDED = "ended"
+    """Its tenant is deleted: it has no effect, now or ever."""
 
 
 async def claim(session: TenantSession, consumer: str, envelope: Envelope) -> Claim:
@@ -59,6 +69,7 @@ async def claim(session: TenantSession, consumer: str, envelope: Envelope) -> Cl
         "consumer": consumer,
         "event": envelope.event_id,
         "subject": storable(envelope.subject),
+        "outlives": _outlives(envelope),
     }
     while True:
         result = await session.execute(_CLAIM, values)
@@ -71,6 +82,8 @@ async def claim(session: TenantSession, consumer: str, envelope: Envelope) -> Cl
             return Claim.BURIED
         if obstacles:
             return Claim.HELD
+        if await is_over(session, envelope):
+            return Claim.ENDED
 
 
 async def claim_run(session: TenantSession, consumer: str, envelopes: Sequence[Envelope]) -> set[UUID]:
@@ -85,8 +98,14 @@ async def claim_run(session: TenantSession, consumer: str, envelopes: Sequence[E
 
 
 async def claim_again(session: TenantSession, consumer: str, envelope: Envelope) -> bool:
-    """Take an event that an operator has brought back; False when it was handled after all."""
-    values = {"tenant": session.tenant_id, "consumer": consumer, "event": envelope.event_id}
+    """Take an event that an operator has brought back; False when it was handled after all, or its tenant
+    is no more."""
+    values = {
+        "tenant": session.tenant_id,
+        "consumer": consumer,
+        "event": envelope.event_id,
+        "outlives": _outlives(envelope),
+    }
     result = await session.execute(_REDRIVE, values)
     return result.rowcount == 1  # type: ignore[attr-defined]
 
@@ -95,3 +114,15 @@ async def was_handled(session: TenantSession, consumer: str, envelope: Envelope)
     """Whether `consumer` has committed the event's effects."""
     values = {"tenant": session.tenant_id, "consumer": consumer, "event": envelope.event_id}
     return (await session.execute(_HANDLED, values)).first() is not None
+
+
+async def is_over(session: TenantSession, envelope: Envelope) -> bool:
+    """Whether the event's tenant is deleted, and the event with it."""
+    if _outlives(envelope):
+        return False
+    return (await session.execute(_ENDED, {"tenant": session.tenant_id})).first() is not None
+
+
+def _outlives(envelope: Envelope) -> bool:
+    event = find_type(envelope.type)
+    return event is not None and event.OUTLIVES_TENANT

@@ -22,7 +22,11 @@ from common.contracts.auth import (
 )
 from common.contracts.envelope import Event
 from common.contracts.tenants import (
+    TenantDeleted,
+    TenantDeletionCancelled,
+    TenantDeletionScheduled,
     TenantDescribed,
+    TenantExportRequested,
     TenantFeaturesUpdated,
     TenantLimitsUpdated,
     TenantPlanChanged,
@@ -69,6 +73,22 @@ WHERE t.tenant_id = :tenant AND t.version < excluded.version
 _TENANT_STATUS = text("""
 UPDATE tenancy.tenants SET status = :status, version = :version
 WHERE tenant_id = :tenant AND version < :version
+""")
+# What is left of a deleted tenant: no event, late or repeated, can make it again.
+_TOMBSTONE = text("""
+INSERT INTO tenancy.tenants AS t (tenant_id, name, status, plan, limits, features, version)
+VALUES (:tenant, '', 'deleted', '', '{}', '{}', :version)
+ON CONFLICT (tenant_id) DO UPDATE SET
+    name = '', status = 'deleted', plan = '', limits = '{}', features = '{}',
+    version = greatest(t.version, excluded.version)
+WHERE t.tenant_id = :tenant
+""")
+_ERASURE = text("""
+INSERT INTO tenancy.erasures (tenant_id) VALUES (:tenant) ON CONFLICT (tenant_id) DO NOTHING
+""")
+_EXPORT = text("""
+INSERT INTO tenancy.exports (tenant_id, job_id) VALUES (:tenant, :job)
+ON CONFLICT (tenant_id, job_id) DO NOTHING
 """)
 _TENANT_NAME = text("""
 UPDATE tenancy.tenants SET name = :name, version = :version
@@ -157,6 +177,25 @@ async def project_suspension(session: TenantSession, event: TenantSuspended) -> 
 
 async def project_reactivation(session: TenantSession, event: TenantReactivated) -> None:
     await _put_tenant_status(session, "active", event.version)
+
+
+async def project_scheduled_deletion(session: TenantSession, event: TenantDeletionScheduled) -> None:
+    await _put_tenant_status(session, "deleting", event.version)
+
+
+async def project_cancelled_deletion(session: TenantSession, event: TenantDeletionCancelled) -> None:
+    await _put_tenant_status(session, event.status, event.version)
+
+
+async def project_deletion(session: TenantSession, event: TenantDeleted) -> None:
+    """Let nobody in any more, and have `common.erasure` erase what there is."""
+    await session.execute(_TOMBSTONE, {"tenant": session.tenant_id, "version": event.version})
+    await session.execute(_ERASURE, {"tenant": session.tenant_id})
+
+
+async def note_export(session: TenantSession, event: TenantExportRequested) -> None:
+    """Have `common.exporting` write what there is."""
+    await session.execute(_EXPORT, {"tenant": session.tenant_id, "job": event.job_id})
 
 
 async def project_tenant_name(session: TenantSession, event: TenantSettingsUpdated) -> None:
@@ -257,6 +296,10 @@ PROJECTIONS: dict[type[Event], Handler] = {
     TenantDescribed: project_described_tenant,
     TenantSuspended: project_suspension,
     TenantReactivated: project_reactivation,
+    TenantDeletionScheduled: project_scheduled_deletion,
+    TenantDeletionCancelled: project_cancelled_deletion,
+    TenantDeleted: project_deletion,
+    TenantExportRequested: note_export,
     TenantSettingsUpdated: project_tenant_name,
     TenantFeaturesUpdated: project_tenant_features,
     TenantLimitsUpdated: project_tenant_limits,

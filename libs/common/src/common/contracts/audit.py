@@ -91,6 +91,22 @@ class AccessGap(_AccessEvent):
     until: datetime
 
 
+class AuditLogTrimmed(Event):
+    """The proof of what retention took from the tenant's log: how many events, and from when to when."""
+
+    TOPIC: ClassVar[Topic] = "penguinmails.security"
+    SUBJECT: ClassVar[str] = "tenant_id"
+    RESOURCE: ClassVar[str] = "audit_log"
+    ACTION: ClassVar[str | None] = "audit_log.trimmed"
+    LIFE: ClassVar[Life] = "none"
+
+    tenant_id: TenantId
+    retention_days: int
+    events: int
+    first: datetime
+    last: datetime
+
+
 class ActionRecorded(Event):
     """The HTTP request behind a domain event; written by the same `emit`."""
 

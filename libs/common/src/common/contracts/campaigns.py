@@ -39,6 +39,14 @@ class CampaignUpdated(_CampaignEvent):
     fields: tuple[FieldName, ...]
 
 
+class CampaignPaused(_CampaignEvent):
+    """It sends no more until somebody has it go on."""
+
+    ACTION: ClassVar[str | None] = "campaign.paused"
+
+    reason: Annotated[str, Field(examples=["tenant_suspended"])]
+
+
 class CampaignDeleted(_CampaignEvent):
     ACTION: ClassVar[str | None] = "campaign.deleted"
     LIFE: ClassVar[Life] = "death"

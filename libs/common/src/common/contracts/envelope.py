@@ -82,6 +82,8 @@ class Event(BaseModel):
     ACTION: ClassVar[str | None]
     LIFE: ClassVar[Life] = "change"
     VERSION: ClassVar[int] = 1
+    OUTLIVES_TENANT: ClassVar[bool] = False
+    """Whether it is handled when its tenant is deleted; all others are passed over then."""
 
     meta: Meta | None = None
 
@@ -117,6 +119,11 @@ def registry() -> Mapping[str, type[Event]]:
     return dict(_REGISTRY)
 
 
+def find_type(ce_type: str) -> type[Event] | None:
+    """The event of this `ce_type`, or None for a type this code does not know yet."""
+    return _REGISTRY.get(ce_type)
+
+
 @dataclass(frozen=True, slots=True)
 class Envelope:
     """One event as it stands in Kafka. `sequence` is contiguous per producer (`source`)."""
@@ -142,7 +149,7 @@ class Envelope:
         Raises:
             InvalidEvent: the payload breaks the contract of its type.
         """
-        cls = _REGISTRY.get(self.type)
+        cls = find_type(self.type)
         if cls is None:
             return None
         try:

@@ -1,12 +1,13 @@
 """Events of the `tenants` service."""
 
+from datetime import datetime
 from typing import Annotated, ClassVar, Literal
 
 from pydantic import Field
 
 from common.contracts.envelope import Event, Life, Part, Topic
 from common.contracts.texts import CompanyName, DomainName, Email, FieldName, Name, PersonName, Slug
-from common.ids import TenantId, UserId, WorkspaceId
+from common.ids import JobId, TenantId, UserId, WorkspaceId
 
 Plan = Literal["starter", "professional", "enterprise"]
 
@@ -139,6 +140,108 @@ class TenantPlanChanged(_TenantEvent):
     plan: Plan
     limits: Limits
     features: Features
+
+
+class TenantDeletionScheduled(_TenantEvent):
+    """Its owner wants the tenant deleted: it may do as much as a suspended one, until it is erased."""
+
+    ACTION: ClassVar[str | None] = "tenant.deletion_scheduled"
+
+    erase_at: datetime
+
+
+class TenantDeletionCancelled(_TenantEvent):
+    """The tenant stays, as it was before."""
+
+    ACTION: ClassVar[str | None] = "tenant.deletion_cancelled"
+
+    status: Literal["active", "suspended"]
+
+
+class TenantDeleted(_TenantEvent):
+    """The grace is over: every service erases what it has of the tenant, and says so with `TenantErased`."""
+
+    ACTION: ClassVar[str | None] = "tenant.deleted"
+    LIFE: ClassVar[Life] = "death"
+
+
+class ErasedRows(Part):
+    table: Annotated[str, Field(examples=["campaigns.contacts"])]
+    rows: int
+
+
+class KeptRows(Part):
+    """What stays of an erased tenant, and why."""
+
+    what: Annotated[str, Field(examples=["tenancy.tenants"])]
+    why: Annotated[str, Field(examples=["the id and that it is deleted"])]
+
+
+class TenantErased(_TenantEvent):
+    """A service has erased what it had of a deleted tenant. Told once by each; `version`: of the deletion."""
+
+    ACTION: ClassVar[str | None] = "tenant.erased"
+    OUTLIVES_TENANT: ClassVar[bool] = True
+
+    service: Annotated[str, Field(examples=["campaigns"])]
+    erased: tuple[ErasedRows, ...]
+    kept: tuple[KeptRows, ...]
+
+
+class TenantDeletionCertified(_TenantEvent):
+    """Every service has erased the tenant and its events are beyond all retention; there is a certificate."""
+
+    ACTION: ClassVar[str | None] = "tenant.deletion_certified"
+    OUTLIVES_TENANT: ClassVar[bool] = True
+
+    services: tuple[Annotated[str, Field(examples=["campaigns"])], ...]
+    rows: int
+
+
+class _ExportEvent(Event):
+    TOPIC: ClassVar[Topic] = "penguinmails.tenants"
+    SUBJECT: ClassVar[str] = "job_id"
+    RESOURCE: ClassVar[str] = "export"
+
+    tenant_id: TenantId
+    job_id: JobId
+
+
+class TenantExportRequested(_ExportEvent):
+    """The tenant wants a copy of all that is its own: every service writes its part."""
+
+    ACTION: ClassVar[str | None] = "export.requested"
+    LIFE: ClassVar[Life] = "birth"
+
+
+class ExportedRows(Part):
+    resource: Annotated[str, Field(examples=["contacts"])]
+    rows: int
+
+
+class TenantPartExported(_ExportEvent):
+    """A service has written its part of an export, where files are kept."""
+
+    ACTION: ClassVar[str | None] = "export.part_written"
+
+    service: Annotated[str, Field(examples=["campaigns"])]
+    resources: tuple[ExportedRows, ...]
+
+
+class TenantExportFinished(_ExportEvent):
+    """All parts are in one archive, which can be fetched until `expires_at`."""
+
+    ACTION: ClassVar[str | None] = "export.finished"
+
+    expires_at: datetime
+
+
+class TenantExportFailed(_ExportEvent):
+    """Some service has not written its part in time."""
+
+    ACTION: ClassVar[str | None] = "export.failed"
+
+    missing: tuple[Annotated[str, Field(examples=["campaigns"])], ...]
 
 
 class SubscriptionChanged(_TenantEvent):

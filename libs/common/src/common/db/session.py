@@ -158,7 +158,7 @@ class Database:
         proof = self._prover.user(*ids, pid)
         entered = connection.exec_driver_sql(_ENTER, (*ids, proof)).scalar_one()
         verdict, role, tenant_status, features = entered
-        if verdict == "unknown":
+        if verdict == "unknown" and tenant_status != "deleted":  # whose members are erased
             raise MemberUnknown
         if verdict != "ok":
             raise EntryRefused

@@ -3,6 +3,8 @@
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 from uuid import UUID
 
@@ -117,6 +119,7 @@ async def harness(
     service: Service, database: ServiceDatabase, environment: Mapping[str, Any] | None = None
 ) -> AsyncGenerator[Harness]:
     """The service's application over `database`, with its own token issuer and without a broker."""
+    folder = TemporaryDirectory(prefix="files-")
     names = {name.lower(): value for name, value in (environment or {}).items()}
     settings = service.settings(
         **{
@@ -125,6 +128,7 @@ async def harness(
             "relay_database_url": database.relay_url,
             "tenancy_key": database.tenancy_key,
             "link_secret": TEST_LINK_SECRET,
+            "files_url": Path(folder.name).as_uri(),
             "database_pool_timeout": 30,  # tests share the machine; how long one waits is not what they test
             **names,
         }  # type: ignore[arg-type]  # a subclass has fields of its own
@@ -140,3 +144,4 @@ async def harness(
             await kernel.access_log.flush()
             await kernel.rate_limiter.close()
             await kernel.database.close()
+            folder.cleanup()

@@ -11,7 +11,7 @@ from common.db.session import TenantSession
 from common.errors import Forbidden, TenantSuspended
 from common.web.idempotency import replay_or_take
 from common.web.kernel import Kernel, kernel_of
-from common.web.routes import AccountRoute
+from common.web.routes import TenantRoute
 
 _READS = ("GET", "HEAD")
 
@@ -20,7 +20,8 @@ async def open_session(request: Request) -> AsyncIterator[TenantSession]:
     """The caller's tenant session; one commit at the edge, a rollback when anything is raised."""
     caller: UserContext = request.state.caller
     async with kernel_of(request).enter(caller) as session:
-        if not isinstance(request.scope["route"], AccountRoute):
+        route = request.scope["route"]
+        if not (isinstance(route, TenantRoute) and route.WHILE_SUSPENDED):
             _respect_suspension(session, request.method)
         yield session
         await session.commit()

@@ -69,7 +69,7 @@ _IDEMPOTENCY_KEY: Json = {
 }
 _SUCCESS = {200: "Done", 201: "Created", 202: "Accepted", 204: "Done; there is nothing to say"}
 _PARAMETER_EXAMPLES = {"Idempotency-Key": "0192d5a0-7a1b-7c3d-8e4f-5a6b7c8d9e0f", "If-Match": '"v1"'}
-_PARAMETERS = {"signed": "The secret of the status link", "status": "Only those with this status"}
+_PARAMETERS = {"signed": "The secret of the link", "status": "Only those with this status"}
 
 
 class Unmergeable(ValueError):

@@ -54,6 +54,9 @@ class TenantRoute(APIRoute):
     with theirs."""
 
     COUNTED_FOR: ClassVar[CountedFor] = "tenant"
+    WHILE_SUSPENDED: ClassVar[bool] = False
+    """Whether it works for a tenant that is suspended or being deleted; others only read for its owners and
+    admins then."""
 
     def get_route_handler(self) -> Handler:
         inner = super().get_route_handler()
@@ -84,8 +87,16 @@ class TenantRoute(APIRoute):
         return handle
 
 
+class StandingRoute(TenantRoute):
+    """About whether the tenant stays, and what it takes along: works while it is suspended, too."""
+
+    WHILE_SUSPENDED = True
+
+
 class AccountRoute(TenantRoute):
     """About the caller's own account only: works while the tenant is suspended, too."""
+
+    WHILE_SUSPENDED = True
 
 
 class ExitRoute(AccountRoute):
@@ -121,6 +132,13 @@ def account_router(prefix: str, tag: str) -> APIRouter:
 def exit_router(prefix: str, tag: str) -> APIRouter:
     """A router for routes that end the caller's sessions."""
     return APIRouter(prefix=f"/api/v1{prefix}", tags=[tag], route_class=ExitRoute, responses=TENANT_PROBLEMS)
+
+
+def standing_router(prefix: str, tag: str) -> APIRouter:
+    """A router for routes about whether the tenant stays."""
+    return APIRouter(
+        prefix=f"/api/v1{prefix}", tags=[tag], route_class=StandingRoute, responses=TENANT_PROBLEMS
+    )
 
 
 def tenant_router(prefix: str, tag: str) -> APIRouter:

@@ -11,7 +11,7 @@ import asyncpg
 from audit.detection.rules import Access, Verdict, correct, judge, kind_of, may_be_born
 from audit.ingest import store
 from audit.ingest.ids import shadow_id
-from audit.ingest.rows import Entry, Rows
+from audit.ingest.rows import Entry, Rows, blanked, reduced
 from audit.ingest.store import OutboxEntry, VerdictEntry
 from common.contracts.audit import CrossTenantAttemptFlagged
 from common.contracts.envelope import Envelope, Meta
@@ -43,7 +43,8 @@ class Recorder:
 
         Runs inside the caller's transaction. What was recorded before changes nothing.
         """
-        rows = [rows for _, rows in work]
+        deleted = await store.find_deleted(connection, {envelope.tenant_id for envelope, _ in work})
+        rows = [reduced(rows) if envelope.tenant_id in deleted else rows for envelope, rows in work]
         births = [life for item in rows for life in item.births]
         await store.learn_births(connection, births)
         await store.learn_deaths(connection, [life for item in rows for life in item.deaths])
@@ -122,7 +123,10 @@ class Recorder:
             log.critical("isolation breach", extra={"fields": fields})
 
     async def _write(self, connection: asyncpg.Connection, findings: Findings) -> None:
-        await store.insert_events(connection, findings.shadows)
+        victims = {shadow.tenant_id for shadow in findings.shadows}
+        deleted = await store.find_deleted(connection, victims) if victims else set[UUID]()
+        shadows = [blanked(row) if row.tenant_id in deleted else row for row in findings.shadows]
+        await store.insert_events(connection, shadows)
         await store.insert_verdicts(connection, findings.verdicts)
         await store.insert_outbox(connection, findings.outbox)
 

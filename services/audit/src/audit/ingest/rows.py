@@ -134,6 +134,20 @@ def _with_tenant(changes: str | None, tenant_id: UUID) -> str:
     return json.dumps({**facts, "tenant_id": to_text(Kind.TENANT, tenant_id)}, ensure_ascii=False)
 
 
+_PERSONAL = ("actor_id", "email", "ip", "user_agent", "target_id", "request_id", "trace_id", "changes")
+
+
+def blanked(entry: Entry) -> Entry:
+    """That something of a kind happened; not who it was, whence or about what."""
+    nothing: dict[str, Any] = dict.fromkeys(_PERSONAL)
+    return entry._replace(**nothing)
+
+
+def reduced(rows: Rows) -> Rows:
+    """What is kept of an event that arrives when its tenant is deleted."""
+    return Rows(entries=[blanked(entry) for entry in rows.entries])
+
+
 def _add_action(rows: Rows, envelope: Envelope, event: Event) -> None:
     """A domain event: its own row, the births and deaths in it, and the resource it changed."""
     cls = type(event)

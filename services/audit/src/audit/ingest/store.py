@@ -105,6 +105,9 @@ SELECT * FROM unnest($1::text[], $2::uuid[], $3::timestamptz[])
 ON CONFLICT (resource) DO UPDATE SET died_at = excluded.died_at
 WHERE o.tenant_id = excluded.tenant_id AND o.died_at IS NULL
 """
+# Shared by all batches; who erases waits for those that began before.
+_BEGIN = "SELECT pg_advisory_xact_lock_shared(x'65726173'::int)"
+_DELETED = "SELECT tenant_id FROM tenancy.tenants WHERE tenant_id = ANY($1) AND status = 'deleted'"
 _OWNERS = "SELECT resource, tenant_id FROM audit.ownership WHERE resource = ANY($1)"
 # The key begins with the tenant, which is what is asked for: PostgreSQL skips from tenant to tenant.
 _EVENT_OWNERS = """
@@ -164,6 +167,12 @@ class QuarantineEntry(NamedTuple):
 async def ensure_days(connection: asyncpg.Connection, days: Iterable[date]) -> None:
     """Make the partitions of `days`."""
     await connection.execute("SELECT audit.ensure_days($1)", sorted(days))
+
+
+async def find_deleted(connection: asyncpg.Connection, tenants: Collection[UUID]) -> set[UUID]:
+    """Which of the tenants are deleted; none is erased before the transaction has ended."""
+    await connection.execute(_BEGIN)
+    return {row["tenant_id"] for row in await connection.fetch(_DELETED, list(tenants))}
 
 
 async def insert_events(connection: asyncpg.Connection, entries: Sequence[Entry]) -> set[tuple[UUID, UUID]]:

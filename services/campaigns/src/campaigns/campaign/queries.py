@@ -1,10 +1,11 @@
 """Reads of campaigns."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Sequence
 from uuid import UUID
 
 from sqlalchemy import Select, select
 
+from campaigns.campaign.rules import RUNNING
 from campaigns.models import CampaignRow
 from common.db.lookup import get_one
 from common.db.session import TenantSession
@@ -40,6 +41,12 @@ async def lock_campaign(session: TenantSession, campaign_id: UUID) -> CampaignRo
     """
     statement = select(CampaignRow).where(CampaignRow.campaign_id == campaign_id).with_for_update()
     return await get_one(session, statement, missing_campaign(campaign_id))
+
+
+async def lock_running_campaigns(session: TenantSession) -> Sequence[CampaignRow]:
+    """All campaigns of the tenant that send or will, locked until the transaction ends."""
+    statement = select(CampaignRow).where(CampaignRow.status.in_(RUNNING)).order_by(CampaignRow.campaign_id)
+    return (await session.scalars(statement.with_for_update())).all()
 
 
 def select_campaigns(workspaces: Collection[UUID] | None, status: str | None) -> Select[CampaignRow]:

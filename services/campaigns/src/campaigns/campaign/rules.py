@@ -2,6 +2,9 @@
 
 from campaigns.campaign.errors import CampaignNotDraft
 
+RUNNING = ("scheduled", "sending")
+"""States in which a campaign sends, or will by itself."""
+
 
 def assert_draft(status: str) -> None:
     """Only drafts can be changed or deleted.

@@ -2,13 +2,15 @@
 
 from uuid import UUID
 
+from campaigns.campaign.queries import lock_running_campaigns
 from campaigns.campaign.rules import assert_draft
 from campaigns.campaign.schemas import CampaignCreate, CampaignUpdate
 from campaigns.contact_list.queries import hold_list
 from campaigns.models import CampaignRow
 from campaigns.template.queries import hold_template
 from common.bus import outbox
-from common.contracts.campaigns import CampaignCreated, CampaignDeleted, CampaignUpdated
+from common.contracts.campaigns import CampaignCreated, CampaignDeleted, CampaignPaused, CampaignUpdated
+from common.contracts.tenants import TenantDeletionScheduled, TenantSuspended
 from common.db.lookup import change_fields
 from common.db.session import TenantSession
 from common.ids import new_id
@@ -82,6 +84,23 @@ async def delete_campaign(session: TenantSession, row: CampaignRow) -> None:
             version=row.version + 1,
         ),
     )
+
+
+async def pause_for_tenant(session: TenantSession, event: TenantSuspended | TenantDeletionScheduled) -> None:
+    """Stop what sends or would: the tenant may not, and has to say itself what goes on afterwards."""
+    for row in await lock_running_campaigns(session):
+        row.status = "paused"
+        await session.flush()
+        await outbox.emit(
+            session,
+            CampaignPaused(
+                tenant_id=session.tenant_id,
+                workspace_id=row.workspace_id,
+                campaign_id=row.campaign_id,
+                version=row.version,
+                reason="tenant_suspended",
+            ),
+        )
 
 
 async def _hold_contents(

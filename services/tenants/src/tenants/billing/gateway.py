@@ -84,6 +84,15 @@ class Stripe:
             await self._make_plan(price)
             return await self._subscribe(customer_id, tenant, price, f"{key}/with-plan")
 
+    async def end_subscription(self, subscription_id: str) -> None:
+        """End it now, so that nothing is charged any more; that it is over already is as good."""
+        async with _call("subscriptions.cancel"):
+            try:
+                await self._api.subscriptions.cancel_async(subscription_id)
+            except stripe.InvalidRequestError as error:
+                if error.http_status != 404 and error.code != "resource_missing":
+                    raise
+
     async def _subscribe(self, customer_id: str, tenant: str, price: Price, key: str) -> Subscription:
         made = await self._api.subscriptions.create_async(
             {

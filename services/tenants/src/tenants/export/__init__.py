@@ -1,0 +1,1 @@
+"""Slice: exports of all that is a tenant's."""

@@ -1,0 +1,70 @@
+"""What can be done about an export."""
+
+from datetime import UTC, datetime
+
+from sqlalchemy.dialects.postgresql import insert
+
+from common import clock
+from common.bus import outbox
+from common.contracts.tenants import (
+    TenantExportFailed,
+    TenantExportFinished,
+    TenantExportRequested,
+    TenantPartExported,
+)
+from common.db.session import TenantSession
+from common.ids import new_id
+from tenants.export import queries
+from tenants.export.errors import ExportRunning
+from tenants.export.rules import LINK_LASTS, PARTS, PATIENCE
+from tenants.models import CompanyRow, ExportPartRow, ExportRow
+
+NEVER = datetime.max.replace(tzinfo=UTC)
+"""PostgreSQL's infinity."""
+
+
+async def request(session: TenantSession, company: CompanyRow) -> ExportRow:
+    """Have a copy made of all that is the tenant's, the locked `company`.
+
+    Raises:
+        ExportRunning: one is being made.
+    """
+    if await queries.find_running(session) is not None:
+        raise ExportRunning
+    row = ExportRow(job_id=new_id(), status="queued", next_step_at=clock.now() + PATIENCE)
+    session.add(row)
+    await session.flush()
+    await outbox.emit(session, TenantExportRequested(tenant_id=company.tenant_id, job_id=row.job_id))
+    return row
+
+
+async def note_part(session: TenantSession, event: TenantPartExported) -> None:
+    """A service has written its part; with the last one the archive can be put together."""
+    row = await queries.lock_export(session, event.job_id)
+    if row is None or row.status not in ("queued", "running"):
+        return
+    resources = {one.resource: one.rows for one in event.resources}
+    part = {"tenant_id": session.tenant_id, "job_id": row.job_id, "service": event.service}
+    await session.execute(insert(ExportPartRow).values(**part, resources=resources).on_conflict_do_nothing())
+    row.status = "running"
+    if set(await queries.list_parts(session, row.job_id)) >= PARTS:
+        row.next_step_at = clock.now()
+    await session.flush()
+
+
+async def finish(session: TenantSession, row: ExportRow) -> None:
+    """The archive of the locked `row` is there, for a while."""
+    expires_at = clock.now() + LINK_LASTS
+    row.status, row.expires_at, row.next_step_at = "done", expires_at, expires_at
+    await session.flush()
+    event = TenantExportFinished(tenant_id=session.tenant_id, job_id=row.job_id, expires_at=expires_at)
+    await outbox.emit(session, event)
+
+
+async def give_up(session: TenantSession, row: ExportRow) -> None:
+    """Not all parts of the locked `row` came in time."""
+    missing = sorted(PARTS - set(await queries.list_parts(session, row.job_id)))
+    row.status, row.error, row.next_step_at = "failed", "parts_missing", NEVER
+    await session.flush()
+    event = TenantExportFailed(tenant_id=session.tenant_id, job_id=row.job_id, missing=tuple(missing))
+    await outbox.emit(session, event)

@@ -1,0 +1,115 @@
+"""Puts the parts of exports together, gives up on those that lack one, and erases archives that are over.
+
+What is done with files is done without a transaction, and may be done twice: whoever is killed leaves an
+export that comes due again.
+"""
+
+import tempfile
+import zipfile
+from datetime import timedelta
+from typing import IO
+from uuid import UUID
+
+from common import clock
+from common.context import SystemContext
+from common.db.session import Database
+from common.exporting import export_folder, part_path
+from common.files import Files
+from common.web.kernel import Kernel
+from common.work import Rounds
+from tenants.export import queries, service
+from tenants.export.rules import PARTS
+from tenants.models import ExportRow
+
+_AT_A_TIME = 2
+_POLL_SECONDS = 0.5
+_LEASE = timedelta(minutes=5)
+_SPOOL_BYTES = 1_000_000
+_PIECE = 1 << 20
+
+
+async def finish_exports(kernel: Kernel) -> None:
+    """Worker: until cancelled; then finish what is under way."""
+    await Archivist(kernel.database, Files(kernel.settings.files_url)).rounds.run()
+
+
+class Archivist:
+    """Works on the exports of all tenants."""
+
+    def __init__(self, database: Database, files: Files) -> None:
+        self._database = database
+        self._files = files
+        self.rounds = Rounds(
+            *("exports", "tenants", database, queries.list_due_tenants, self.work_on),
+            at_a_time=_AT_A_TIME,
+            poll=_POLL_SECONDS,
+        )
+
+    async def work_on(self, tenant_id: UUID) -> None:
+        """Take the next step with one export of the tenant, if it is due."""
+        context = SystemContext(tenant_id, "job", "tenants")
+        async with self._database.tenant(context) as session:
+            row = await queries.claim_due(session)
+            if row is None:
+                return
+            complete = set(await queries.list_parts(session, row.job_id)) >= PARTS
+            row.next_step_at = clock.now() + _LEASE
+            await session.commit()
+        if row.status == "done":
+            await self._expire(context, row)
+        elif complete:
+            await self._complete(context, row)
+        else:
+            await self._give_up(context, row)
+
+    async def _complete(self, context: SystemContext, row: ExportRow) -> None:
+        parts = [part_path(row.tenant_id, row.job_id, name) for name in sorted(PARTS)]
+        with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as whole:
+            with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+                for path in parts:
+                    await self._add(archive, path)
+            whole.seek(0)
+            await self._files.write(archive_path(row.tenant_id, row.job_id), whole)
+        async with self._database.tenant(context) as session:
+            current = await queries.lock_export(session, row.job_id)
+            if current is not None and current.status == "running":
+                await service.finish(session, current)
+            await session.commit()
+        if current is None:  # the tenant was erased meanwhile
+            await self._files.erase_below(export_folder(row.tenant_id, row.job_id))
+
+    async def _add(self, archive: zipfile.ZipFile, path: str) -> None:
+        """Copy the files of a part into the archive."""
+        with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as stored:
+            async for piece in self._files.read(path):
+                stored.write(piece)
+            with zipfile.ZipFile(stored) as part:
+                for name in part.namelist():
+                    with part.open(name) as source, archive.open(name, "w") as target:
+                        _copy(source, target)
+
+    async def _give_up(self, context: SystemContext, row: ExportRow) -> None:
+        async with self._database.tenant(context) as session:
+            current = await queries.lock_export(session, row.job_id)
+            if current is not None and current.status in ("queued", "running"):
+                await service.give_up(session, current)
+            await session.commit()
+        await self._files.erase_below(export_folder(row.tenant_id, row.job_id))
+
+    async def _expire(self, context: SystemContext, row: ExportRow) -> None:
+        await self._files.erase_below(export_folder(row.tenant_id, row.job_id))
+        async with self._database.tenant(context) as session:
+            current = await queries.lock_export(session, row.job_id)
+            if current is not None:
+                current.next_step_at = service.NEVER
+            await session.commit()
+
+
+def archive_path(tenant_id: UUID, job_id: UUID) -> str:
+    """Where the archive of an export is."""
+    return f"{export_folder(tenant_id, job_id)}/archive.zip"
+
+
+def _copy(source: IO[bytes], target: IO[bytes]) -> None:
+    while piece := source.read(_PIECE):
+        target.write(piece)
