@@ -11,6 +11,7 @@ from rich.json import JSON
 from rich.markup import escape
 
 from penguinmails import demo, display, documents, mailbox, trace
+from penguinmails.billing_command import billing_app
 from penguinmails.binaries import BinaryMissing
 from penguinmails.display import console
 from penguinmails.events_command import events_app
@@ -49,6 +50,7 @@ def _running_stack() -> Stack:
 
 
 app.add_typer(events_app(_running_stack), name="events")
+app.add_typer(billing_app(_running_stack), name="billing")
 
 
 @app.command()

@@ -15,6 +15,7 @@ NAMES = (
     "collector",
     "mail",
     "stripe",
+    "stripe_inner",
     "gateway_admin",
     "auth",
     "tenants",

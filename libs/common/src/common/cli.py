@@ -64,7 +64,8 @@ def main(service: Service) -> None:
         url, key = os.environ["OWNER_DATABASE_URL"], os.environ["TENANCY_KEY"]
         asyncio.run(migrate(service.name, url, key, service.migrations))
 
-    app.add_typer(events_commands(service), name="events")
+    for name, make in {"events": events_commands, **service.commands}.items():
+        app.add_typer(make(service), name=name)
     _ = (run, bring_up_to_date)
     app()
 

@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+import typer
 from fastapi import FastAPI
 
 from common.bus.projections import Handler
@@ -29,6 +30,10 @@ class Service:
     workers: Sequence[Worker] = ()
     consumers: Sequence[Worker] = ()
     """Consumers beyond the one that runs `handlers`."""
+    commands: Mapping[str, Callable[["Service"], typer.Typer]] = field(
+        default_factory=dict[str, Callable[["Service"], typer.Typer]]
+    )
+    """Groups of operator commands of the service's own, by name."""
     describe: Describe | None = None
     """The service's state as events, for `events snapshot`; None: nobody projects what it has."""
 

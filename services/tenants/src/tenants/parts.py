@@ -7,6 +7,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from common.web.kernel import Kernel
+from tenants.billing.gateway import Stripe
 from tenants.provisioning.desk import WaitingRoom
 from tenants.provisioning.gateway import AuthService
 from tenants.provisioning.throttle import Throttle
@@ -19,12 +20,14 @@ class TenantsParts:
     auth: AuthService
     throttle: Throttle
     waiting: WaitingRoom
+    stripe: Stripe
 
 
 def make_parts(kernel: Kernel) -> TenantsParts:
     settings = settings_of(kernel)
     throttle = Throttle(settings.signup_rate_per_minute)
-    return TenantsParts(settings, AuthService(settings), throttle, WaitingRoom())
+    stripe = Stripe(settings.stripe_secret_key.get_secret_value(), settings.stripe_api_base)
+    return TenantsParts(settings, AuthService(settings), throttle, WaitingRoom(), stripe)
 
 
 async def get_parts(request: Request) -> TenantsParts:
