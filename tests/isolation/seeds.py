@@ -9,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 import jwt
+from services.tenants.tests.world import ScriptedStripe
 from sqlalchemy import select, text
 
 from audit.settings import AuditSettings
@@ -24,6 +25,8 @@ from common.db.dead_letters import bury
 from common.ids import Kind, new_id, parse, to_text
 from common.testing.harness import Harness, MadeTenant, bearer
 from common.web.service_tokens import make_service_token
+from tenants.billing.worker import Clerk
+from tenants.parts import TenantsParts
 from tenants.provisioning.schemas import TenantCreate
 from tenants.provisioning.service import Allocation, begin, claim_key
 from tests.isolation.services import SIGNING_KEY_PEM
@@ -41,6 +44,14 @@ _ADDRESS_SALT = text("""
 INSERT INTO auth.address_salts (tenant_id, address_key, salt, time_cost, memory_kib, parallelism)
 VALUES (tenancy.current_tenant(), sha256('seed'), sha256('salt'), 1, 8, 1)
 """)
+_STRIPE_EVENT = text("""
+INSERT INTO tenants.stripe_events (tenant_id, event_id, type)
+VALUES (tenancy.current_tenant(), :event, 'customer.updated')
+""")
+_RECONCILIATION = text("""
+INSERT INTO tenants.reconciliations (tenant_id, day) VALUES (tenancy.current_tenant(), '2026-01-01')
+""")
+_CUSTOMER = text("UPDATE tenants.subscriptions SET customer_id = 'cus_seed' WHERE tenant_id = :tenant")
 _AUDIT_EVENT = (
     "INSERT INTO audit.events "
     "(tenant_id, event_id, occurred_at, action, actor_type, outcome, severity, source) "
@@ -133,6 +144,9 @@ async def _seed_tenants(harness: Harness, tenant: MadeTenant) -> None:
     context = SystemContext(tenant.tenant_id, "provisioning", "tenants")
     async with harness.kernel.database.tenant(context) as session:
         await claim_key(session, tenant.tenant_id.bytes * 2, tenant.tenant_id.bytes * 2)
+        await session.execute(_STRIPE_EVENT, {"event": str(new_id())})
+        await session.execute(_RECONCILIATION)
+        await session.execute(_CUSTOMER, {"tenant": tenant.tenant_id})
         await session.commit()
 
 
@@ -146,6 +160,21 @@ async def sign_up(harness: Harness, tenant: MadeTenant) -> None:
     async with harness.kernel.database.tenant(context) as session:
         await begin(session, allocation, body)
         await session.commit()
+
+
+STRIPE = ScriptedStripe()
+"""What the routes of billing see of the world."""
+
+
+async def subscribe(harness: Harness, tenant: MadeTenant) -> None:
+    """Give the tenant a customer and a subscription, and the routes the Stripe that has them."""
+    parts: TenantsParts = harness.client._transport.app._app.state.parts  # type: ignore[attr-defined]
+    for name in ("list_invoices", "open_portal", "open_checkout"):
+        setattr(parts.stripe, name, getattr(STRIPE, name))
+    clerk = Clerk(harness.kernel.database, STRIPE)  # type: ignore[arg-type]
+    case = await clerk.claim(tenant.tenant_id, at_once=True)
+    assert case is not None
+    await clerk.attend(case)
 
 
 async def _seed_workspaces(harness: Harness, tenant: MadeTenant) -> None:

@@ -31,7 +31,11 @@ PEEKS = {
         "auth.accounts_of": "SELECT * FROM auth.accounts_of('{address}', '')",
         "auth.due_mail_tenants": "SELECT * FROM auth.due_mail_tenants(1000, '0')",
     },
-    "tenants": {"tenants.due_billing_tenants": "SELECT * FROM tenants.due_billing_tenants(1000, '0')"},
+    "tenants": {
+        "tenants.due_billing_tenants": "SELECT * FROM tenants.due_billing_tenants(1000, '0')",
+        "tenants.tenants_of_customer": "SELECT * FROM tenants.tenants_of_customer('cus_seed')",
+        "tenants.billed_tenants": "SELECT * FROM tenants.billed_tenants(gen_random_uuid(), 1000)",
+    },
 }
 """Definer functions of the services that the app role may call, and how."""
 

@@ -27,6 +27,7 @@ PUBLIC = {
     "auth POST /api/v1/invitations/accept": "the token of a mailed link, which names its tenant",
     "tenants POST /api/v1/tenants": "sign-up: a new tenant, or the one that the same secret key made",
     "tenants GET /api/v1/tenants/provisioning/{signed}": "a signed link, whose content names its tenant",
+    "tenants POST /api/v1/webhooks/stripe": "what Stripe signed; our own row says whose a customer is",
     "tenants GET /docs": "the reference of the API",
     "tenants GET /openapi.json": "the reference of the API",
 }

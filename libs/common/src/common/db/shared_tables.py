@@ -30,8 +30,8 @@ ROLE_POLICIES: dict[str, str] = {
     "tenancy.revocations": "tenancy.enter reads it as the owner, before any tenant is entered",
     "auth.users": "auth.accounts_of looks, as the owner, for the accounts of one address in all tenants",
     "auth.mails": "auth.due_mail_tenants reads, as the owner, whose mails are due",
-    "tenants.subscriptions": "tenants.due_billing_tenants, tenants_of_customer and billed_tenants read, as the "
-    "owner, whose billing is due, whose a customer at Stripe is, and who is billed",
+    "tenants.subscriptions": "due_billing_tenants, tenants_of_customer, billed_tenants read, as the owner, "
+    "whose billing is due, whose a customer at Stripe is, and who is billed",
     "audit.events": "audit_ingest records events of all tenants in one batch; it can insert and read",
     "audit.action_contexts": "like audit.events",
     "audit.verdicts": "audit_ingest judges accesses across tenants; it can insert and read",
@@ -51,7 +51,7 @@ DEFINER_FUNCTIONS: dict[str, str] = {
     "the given hash is its password's; never shows a hash",
     "auth.due_mail_tenants": "tells the platform's job which tenants have due mail: ids only",
     "tenants.due_billing_tenants": "tells the platform's job which tenants have due billing: ids only",
-    "tenants.tenants_of_customer": "tells the platform's job which tenant a customer at Stripe belongs to: an id",
+    "tenants.tenants_of_customer": "tells the platform's job whose a customer at Stripe is: ids only",
     "tenants.billed_tenants": "tells the platform's job which tenants to compare with Stripe: ids only",
 }
 """SECURITY DEFINER functions, all with a pinned search_path."""
