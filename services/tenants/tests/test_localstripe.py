@@ -14,6 +14,7 @@ from typing import Any
 import httpx
 import pytest
 from services.tenants.tests.company import Company, found
+from services.tenants.tests.ear import Ear
 from services.tenants.tests.world import WEBHOOK_SECRET, Office
 
 from common.ids import Kind, to_text
@@ -190,28 +191,3 @@ async def test_its_events_are_signed_as_the_sdk_expects(account: httpx.AsyncClie
             while told is None or told.customer_id != made["id"]:
                 told = webhooks.read(*await heard.get(), WEBHOOK_SECRET, 300)
     assert told.type == "customer.created"
-
-
-class Ear:
-    """A server that answers 200 and hands on body and signature of what it is sent."""
-
-    def __init__(self, heard: "asyncio.Queue[tuple[bytes, str]]") -> None:
-        self._heard = heard
-
-    async def __aenter__(self) -> int:
-        self._server = await asyncio.start_server(self._answer, "127.0.0.1", 0)
-        port: int = self._server.sockets[0].getsockname()[1]
-        return port
-
-    async def __aexit__(self, *_: object) -> None:
-        self._server.close()
-        await self._server.wait_closed()
-
-    async def _answer(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        head = (await reader.readuntil(b"\r\n\r\n")).decode()
-        headers = dict(line.split(": ", 1) for line in head.splitlines()[1:] if line)
-        body = await reader.readexactly(int(headers["Content-Length"]))
-        writer.write(b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\nConnection: close\r\n\r\n")
-        await writer.drain()
-        writer.close()
-        await self._heard.put((body, headers["Stripe-Signature"]))

@@ -18,6 +18,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from urllib.parse import parse_qs
 
 import httpx
 import uvicorn
@@ -106,7 +107,7 @@ class Door:
 
     async def _open(self, request: Request, page: str, kind: str, prefix: str) -> Response:
         inner: httpx.AsyncClient = request.app.state.inner
-        customer_id = str((await request.form()).get("customer", ""))
+        (customer_id,) = parse_qs((await request.body()).decode()).get("customer", [""])
         credentials = {"authorization": request.headers.get("authorization", "")}
         customer = await inner.get(f"/v1/customers/{customer_id}", headers=credentials)
         if not customer.is_success:
