@@ -99,10 +99,5 @@ PREPARATIONS: dict[str, Preparation] = {
 }
 """What must happen before a route can succeed for its owner."""
 
-SPENDING = {
-    "POST /auth/logout",
-    "POST /auth/logout-all",
-    "DELETE /auth/sessions/{session_id}",
-    "POST /billing/plan",
-}
-"""Routes after whose success the caller's token is worth nothing, or its tenant may ask less often."""
+SPENDING = {"POST /auth/logout", "POST /auth/logout-all", "DELETE /auth/sessions/{session_id}"}
+"""Routes after whose success the caller's token is worth nothing."""

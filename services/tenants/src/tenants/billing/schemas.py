@@ -31,7 +31,7 @@ class Subscription(Answer):
 
 
 class PlanChange(Body):
-    plan: Plan
+    plan: Annotated[Plan, Field(examples=["enterprise"])]
 
 
 class Portal(Answer):
