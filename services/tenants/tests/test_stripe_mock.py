@@ -36,7 +36,7 @@ def binary() -> Path:
         return built
     go = shutil.which("go")
     if go is None:
-        pytest.skip("stripe-mock is not built: there is no `go` on the PATH (Debian: golang-go)")
+        pytest.skip("stripe-mock is not built: there is no `go` (1.22 or newer) on the PATH")
     folder = CACHE / "bin"
     environment = {**os.environ, "GOBIN": str(folder), "GOFLAGS": "-mod=mod"}
     command = [go, "install", f"github.com/stripe/stripe-mock@{VERSION}"]
