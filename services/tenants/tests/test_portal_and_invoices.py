@@ -7,6 +7,7 @@ from services.tenants.tests.world import Office, ScriptedStripe
 from common.context import SystemContext
 from common.ids import Kind, to_text
 from common.testing.harness import Harness
+from tenants.billing.reconciliation import Reconciliation
 from tenants.billing.rules import PRICES
 from tenants.billing.worker import Clerk
 from tenants.lifecycle.service import suspend
@@ -96,3 +97,23 @@ async def test_a_cursor_of_another_tenant_or_made_by_hand_opens_nothing(
     for wrong in (cursor, cursor[:-1], "in_1", "====", "é"):
         answer = await company.bill("GET", "/invoices", params={"cursor": wrong})
         assert (answer.status_code, answer.json()["code"]) == (422, "invalid_cursor"), wrong
+
+
+async def test_stripe_is_never_asked_inside_a_transaction(
+    service: Harness, office: Office, clerk: Clerk, stripe: ScriptedStripe
+) -> None:
+    """Neither by the routes nor by the worker nor by the comparison: no connection is out meanwhile."""
+    pool = service.kernel.database._engine.pool
+    await service.kernel.access_log.flush()
+    out: list[int] = []
+    stripe.meanwhile = lambda: out.append(pool.checkedout())  # type: ignore[attr-defined]
+    company = await found(service, "starter")
+    await office.make_due(company.tenant.tenant_id)
+    await clerk.work_on(company.tenant.tenant_id)
+    assert (await company.bill("POST", "/plan", json={"plan": "enterprise"})).status_code == 202
+    await clerk.work_on(company.tenant.tenant_id)
+    await Reconciliation(clerk).run_one(company.tenant.tenant_id)
+    assert (await company.bill("POST", "/portal")).status_code == 200
+    assert (await company.bill("GET", "/invoices")).status_code == 200
+    assert len(out) > 9
+    assert set(out) == {0}

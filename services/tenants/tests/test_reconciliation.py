@@ -212,6 +212,9 @@ async def test_a_day_is_compared_once_and_again_when_it_broke_off(
     await office.fetch("UPDATE tenants.reconciliations SET claimed_until = now() - interval '1 s'")
     assert await calendar.reconcile(tomorrow) is not None
     assert await calendar.reconcile(tomorrow) is None
+    assert await calendar.reconcile(day + timedelta(days=91)) is not None
+    kept = await office.fetch("SELECT day FROM tenants.reconciliations ORDER BY day")
+    assert [row["day"] for row in kept] == [tomorrow, day + timedelta(days=91)], "ninety days are kept"
 
 
 async def test_more_tenants_than_a_batch(

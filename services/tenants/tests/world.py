@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+from collections.abc import Callable
 from dataclasses import replace
 from datetime import UTC, datetime
 from itertools import count
@@ -174,6 +175,8 @@ class ScriptedStripe:
         self.calls = 0
         self.failures: list[str] = []
         self.lose_answers = 0
+        self.meanwhile: Callable[[], None] = lambda: None
+        """Called whenever Stripe is."""
         self._tenants: dict[str, str] = {}
 
     @property
@@ -193,6 +196,7 @@ class ScriptedStripe:
 
     def _fail(self) -> None:
         self.calls += 1
+        self.meanwhile()
         if self.failures:
             raise BillingFailed(self.failures.pop(0))
 

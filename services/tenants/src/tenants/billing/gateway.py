@@ -88,7 +88,7 @@ class Stripe:
             if page is None:
                 return []
             found = [one async for one in page.auto_paging_iter() if _tenant_of(one) == tenant]
-        return [_subscription(one) for one in sorted(found, key=lambda one: one.created)]
+            return [_subscription(one) for one in sorted(found, key=lambda one: one.created)]
 
     async def create_subscription(
         self, customer_id: str, tenant: str, price: Price, key: str
@@ -134,8 +134,8 @@ class Stripe:
         asked: Any = {"customer": customer_id, "limit": limit, **({"starting_after": after} if after else {})}
         async with _call("invoices.list"):
             page = await self._api.invoices.list_async(asked)
-        found = [_invoice(one) for one in page.data]
-        return found, page.data[-1].id if page.has_more and page.data else None
+            found = [_invoice(one) for one in page.data]
+        return found, found[-1].invoice_id if page.has_more and found else None
 
     async def open_portal(self, customer_id: str, return_url: str) -> str:
         """URL of a page at Stripe where the customer sees to payment method, invoices and subscription."""
@@ -252,3 +252,5 @@ async def _call(name: str) -> AsyncGenerator[None]:
             raise BillingFailed("stripe_unreachable") from error
         except stripe.StripeError as error:
             raise BillingFailed(error.code or f"stripe_status_{error.http_status}") from error
+        except (LookupError, AttributeError) as error:
+            raise BillingFailed("stripe_answer_unknown") from error

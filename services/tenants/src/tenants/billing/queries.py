@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, func, select, text, true, update
+from sqlalchemy import case, delete, func, select, text, true, update
 from sqlalchemy.dialects.postgresql import insert
 
 from common.db.session import TenantSession
@@ -13,6 +13,7 @@ from common.errors import NotFound
 from tenants.billing.rules import LEASE
 from tenants.models import ReconciliationRow, SubscriptionRow
 
+_REPORTS_KEPT = timedelta(days=90)
 _DUE_TENANTS = text("SELECT tenants.due_billing_tenants(:batch, :lease)")
 _BILLED_TENANTS = text("SELECT tenants.billed_tenants(:after, :batch)")
 
@@ -121,7 +122,8 @@ async def renew_day(session: TenantSession, day: date, claim: UUID, lease: timed
 
 
 async def finish_day(session: TenantSession, day: date, claim: UUID, report: dict[str, Any]) -> None:
-    """Store the report of a day, while its claim is still ours."""
+    """Store the report of a day, while its claim is still ours; old reports are forgotten."""
+    await session.execute(delete(ReconciliationRow).where(ReconciliationRow.day < day - _REPORTS_KEPT))
     await session.execute(
         update(ReconciliationRow)
         .where(ReconciliationRow.day == day, ReconciliationRow.claim == claim)

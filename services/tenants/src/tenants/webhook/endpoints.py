@@ -7,6 +7,7 @@ from typing import Annotated
 
 from fastapi import APIRouter, Header
 from starlette.requests import Request
+from starlette.responses import Response
 
 from common.context import SystemContext
 from common.ids import PLATFORM_TENANT
@@ -20,8 +21,10 @@ router = APIRouter(prefix="/api/v1/webhooks", route_class=PublicRoute, include_i
 Signature = Annotated[str | None, Header(alias="Stripe-Signature")]
 
 
-@router.post("/stripe", status_code=204)
-async def receive_event(request: Request, shared: Shared, parts: Parts, signature: Signature = None) -> None:
+@router.post("/stripe")
+async def receive_event(
+    request: Request, shared: Shared, parts: Parts, signature: Signature = None
+) -> Response:
     """Keep the event; told again, it is the same one."""
     settings = parts.settings
     secret = settings.stripe_webhook_secret.get_secret_value()
@@ -29,3 +32,4 @@ async def receive_event(request: Request, shared: Shared, parts: Parts, signatur
     async with shared.database.tenant(SystemContext(PLATFORM_TENANT, "public", shared.service)) as session:
         await queries.put_event(session, told.event_id, told.type, told.customer_id)
         await session.commit()
+    return Response()
