@@ -5,7 +5,7 @@ from datetime import datetime, timedelta
 from typing import cast
 from uuid import UUID
 
-from common import clock
+from common import clock, telemetry
 from common.bus import outbox
 from common.contracts.envelope import Actor
 from common.contracts.tenants import Plan, SubscriptionChanged
@@ -58,7 +58,7 @@ class Standing:
     status: str
 
 
-async def read(session: TenantSession, claim: UUID | None = None) -> Case:
+async def read(session: TenantSession) -> Case:
     """The tenant's billing as it is known here.
 
     Raises:
@@ -68,7 +68,7 @@ async def read(session: TenantSession, claim: UUID | None = None) -> Case:
     wanted_by = row.wanted_by and Actor(type="user", id=to_text(Kind.USER, row.wanted_by))
     return Case(
         tenant_id=row.tenant_id,
-        claim=claim or new_id(),
+        claim=new_id(),
         company_name=(await get_company(session)).company_name,
         owner_email=(await get_provisioning(session)).owner_email,
         known=Known(
@@ -100,6 +100,7 @@ async def want_plan(session: TenantSession, user_id: UUID, plan: Plan) -> Subscr
         return row
     row.wanted_plan, row.wanted_by = plan, user_id
     row.plan_key = f"{to_text(Kind.TENANT, session.tenant_id)}/plan/{new_id()}"
+    row.traceparent = telemetry.carrier().get("traceparent")
     await session.flush()
     await queries.request_look(session)
     return row
@@ -145,8 +146,10 @@ async def settle(session: TenantSession, case: Case, standing: Standing, grace: 
     row.plan, row.status = standing.plan, standing.status
     row.suspend_at = end_of_grace(standing.status, row.suspend_at, now, grace)
     row.next_attempt_at, row.claim, row.attempts = _next_look(case, row, now), None, 0
-    if row.wanted_plan == standing.plan and row.plan_key == case.plan_key:
-        row.wanted_plan = row.wanted_by = row.plan_key = None
+    if row.plan_key == case.plan_key:
+        row.traceparent = None
+        if row.wanted_plan == standing.plan:
+            row.wanted_plan = row.wanted_by = row.plan_key = None
     await session.flush()
     await change_plan(session, company, standing.plan)
     if is_changed:
