@@ -34,7 +34,7 @@ PEEKS = {
     "tenants": {
         "tenants.due_billing_tenants": "SELECT * FROM tenants.due_billing_tenants(1000, '0')",
         "tenants.tenants_of_customer": "SELECT * FROM tenants.tenants_of_customer('cus_seed')",
-        "tenants.billed_tenants": "SELECT * FROM tenants.billed_tenants(gen_random_uuid(), 1000)",
+        "tenants.billed_tenants": "SELECT * FROM tenants.billed_tenants(uuid(repeat('0', 32)), 1000)",
     },
 }
 """Definer functions of the services that the app role may call, and how."""
