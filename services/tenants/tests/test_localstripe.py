@@ -5,6 +5,8 @@ nor clocks, portal or checkout: these are tried in test_stripe_mock.py.
 """
 
 import asyncio
+import json
+import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -17,7 +19,7 @@ from services.tenants.tests.company import Company, found
 from services.tenants.tests.ear import Ear
 from services.tenants.tests.world import WEBHOOK_SECRET, Office
 
-from common.ids import Kind, to_text
+from common.ids import Kind, new_id, to_text
 from common.testing.harness import Harness
 from penguinmails import ports
 from tenants.billing.gateway import BillingFailed, Stripe
@@ -191,3 +193,53 @@ async def test_its_events_are_signed_as_the_sdk_expects(account: httpx.AsyncClie
             while told is None or told.customer_id != made["id"]:
                 told = webhooks.read(*await heard.get(), WEBHOOK_SECRET, 300)
     assert told.type == "customer.created"
+
+
+async def reconcile(service: Harness, server: str, *words: str) -> tuple[int, list[str]]:
+    """Exit status and lines of the operator's command."""
+    settings = service.kernel.settings
+    environment = {
+        "DATABASE_URL": settings.database_url,
+        "POOLER_MODE": settings.pooler_mode,
+        "TENANCY_KEY": settings.tenancy_key.get_secret_value(),
+        "LINK_SECRET": settings.link_secret.get_secret_value(),
+        "SERVICE_SIGNING_KEY": "none",
+        "STRIPE_SECRET_KEY": KEY,
+        "STRIPE_API_BASE": server,
+        "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
+    }
+    process = await asyncio.create_subprocess_exec(
+        *[sys.executable, "-m", "tenants", "billing", "reconcile", *words],
+        env={**os.environ, **environment},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    output, _ = await process.communicate()
+    return process.returncode or 0, output.decode().splitlines()
+
+
+async def test_the_command_reports_what_differs_and_mends_it(
+    service: Harness, account: httpx.AsyncClient, server: str, company: Company
+) -> None:
+    (subscription,) = await list_all(account, "subscriptions")
+    await account.delete(f"/v1/subscriptions/{subscription['id']}")
+    tenant = to_text(Kind.TENANT, company.tenant.tenant_id)
+    orphan = (await account.post("/v1/customers", data={"email": "nobody@example.com"})).json()["id"]
+    status, lines = await reconcile(service, server, "--dry-run")
+    assert (status, lines) == (
+        0,
+        [
+            f"{tenant}: differs status_differs_here",
+            f"no tenant {orphan}: orphan",
+            "1 differs, 1 orphan",
+        ],
+    )
+    assert (await company.subscription()).json()["banner"] is None
+    status, lines = await reconcile(service, server, "--tenant", tenant, "--json")
+    entry, total = map(json.loads, lines)
+    assert (status, entry["result"], entry["findings"]) == (0, "mended", ["status_differs_here"])
+    assert total == {"counts": {"mended": 1}}
+    assert (await company.subscription()).json()["banner"] == "canceled"
+    away = f"http://127.0.0.1:{ports.random_free(set())}"
+    assert await reconcile(service, away, "--tenant", tenant) == (1, [])
+    for nobody in (to_text(Kind.TENANT, new_id()), "acme"):
+        assert await reconcile(service, server, "--tenant", nobody) == (2, [])

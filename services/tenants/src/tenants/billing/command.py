@@ -6,11 +6,14 @@ from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
 from typing import Annotated, cast
+from uuid import UUID
 
 import typer
 
+from common.errors import NotFound
 from common.ids import Kind, parse
 from common.service import Service, open_database
+from tenants.billing.gateway import BillingFailed
 from tenants.billing.reconciliation import Entry, Reconciliation, Report
 from tenants.billing.worker import open_clerk
 from tenants.settings import TenantsSettings
@@ -32,7 +35,13 @@ def billing_commands(service: Service) -> typer.Typer:
     ) -> None:
         """Compare every tenant's billing with Stripe and mend what differs; status 1 when some failed."""
         settings = cast(TenantsSettings, service.settings())  # type: ignore[call-arg]  # from the environment
-        report = asyncio.run(_reconcile(settings, tenant, dry_run, as_json))
+        try:
+            report = asyncio.run(_reconcile(settings, _tenant_id(tenant), dry_run, as_json))
+        except BillingFailed as failure:
+            typer.echo(f"Stripe cannot be asked: {failure.code}", err=True)
+            raise typer.Exit(1) from failure
+        except NotFound as error:
+            raise typer.BadParameter(f"{tenant} has no billing here") from error
         if report.counts["failed"]:
             raise typer.Exit(1)
 
@@ -40,10 +49,19 @@ def billing_commands(service: Service) -> typer.Typer:
     return app
 
 
-async def _reconcile(settings: TenantsSettings, tenant: str | None, dry_run: bool, as_json: bool) -> Report:
+def _tenant_id(text: str | None) -> UUID | None:
+    try:
+        return parse(Kind.TENANT, text) if text is not None else None
+    except ValueError as error:
+        raise typer.BadParameter(f"{text} is not the id of a tenant") from error
+
+
+async def _reconcile(
+    settings: TenantsSettings, tenant_id: UUID | None, dry_run: bool, as_json: bool
+) -> Report:
     report = Report()
     async with _open(settings, dry_run) as reconciliation:
-        async for entry in _entries(reconciliation, tenant):
+        async for entry in _entries(reconciliation, tenant_id):
             report.add(entry)
             if as_json:
                 typer.echo(json.dumps(asdict(entry)))
@@ -66,9 +84,9 @@ async def _open(settings: TenantsSettings, dry_run: bool) -> AsyncGenerator[Reco
         await database.close()
 
 
-async def _entries(reconciliation: Reconciliation, tenant: str | None) -> AsyncIterator[Entry]:
-    if tenant is not None:
-        yield await reconciliation.run_one(parse(Kind.TENANT, tenant))
+async def _entries(reconciliation: Reconciliation, tenant_id: UUID | None) -> AsyncIterator[Entry]:
+    if tenant_id is not None:
+        yield await reconciliation.run_one(tenant_id)
         return
     async for entry in reconciliation.run():
         yield entry
