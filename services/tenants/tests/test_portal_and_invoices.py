@@ -26,6 +26,7 @@ async def test_the_portal_is_that_of_the_own_customer(company: Company, stripe: 
     ((customer, _, _),) = stripe.customers
     answer = await company.bill("POST", "/portal")
     assert (answer.status_code, answer.json()) == (200, {"url": f"https://billing.stripe.example/{customer}"})
+    assert answer.headers["Cache-Control"] == "no-store"
 
 
 async def test_without_a_subscription_the_page_sells_one(

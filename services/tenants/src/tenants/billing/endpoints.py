@@ -2,6 +2,8 @@
 
 from typing import cast
 
+from fastapi import Response
+
 from common.contracts.tenants import Plan
 from common.db.paging import position_elsewhere
 from common.db.session import TenantSession
@@ -58,9 +60,10 @@ async def _present(session: TenantSession, row: SubscriptionRow) -> Subscription
 
 
 @paying.post("/portal", operation_id="openPortal", dependencies=[owner_only])
-async def open_portal(session: Opened, parts: Parts) -> Portal:
+async def open_portal(session: Opened, parts: Parts, response: Response) -> Portal:
     """A page at Stripe for payment method, invoices and the subscription; when that has ended, one for
     paying for a new one. Works while the tenant is suspended, too."""
+    response.headers["Cache-Control"] = "no-store"
     row = await queries.get_subscription(session)
     if row.customer_id is None:
         raise BillingNotReady
