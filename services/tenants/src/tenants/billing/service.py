@@ -146,10 +146,8 @@ async def settle(session: TenantSession, case: Case, standing: Standing, grace: 
     row.plan, row.status = standing.plan, standing.status
     row.suspend_at = end_of_grace(standing.status, row.suspend_at, now, grace)
     row.next_attempt_at, row.claim, row.attempts = _next_look(case, row, now), None, 0
-    if row.plan_key == case.plan_key:
-        row.traceparent = None
-        if row.wanted_plan == standing.plan:
-            row.wanted_plan = row.wanted_by = row.plan_key = None
+    if row.wanted_plan in (None, standing.plan):
+        row.wanted_plan = row.wanted_by = row.plan_key = row.traceparent = None
     await session.flush()
     await change_plan(session, company, standing.plan)
     if is_changed:
