@@ -6,7 +6,6 @@ nor clocks, portal or checkout: these are tried in test_stripe_mock.py.
 
 import asyncio
 import json
-import os
 import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator
@@ -18,10 +17,12 @@ import pytest
 from services.tenants.tests.company import Company, found
 from services.tenants.tests.ear import Ear
 from services.tenants.tests.world import WEBHOOK_SECRET, Office
+from typer.testing import CliRunner
 
 from common.ids import Kind, new_id, to_text
 from common.testing.harness import Harness
 from penguinmails import ports
+from tenants.billing.command import billing_commands
 from tenants.billing.gateway import BillingFailed, Stripe
 from tenants.billing.reconciliation import Reconciliation
 from tenants.billing.rules import PRICES
@@ -208,13 +209,9 @@ async def reconcile(service: Harness, server: str, *words: str) -> tuple[int, li
         "STRIPE_API_BASE": server,
         "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
     }
-    process = await asyncio.create_subprocess_exec(
-        *[sys.executable, "-m", "tenants", "billing", "reconcile", *words],
-        env={**os.environ, **environment},
-        stdout=asyncio.subprocess.PIPE,
-    )
-    output, _ = await process.communicate()
-    return process.returncode or 0, output.decode().splitlines()
+    run = CliRunner(env=environment).invoke
+    ended = await asyncio.to_thread(run, billing_commands(service.service), ["reconcile", *words])
+    return ended.exit_code, ended.stdout.splitlines()
 
 
 async def test_the_command_reports_what_differs_and_mends_it(
