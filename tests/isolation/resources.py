@@ -3,6 +3,7 @@
 Most resources are made by POSTing to the collection that their route's path names; the others stand here.
 """
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
 from uuid import UUID, uuid4
@@ -94,9 +95,22 @@ async def _choose_colleague(target: Target, party: Party, ids: dict[str, str]) -
     ids["user_id"] = await target.colleague(party)
 
 
+async def _be_subscribed(target: Target, party: Party, ids: dict[str, str]) -> None:
+    """Until the sign-up has made the customer."""
+    path = f"{PREFIX}/tenants/{party.tenant_id}/provisioning"
+    async with asyncio.timeout(30):
+        while True:
+            answer = await target.client("tenants").get(path, headers=party.headers)
+            steps = {step["name"]: step["status"] for step in answer.json()["steps"]}
+            if steps["billing"] == "done":
+                return
+            await asyncio.sleep(0.1)
+
+
 PREPARATIONS: dict[str, Preparation] = {
     "DELETE /users/{user_id}": _choose_colleague,
     "DELETE /lists/{list_id}/contacts/{contact_id}": _join_list,
+    "POST /billing/portal": _be_subscribed,
     "POST /workspaces/{workspace_id}/members": _leave_workspace,
 }
 """What must happen before a route can succeed for its owner."""

@@ -180,9 +180,10 @@ def example(schema: Json, id_of: IdOf) -> Any:
         return [id_of(kind)] if choice.get("type") == "array" else id_of(kind)
     if "properties" in choice:
         return {name: example(choice["properties"][name], id_of) for name in choice.get("required", ())}
+    declared = schema.get("examples", choice.get("examples"))
     if "enum" in choice or "const" in choice:
-        return choice.get("const", choice.get("enum", [None])[0])
-    return _plain_example(choice, schema.get("examples", choice.get("examples")))
+        return choice.get("const", (declared or choice.get("enum", [None]))[0])
+    return _plain_example(choice, declared)
 
 
 def _plain_example(choice: Json, examples: list[Any] | None) -> Any:

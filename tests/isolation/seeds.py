@@ -9,6 +9,7 @@ from uuid import UUID
 
 import asyncpg
 import jwt
+from services.tenants.tests.world import ScriptedStripe
 from sqlalchemy import select, text
 
 from audit.settings import AuditSettings
@@ -25,10 +26,12 @@ from common.db.dead_letters import bury
 from common.ids import Kind, new_id, parse, to_text
 from common.testing.harness import Harness, MadeTenant, bearer
 from common.web.service_tokens import make_service_token
+from tenants.billing.worker import Clerk
 from tenants.custom_domain.rules import claim_hash
 from tenants.custom_domain.service import choose as choose_domain
 from tenants.export.service import NEVER
 from tenants.models import DeletionRow, ErasureReportRow, ExportPartRow, ExportRow
+from tenants.parts import TenantsParts
 from tenants.provisioning.schemas import TenantCreate
 from tenants.provisioning.service import Allocation, begin, claim_key
 from tenants.tenant.queries import put_monthly_sends
@@ -60,6 +63,14 @@ _OPERATOR = text("""
 INSERT INTO auth.operators (tenant_id, operator_id, email, name, password_hash, totp_secret)
 VALUES (tenancy.current_tenant(), :operator, 'op@example.com', 'Opal', 'none', 'none')
 """)
+_STRIPE_EVENT = text("""
+INSERT INTO tenants.stripe_events (tenant_id, event_id, type)
+VALUES (tenancy.current_tenant(), :event, 'customer.updated')
+""")
+_RECONCILIATION = text("""
+INSERT INTO tenants.reconciliations (tenant_id, day) VALUES (tenancy.current_tenant(), '2026-01-01')
+""")
+_CUSTOMER = text("UPDATE tenants.subscriptions SET customer_id = 'cus_seed' WHERE tenant_id = :tenant")
 _AUDIT_EVENT = (
     "INSERT INTO audit.events "
     "(tenant_id, event_id, occurred_at, action, actor_type, outcome, severity, source) "
@@ -164,6 +175,9 @@ async def _seed_tenants(harness: Harness, tenant: MadeTenant) -> None:
         session.add(ErasureReportRow(service="seed", report={}))
         await session.flush()
         session.add(ExportPartRow(job_id=job_id, service="seed", resources={}))
+        await session.execute(_STRIPE_EVENT, {"event": str(new_id())})
+        await session.execute(_RECONCILIATION)
+        await session.execute(_CUSTOMER, {"tenant": tenant.tenant_id})
         await session.commit()
 
 
@@ -186,6 +200,21 @@ async def sign_up(harness: Harness, tenant: MadeTenant) -> None:
     async with harness.kernel.database.tenant(context) as session:
         await begin(session, allocation, body)
         await session.commit()
+
+
+STRIPE = ScriptedStripe()
+"""What the routes of billing see of the world."""
+
+
+async def subscribe(harness: Harness, tenant: MadeTenant) -> None:
+    """Give the tenant a customer and a subscription, and the routes the Stripe that has them."""
+    parts: TenantsParts = harness.client._transport.app._app.state.parts  # type: ignore[attr-defined]
+    for name in ("list_invoices", "open_portal", "open_checkout"):
+        setattr(parts.stripe, name, getattr(STRIPE, name))
+    clerk = Clerk(harness.kernel.database, STRIPE)  # type: ignore[arg-type]
+    case = await clerk.claim(tenant.tenant_id, at_once=True)
+    assert case is not None
+    await clerk.attend(case)
 
 
 async def _seed_workspaces(harness: Harness, tenant: MadeTenant) -> None:

@@ -38,7 +38,11 @@ ENVIRONMENT: dict[str, dict[str, Any]] = {
         "service_public_keys": {"tenants": _TENANTS_PUBLIC_PEM, "campaigns": _CAMPAIGNS_PUBLIC_PEM},
     },
     "campaigns": {"key_encryption_key": "6b" * 32},
-    "tenants": {"service_signing_key": SIGNING_KEY_PEM, "stripe_secret_key": "sk_test_isolation"},
+    "tenants": {
+        "service_signing_key": SIGNING_KEY_PEM,
+        "stripe_secret_key": "sk_test_isolation",
+        "stripe_webhook_secret": "whsec_of_the_isolation_tests",
+    },
 }
 """Settings that a service needs beyond the common ones."""
 

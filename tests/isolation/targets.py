@@ -17,7 +17,7 @@ from common.contracts.tenants import Limits
 from common.ids import Kind, new_id, parse, to_text
 from common.testing.harness import BUSY, Harness, MadeTenant, bearer
 from common.testing.issuer import TokenIssuer
-from tests.isolation.seeds import add_user, record_event, sign_in, sign_up
+from tests.isolation.seeds import add_user, record_event, sign_in, sign_up, subscribe
 
 Json = dict[str, Any]
 ROOM = Limits(max_workspaces=1000, max_users=1000, email_sends_per_month=10_000)
@@ -100,6 +100,7 @@ class InProcess:
         tenant = await harness.make_tenant(limits=ROOM, features=BUSY)
         if service == "tenants":
             await sign_up(harness, tenant)
+            await subscribe(harness, tenant)
         session_id = await sign_in(harness, tenant) if service == "auth" else new_id()
         party = Party(
             to_text(Kind.TENANT, tenant.tenant_id),

@@ -46,11 +46,16 @@ async def _add_to_list(calls: Calls, party: Party, ids: dict[str, str]) -> None:
     assert answer.is_success, answer.text
 
 
+async def _have_three(calls: Calls, party: Party, ids: dict[str, str]) -> None:
+    """The scripted Stripe has three invoices of everybody's."""
+
+
 ROWS: dict[str, Filler] = {
     "GET /auth/sessions": _sign_in_again,
     "GET /users": lambda calls, party, ids: calls.target.colleague(party),
     "GET /audit/events": lambda calls, party, ids: calls.target.audit_event(party),
     "GET /lists/{list_id}/contacts": _add_to_list,
+    "GET /billing/invoices": _have_three,
 }
 """How a list comes by one more row, where its rows are not POSTed to its own path."""
 

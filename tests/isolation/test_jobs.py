@@ -5,6 +5,7 @@ Workers are discovered; one that no test here makes work fails the run.
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
+from datetime import date
 
 import asyncpg
 import pytest
@@ -17,7 +18,9 @@ from common.context import TenantContext
 from common.db.session import Database
 from common.ids import PLATFORM_TENANT, Kind, to_text
 from common.testing.harness import Harness, MadeTenant
+from tenants.billing.reconciliation import Calendar
 from tenants.billing.worker import Clerk
+from tenants.webhook.worker import Reader
 from tests.isolation.installation import World
 from tests.isolation.seeds import sign_up
 from tests.isolation.services import SERVICES, service_of
@@ -27,6 +30,8 @@ TRIED = {
     "tenants.billing.worker.settle_billing": "test_each_bill_is_settled_in_its_own_tenant",
     "tenants.deletion.worker.delete_tenants": "services/tenants/tests/test_deletion.py",
     "tenants.export.worker.finish_exports": "test_export.py",
+    "tenants.webhook.worker.take_in_events": "test_an_event_of_stripes_has_its_own_tenant_looked_at",
+    "tenants.billing.reconciliation.reconcile_daily": "test_billing_is_compared_in_each_tenant",
     "audit.ingest.worker.ingest": "test_events.py: one role for all tenants, one log for each",
 }
 """Every loop of a service's own, and which test makes it work for two tenants."""
@@ -110,3 +115,70 @@ async def test_each_bill_is_settled_in_its_own_tenant(
         stored = await sql.fetchval(statement, tenant.tenant_id)
         assert stored == customer_of[to_text(Kind.TENANT, tenant.tenant_id)]
     assert {context.tenant_id for context in entered} == {PLATFORM_TENANT, *(t.tenant_id for t in tenants)}
+
+
+_TOLD = """
+INSERT INTO tenants.stripe_events (tenant_id, event_id, type, customer_id)
+VALUES ($1, 'evt_1', 'customer.updated', $2)
+"""
+
+
+async def bill(
+    world: World, sql: asyncpg.Connection, stripe: ScriptedStripe
+) -> tuple[list[MadeTenant], Clerk]:
+    """Two tenants who both are past due at Stripe and not here; nothing is due."""
+    tenants = await pair(world.harness)
+    clerk = Clerk(world.harness.kernel.database, stripe)  # type: ignore[arg-type]
+    for tenant in tenants:
+        await sign_up(world.harness, tenant)
+        case = await clerk.claim(tenant.tenant_id, at_once=True)
+        assert case is not None
+        await clerk.attend(case)
+    for subscription, _, _ in stripe.subscriptions:
+        stripe.change(subscription, status="past_due")
+    await sql.execute("UPDATE tenants.subscriptions SET next_attempt_at = NULL")
+    return tenants, clerk
+
+
+async def statuses(sql: asyncpg.Connection, tenants: list[MadeTenant]) -> list[str]:
+    statement = "SELECT status FROM tenants.subscriptions WHERE tenant_id = $1"
+    return [await sql.fetchval(statement, tenant.tenant_id) for tenant in tenants]
+
+
+@pytest.mark.parametrize("world", ["tenants"], indirect=True)
+async def test_an_event_of_stripes_has_its_own_tenant_looked_at(
+    world: World, sql: asyncpg.Connection, entered: list[TenantContext]
+) -> None:
+    stripe = ScriptedStripe()
+    (mine, theirs), clerk = await bill(world, sql, stripe)
+    await sql.execute("DELETE FROM tenants.stripe_events WHERE tenant_id = $1", PLATFORM_TENANT)
+    await sql.execute(_TOLD, PLATFORM_TENANT, stripe.customers[0][0])
+    entered.clear()
+    await Reader(world.harness.kernel.database).read_batch(PLATFORM_TENANT)
+    await clerk.rounds.step()
+    await clerk.rounds.finish()
+    assert {context.tenant_id for context in entered} == {PLATFORM_TENANT, mine.tenant_id}
+    assert await statuses(sql, [mine, theirs]) == ["past_due", "trialing"]
+
+
+@pytest.mark.parametrize("world", ["tenants"], indirect=True)
+async def test_billing_is_compared_in_each_tenant(
+    world: World, sql: asyncpg.Connection, entered: list[TenantContext]
+) -> None:
+    stripe = ScriptedStripe()
+    tenants, clerk = await bill(world, sql, stripe)
+    await sql.execute("DELETE FROM tenants.reconciliations WHERE tenant_id = $1", PLATFORM_TENANT)
+    entered.clear()
+    report = await Calendar(clerk).reconcile(date(2026, 11, 22))
+    assert report is not None
+    assert report.counts["failed"] == 0
+    assert await statuses(sql, tenants) == ["past_due", "past_due"]
+    assert {context.tenant_id for context in entered} >= {PLATFORM_TENANT, *(t.tenant_id for t in tenants)}
+    for tenant in tenants:
+        told = await sql.fetch(
+            "SELECT data FROM tenancy.outbox WHERE tenant_id = $1 AND type LIKE '%.SubscriptionChanged.%'",
+            tenant.tenant_id,
+        )
+        customer = next(c for c, t, _ in stripe.customers if t == to_text(Kind.TENANT, tenant.tenant_id))
+        assert len(told) == 2
+        assert all(customer in row["data"] for row in told)

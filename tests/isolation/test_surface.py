@@ -31,6 +31,7 @@ PUBLIC = {
     "tenants POST /api/v1/tenants": "sign-up: a new tenant, or the one that the same secret key made",
     "tenants GET /api/v1/tenants/provisioning/{signed}": "a signed link, whose content names its tenant",
     "tenants GET /api/v1/tenants/exports/{signed}": "a signed link, whose content names tenant and archive",
+    "tenants POST /api/v1/webhooks/stripe": "what Stripe signed; our own row says whose a customer is",
     "tenants GET /docs": "the reference of the API",
     "tenants GET /openapi.json": "the reference of the API",
 }

@@ -4,7 +4,7 @@ import base64
 
 import pytest
 
-from common.db.paging import Cursors
+from common.db.paging import Cursors, position_elsewhere
 from common.errors import InvalidCursor
 from common.ids import new_id
 
@@ -34,3 +34,19 @@ def test_a_cursor_of_another_tenant_list_or_key_is_refused() -> None:
 def test_garbage_is_refused(cursor: str) -> None:
     with pytest.raises(InvalidCursor):
         CURSORS.decode(new_id(), "campaigns", cursor)
+
+
+def test_positions_of_another_system_are_sealed_like_ours() -> None:
+    tenant, other = new_id(), new_id()
+    cursor = CURSORS.encode_text(tenant, "invoices", "in_1")
+    assert position_elsewhere(CURSORS, tenant, "invoices", cursor) == "in_1"
+    assert position_elsewhere(CURSORS, tenant, "invoices", None) is None
+    for owner, listing, text in (
+        (other, "invoices", cursor),
+        (tenant, "payments", cursor),
+        (tenant, "invoices", cursor[4:]),
+        (tenant, "invoices", "in_1"),
+        (tenant, "invoices", ""),
+    ):
+        with pytest.raises(InvalidCursor):
+            position_elsewhere(CURSORS, owner, listing, text)

@@ -32,6 +32,11 @@ class Company:
         headers = bearer(token or self.tenant.token)
         return await self.service.client.get("/api/v1/billing/subscription", headers=headers)
 
+    async def bill(self, method: str, path: str, token: str | None = None, **rest: Any) -> httpx.Response:
+        """A request to the routes of billing."""
+        headers = {**bearer(token or self.tenant.token), **rest.pop("headers", {})}
+        return await self.service.client.request(method, f"/api/v1/billing{path}", headers=headers, **rest)
+
     async def patch(
         self, body: Any, if_match: str | None = "*", token: str | None = None, kind: str = "merge-patch+json"
     ) -> httpx.Response:

@@ -7,7 +7,7 @@ import asyncpg
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
-from services.tenants.tests.world import Office, ScriptedAuth, ScriptedStripe
+from services.tenants.tests.world import WEBHOOK_SECRET, Office, ScriptedAuth, ScriptedStripe
 
 from common.testing.databases import ServiceDatabase
 from common.testing.harness import Harness, harness
@@ -30,6 +30,7 @@ async def service(database: ServiceDatabase) -> AsyncIterator[Harness]:
     environment: dict[str, Any] = {
         "service_signing_key": key.decode(),
         "stripe_secret_key": "sk_test_none",
+        "stripe_webhook_secret": WEBHOOK_SECRET,
         "signup_rate_per_minute": 1_000_000,
     }
     async with harness(SERVICE, database, environment) as made:
@@ -54,8 +55,13 @@ def auth(service: Harness, monkeypatch: pytest.MonkeyPatch) -> ScriptedAuth:
 
 
 @pytest.fixture
-def stripe() -> ScriptedStripe:
-    return ScriptedStripe()
+def stripe(service: Harness, monkeypatch: pytest.MonkeyPatch) -> ScriptedStripe:
+    """A Stripe of the test's own, for its clerk and for the routes."""
+    scripted = ScriptedStripe()
+    parts: TenantsParts = service.client._transport.app._app.state.parts  # type: ignore[attr-defined]
+    for name in ("list_invoices", "open_portal", "open_checkout"):
+        monkeypatch.setattr(parts.stripe, name, getattr(scripted, name))
+    return scripted
 
 
 @pytest.fixture

@@ -11,7 +11,9 @@ from services.tenants.tests.world import Office, ScriptedAuth, ScriptedStripe
 from common.context import SystemContext
 from common.ids import Kind, to_text
 from common.testing.harness import Harness
+from tenants.billing import errand
 from tenants.billing import service as service_of_billing
+from tenants.billing.rules import GRACE
 from tenants.billing.worker import Clerk
 
 
@@ -91,12 +93,11 @@ async def test_the_claim_of_a_dead_process_runs_out_and_its_work_is_found(
     office: Office, clerk: Clerk, stripe: ScriptedStripe, tenant_id: UUID
 ) -> None:
     context = SystemContext(tenant_id, "job", "tenants")
-    async with clerk._database.tenant(context) as session:
+    async with clerk.database.tenant(context) as session:
         case = await service_of_billing.claim(session)
         await session.commit()
     assert case is not None
-    customer = await service_of_billing.ensure_customer(stripe, case)  # type: ignore[arg-type]
-    made = await service_of_billing.ensure_subscription(stripe, case, customer)  # type: ignore[arg-type]
+    standing = await errand.mend(stripe, case, await errand.look(stripe, case))  # type: ignore[arg-type]
     await clerk.work_on(tenant_id)
     assert stripe.lookups == 0, "the claim still holds"
     await office.make_due(tenant_id)
@@ -106,8 +107,8 @@ async def test_the_claim_of_a_dead_process_runs_out_and_its_work_is_found(
     await clerk.rounds.finish()
     assert stripe.lookups == 1
     assert len(stripe.customers) == len(stripe.subscriptions) == 1
-    async with clerk._database.tenant(context) as session:
-        await service_of_billing.settle(session, case, customer, made)
+    async with clerk.database.tenant(context) as session:
+        await service_of_billing.settle(session, case, standing, GRACE)
         await session.commit()
     assert len(await office.emitted(tenant_id, "SubscriptionChanged")) == 1, "an outdated claim tells nothing"
 

@@ -20,6 +20,7 @@ from common.db.session import TenantSession
 from common.ids import Kind, new_id, to_text
 from common.testing.harness import Harness, bearer
 from tenants.__main__ import SERVICE
+from tenants.billing.gateway import Subscription
 from tenants.deletion.commands import deletion_commands
 from tenants.deletion.rules import SERVICES
 from tenants.deletion.worker import Registrar
@@ -262,15 +263,16 @@ async def test_nobody_is_deleted_who_is_still_charged(
     owner: Owner, office: Office, registrar: Registrar, stripe: ScriptedStripe
 ) -> None:
     await owner.change("UPDATE tenants.subscriptions SET subscription_id = 'sub_1' WHERE tenant_id = $1")
+    stripe.held["sub_1"] = Subscription("sub_1", "cus_1", "active", "starter", "si_1")
     await owner.ask("POST", json=NAME)
     await registrar.work_on(owner.tenant_id)
-    assert stripe.ended == [], "it is not due"
+    assert stripe.canceled == [], "it is not due"
     await owner.be_due()
     stripe.failures.append("stripe_unreachable")
     await registrar.work_on(owner.tenant_id)
     assert await office.emitted(owner.tenant_id, "TenantDeleted") == []
     await registrar.work_on(owner.tenant_id)
-    assert stripe.ended == ["sub_1"]
+    assert stripe.canceled == ["sub_1"]
     assert len(await office.emitted(owner.tenant_id, "TenantDeleted")) == 1
 
 

@@ -2,6 +2,9 @@
 
 import asyncio
 import json
+from collections.abc import Callable
+from dataclasses import replace
+from datetime import UTC, datetime
 from itertools import count
 from typing import Any
 from uuid import UUID, uuid4
@@ -13,13 +16,19 @@ from common.contracts.auth import FirstMembership, UserRegistered, WelcomeMailSe
 from common.contracts.envelope import Event
 from common.contracts.tenants import TenantProvisioned
 from common.contracts.workspaces import WorkspaceCreated
-from common.ids import Kind, parse
+from common.ids import PLATFORM_TENANT, Kind, parse
 from common.testing.harness import Harness
-from tenants.billing.gateway import BillingFailed, Subscription
+from tenants.billing.drift import Subscription
+from tenants.billing.gateway import BillingFailed
 from tenants.billing.rules import Price
+from tenants.billing.schemas import Invoice
 from tenants.provisioning.gateway import AuthAway, OwnerLogsIn, Tokens
 
 PATH = "/api/v1/tenants"
+WEBHOOK_SECRET = "whsec_of_the_tests_of_tenants"
+
+_NUMBERS = count(1)
+"""For ids at Stripe, which one account gives once."""
 
 Answers = tuple[UserRegistered, WorkspaceCreated, WelcomeMailSent]
 
@@ -36,6 +45,8 @@ def sign_up_body(**changes: Any) -> dict[str, Any]:
 
 class Office:
     """Rows and events as the superuser sees them; and the events with which a sign-up goes on."""
+
+    platform = PLATFORM_TENANT
 
     def __init__(self, service: Harness, connection: asyncpg.Connection) -> None:
         self._service = service
@@ -61,6 +72,10 @@ class Office:
 
     async def close_all_cases(self) -> None:
         await self._connection.execute("UPDATE tenants.subscriptions SET next_attempt_at = NULL")
+
+    async def subscription(self, tenant_id: UUID) -> asyncpg.Record:
+        (row,) = await self.fetch("SELECT * FROM tenants.subscriptions WHERE tenant_id = $1", tenant_id)
+        return row
 
     async def make_due(self, tenant_id: UUID) -> None:
         await self._connection.execute(
@@ -152,15 +167,36 @@ class ScriptedStripe:
 
     def __init__(self) -> None:
         self.customers: list[tuple[str, str, str]] = []
-        self.subscriptions: list[tuple[str, str, str]] = []
+        self.held: dict[str, Subscription] = {}
         self.keys: list[str] = []
-        self.ended: list[str] = []
+        self.canceled: list[str] = []
+        self.changes: list[str] = []
         self.lookups = 0
+        self.calls = 0
         self.failures: list[str] = []
         self.lose_answers = 0
-        self._numbers = count(1)
+        self.meanwhile: Callable[[], None] = lambda: None
+        """Called whenever Stripe is."""
+        self._tenants: dict[str, str] = {}
+
+    @property
+    def subscriptions(self) -> list[tuple[str, str, str]]:
+        """Those that are not over: id, customer, price."""
+        live = [one for one in self.held.values() if not one.is_over]
+        return [(one.subscription_id, one.customer_id, one.price_id) for one in live]
+
+    def change(self, subscription_id: str, **changes: Any) -> None:
+        """What happens at Stripe without us."""
+        self.held[subscription_id] = replace(self.held[subscription_id], **changes)
+
+    def lose_customer(self, customer_id: str) -> None:
+        """Somebody deletes a customer with all it has."""
+        self.customers = [one for one in self.customers if one[0] != customer_id]
+        self.held = {k: one for k, one in self.held.items() if one.customer_id != customer_id}
 
     def _fail(self) -> None:
+        self.calls += 1
+        self.meanwhile()
         if self.failures:
             raise BillingFailed(self.failures.pop(0))
 
@@ -169,34 +205,88 @@ class ScriptedStripe:
             self.lose_answers -= 1
             raise BillingFailed("stripe_unreachable")
 
-    async def find_customer(self, tenant: str, email: str) -> str | None:
+    async def list_customers(self, tenant: str, email: str) -> list[str]:
         self.lookups += 1
         self._fail()
-        return next((c for c, t, e in self.customers if (t, e) == (tenant, email)), None)
+        return [c for c, t, e in self.customers if (t, e) == (tenant, email)]
+
+    async def list_all_customers(self) -> list[tuple[str, str | None]]:
+        self._fail()
+        return [(customer_id, tenant or None) for customer_id, tenant, _ in reversed(self.customers)]
+
+    async def has_customer(self, customer_id: str) -> bool:
+        self._fail()
+        return customer_id in {c for c, _, _ in self.customers}
 
     async def create_customer(self, tenant: str, email: str, name: str, key: str) -> str:
         self._fail()
-        customer = f"cus_{next(self._numbers)}"
+        customer = f"cus_{next(_NUMBERS)}"
         self.customers.append((customer, tenant, email))
         self.keys.append(key)
         self._answer()
         return customer
 
-    async def find_subscription(self, customer_id: str, tenant: str) -> Subscription | None:
+    async def delete_customer(self, customer_id: str) -> None:
         self._fail()
-        mine = [s for s, c, _ in self.subscriptions if c == customer_id]
-        return Subscription(mine[0], "trialing") if mine else None
+        self.lose_customer(customer_id)
+        self._answer()
+
+    async def list_subscriptions(self, customer_id: str, tenant: str) -> list[Subscription]:
+        self._fail()
+        found = [one for one in self.held.values() if one.customer_id == customer_id]
+        return [one for one in found if self._tenants[one.subscription_id] == tenant]
 
     async def create_subscription(
         self, customer_id: str, tenant: str, price: Price, key: str
     ) -> Subscription:
         self._fail()
-        made = f"sub_{next(self._numbers)}"
-        self.subscriptions.append((made, customer_id, price.plan_id))
+        made = f"sub_{next(_NUMBERS)}"
+        self.held[made] = Subscription(made, customer_id, "trialing", price.plan_id, f"si_{made}")
+        self._tenants[made] = tenant
         self.keys.append(key)
         self._answer()
-        return Subscription(made, "trialing")
+        return self.held[made]
 
-    async def end_subscription(self, subscription_id: str) -> None:
+    async def change_plan(self, held: Subscription, price: Price, key: str) -> Subscription:
         self._fail()
-        self.ended.append(subscription_id)
+        self.change(held.subscription_id, price_id=price.plan_id)
+        self.keys.append(key)
+        self.changes.append(price.plan_id)
+        self._answer()
+        return self.held[held.subscription_id]
+
+    async def cancel_subscription(self, subscription_id: str) -> None:
+        self._fail()
+        self.change(subscription_id, status="canceled")
+        self.canceled.append(subscription_id)
+        self._answer()
+
+    async def list_invoices(
+        self, customer_id: str, limit: int, after: str | None
+    ) -> tuple[list[Invoice], str | None]:
+        """Three, of which each page shows as many as asked for."""
+        self._fail()
+        ids = [f"in_{customer_id}_{number}" for number in (3, 2, 1)]
+        rest = ids[ids.index(after) + 1 :] if after else ids
+        found = [
+            Invoice(
+                invoice_id=one,
+                number=None,
+                status="paid",
+                currency="usd",
+                amount_due=2900,
+                amount_paid=2900,
+                created_at=datetime(2026, 11, 1, tzinfo=UTC),
+                url=f"https://invoice.stripe.example/{one}",
+            )
+            for one in rest[:limit]
+        ]
+        return found, found[-1].invoice_id if len(rest) > limit else None
+
+    async def open_portal(self, customer_id: str, return_url: str) -> str:
+        self._fail()
+        return f"https://billing.stripe.example/{customer_id}"
+
+    async def open_checkout(self, customer_id: str, tenant: str, price: Price, return_url: str) -> str:
+        self._fail()
+        return f"https://checkout.stripe.example/{customer_id}/{tenant}/{price.plan_id}"

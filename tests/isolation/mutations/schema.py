@@ -243,6 +243,14 @@ _ENTRANCE = (
         "tenants.domain_claims WHERE domain_hash = hash RETURNING 1) SELECT EXISTS (SELECT FROM own); END",
         (_POWERS,),
     ),
+    SchemaMutation(
+        "any tenant may ask whose a customer at Stripe is",
+        "tenants",
+        "CREATE OR REPLACE FUNCTION tenants.tenants_of_customer(customer text) RETURNS SETOF uuid "
+        "LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp BEGIN ATOMIC "
+        "SELECT s.tenant_id FROM tenants.subscriptions AS s WHERE s.customer_id = customer; END",
+        (_POWERS,),
+    ),
 )
 _ROLES = (
     _campaigns(

@@ -11,6 +11,7 @@ from rich.json import JSON
 from rich.markup import escape
 
 from penguinmails import demo, display, documents, mailbox, trace
+from penguinmails.billing_command import billing_app
 from penguinmails.binaries import BinaryMissing
 from penguinmails.config import Broker
 from penguinmails.display import console
@@ -55,6 +56,7 @@ app.add_typer(events_app(_running_stack), name="events")
 app.add_typer(provisioning_app(_running_stack), name="provisioning")
 app.add_typer(operator_app(_running_stack), name="operator")
 app.add_typer(tenants_app(_running_stack), name="tenants")
+app.add_typer(billing_app(_running_stack), name="billing")
 
 
 @app.command()

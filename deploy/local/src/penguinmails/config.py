@@ -94,7 +94,11 @@ class Config:
             case "campaigns":
                 return {"KEY_ENCRYPTION_KEY": self.credentials.key_encryption_keys[service]}
             case "tenants":
-                return {"STRIPE_SECRET_KEY": "sk_test_local", "STRIPE_API_BASE": self.url("stripe")}
+                return {
+                    "STRIPE_SECRET_KEY": "sk_test_local",
+                    "STRIPE_API_BASE": self.url("stripe"),
+                    "STRIPE_WEBHOOK_SECRET": self.credentials.stripe_webhook_secret,
+                }
             case "audit":
                 return {"INGEST_DATABASE_URL": self.dsn("audit_ingest", "audit")}
             case _:

@@ -1,5 +1,6 @@
 """Passwords and keys of one local stack, made once and kept in `secrets.json` (0600)."""
 
+import hmac
 import json
 import secrets
 from dataclasses import asdict, dataclass
@@ -24,6 +25,12 @@ class Credentials:
     public_keys: dict[str, str]
     key_encryption_keys: dict[str, str]
     """For the services that keep private keys in their database."""
+
+    @property
+    def stripe_webhook_secret(self) -> str:
+        """With which the stand-in for Stripe signs its events."""
+        key = bytes.fromhex(self.link_secrets["tenants"])
+        return f"whsec_{hmac.digest(key, b'stripe webhook', 'sha256').hex()}"
 
     def roles_of(self, service: str) -> dict[str, str]:
         """The passwords of the service's own database roles."""

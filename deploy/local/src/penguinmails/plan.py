@@ -78,9 +78,16 @@ def _mail(config: Config) -> Unit:
 
 
 def _stripe(config: Config) -> Unit:
-    port, folder = str(config.ports["stripe"]), str(config.home.stripe)
-    run = _python("penguinmails.confine", folder, "localstripe", "--port", port)
-    return Unit("stripe", run, probes.accepts(config.ports["stripe"]))
+    port, inner = str(config.ports["stripe"]), str(config.ports["stripe_inner"])
+    places = [
+        "--folder",
+        str(config.home.stripe),
+        "--webhook",
+        f"{config.url('gateway')}/api/v1/webhooks/stripe",
+    ]
+    run = _python("penguinmails.stripe", "--port", port, "--inner-port", inner, *places)
+    secret = {"STRIPE_WEBHOOK_SECRET": config.credentials.stripe_webhook_secret}
+    return Unit("stripe", run, probes.accepts(config.ports["stripe"]), secret)
 
 
 def _valkey(config: Config) -> Unit:

@@ -16,6 +16,7 @@ NAMES = (
     "mail",
     "stripe",
     "valkey",
+    "stripe_inner",
     "gateway_admin",
     "auth",
     "tenants",

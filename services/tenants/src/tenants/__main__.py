@@ -7,6 +7,8 @@ from common.erasure import Erasing
 from common.exporting import Exporting
 from common.service import Service
 from tenants.app import create_app
+from tenants.billing.command import billing_commands
+from tenants.billing.reconciliation import reconcile_daily
 from tenants.billing.worker import settle_billing
 from tenants.deletion.commands import deletion_commands
 from tenants.deletion.worker import delete_tenants
@@ -16,6 +18,7 @@ from tenants.platform.commands import commands as tenants
 from tenants.provisioning.commands import app as provisioning
 from tenants.settings import TenantsSettings
 from tenants.snapshot import describe
+from tenants.webhook.worker import take_in_events
 
 SERVICE = Service(
     name="tenants",
@@ -24,8 +27,13 @@ SERVICE = Service(
     migrations=Path(__file__).parents[2] / "migrations",
     handlers=HANDLERS,
     describe=describe,
-    workers=(settle_billing, delete_tenants, finish_exports),
-    commands={"deletion": deletion_commands(), "provisioning": provisioning, "tenants": tenants},
+    workers=(settle_billing, take_in_events, reconcile_daily, delete_tenants, finish_exports),
+    commands={
+        "billing": billing_commands(),
+        "deletion": deletion_commands(),
+        "provisioning": provisioning,
+        "tenants": tenants,
+    },
     exporting=Exporting(left_out={"tenants.sign_up_keys": "the platform's"}),
     erasing=Erasing(
         kept={

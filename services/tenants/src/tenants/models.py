@@ -71,8 +71,10 @@ class StepRow(TenantRow):
 class SubscriptionRow(Timestamps, TenantRow):
     """The tenant's customer and subscription at Stripe, and the keys with which they are asked for.
 
-    `claim` names who is talking to Stripe about it until `next_attempt_at`; `first_asked_at`: before, nothing
-    of the tenant can have been made there.
+    `claim` names who is talking to Stripe about it until `next_attempt_at`; `look_again` that there is
+    reason for another look after theirs. `first_asked_at`: before, nothing of the tenant can have been made
+    there. `wanted_plan` is what the owner asked for and Stripe does not have yet. `suspend_at` is the end of
+    the grace period of a tenant that has not paid.
     """
 
     __tablename__ = "subscriptions"
@@ -87,6 +89,11 @@ class SubscriptionRow(Timestamps, TenantRow):
     next_attempt_at: Mapped[datetime | None] = mapped_column(server_default=func.clock_timestamp())
     claim: Mapped[UUID | None]
     first_asked_at: Mapped[datetime | None]
+    wanted_plan: Mapped[str | None] = mapped_column(Text)
+    wanted_by: Mapped[UUID | None]
+    plan_key: Mapped[str | None] = mapped_column(Text)
+    suspend_at: Mapped[datetime | None]
+    look_again: Mapped[bool] = mapped_column(server_default=text("false"))
     traceparent: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (_SCHEMA,)
@@ -105,6 +112,21 @@ class CustomDomainRow(Timestamps, TenantRow):
     __table_args__ = (_SCHEMA,)
 
 
+class StripeEventRow(TenantRow):
+    """An event that Stripe told of, of the platform's tenant; ids only, the rest is asked for again."""
+
+    __tablename__ = "stripe_events"
+
+    event_id: Mapped[str] = mapped_column(Text, primary_key=True)
+    type: Mapped[str] = mapped_column(Text)
+    customer_id: Mapped[str | None] = mapped_column(Text)
+    received_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    handled_at: Mapped[datetime | None]
+    outcome: Mapped[str | None] = mapped_column(Text)
+
+    __table_args__ = (_SCHEMA,)
+
+
 class MonthlySendsRow(TenantRow):
     """How many e-mails the tenant has reserved in a month (its first day, UTC), as campaigns tells it."""
 
@@ -113,6 +135,20 @@ class MonthlySendsRow(TenantRow):
     month: Mapped[date] = mapped_column(primary_key=True)
     reserved: Mapped[int] = mapped_column(BigInteger)
     version: Mapped[int] = mapped_column(BigInteger)
+
+    __table_args__ = (_SCHEMA,)
+
+
+class ReconciliationRow(TenantRow):
+    """The comparison of one day (UTC), of the platform's tenant; `claim` holds until `claimed_until`."""
+
+    __tablename__ = "reconciliations"
+
+    day: Mapped[date] = mapped_column(primary_key=True)
+    claim: Mapped[UUID | None]
+    claimed_until: Mapped[datetime | None]
+    finished_at: Mapped[datetime | None]
+    report: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
 
     __table_args__ = (_SCHEMA,)
 

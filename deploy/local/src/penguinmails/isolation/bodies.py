@@ -125,7 +125,7 @@ def _value(schema: Json, words: Words) -> Any:
             raise CannotFill(f"no {kind}_… of one's own is known")
         return known
     if "const" in chosen or "enum" in chosen:
-        return chosen.get("const", chosen.get("enum", [None])[0])
+        return chosen.get("const", (chosen.get("examples") or chosen.get("enum", [None]))[0])
     make = _MAKERS.get(chosen.get("type", ""))
     return make(chosen, words) if make else _known_example(chosen)
 

@@ -6,6 +6,7 @@ from typing import Any, cast
 
 from penguinmails.isolation.document import Json, Operation
 from penguinmails.isolation.exchange import Answer
+from penguinmails.isolation.named_tenant import SPENDING
 from penguinmails.isolation.world import World
 
 Snapshot = dict[str, tuple[int, Any]]
@@ -93,5 +94,5 @@ def act_as_owner(world: World) -> None:
 
 
 def _is_action(operation: Operation) -> bool:
-    spends = operation.body is None and not operation.kinds
-    return operation.method == "POST" and not (operation.collection or operation.deletes_tenant or spends)
+    spared = operation.collection or operation.deletes_tenant or operation.name in SPENDING
+    return operation.method == "POST" and not spared

@@ -1,7 +1,6 @@
 """Cursor pagination over UUIDv7 keys: newest first, stable under inserts, one tenant per cursor."""
 
 import base64
-import binascii
 import hmac
 from collections.abc import Sequence
 from typing import TypeVar
@@ -24,8 +23,7 @@ class Cursors:
         self._key = bytes.fromhex(secret_hex)
 
     def encode(self, tenant_id: UUID, listing: str, last: UUID) -> str:
-        payload = last.bytes + self._tag(tenant_id, listing, last)
-        return base64.urlsafe_b64encode(payload).decode().rstrip("=")
+        return self._seal(tenant_id, listing, last.bytes)
 
     def decode(self, tenant_id: UUID, listing: str, cursor: str) -> UUID:
         """The position.
@@ -33,18 +31,41 @@ class Cursors:
         Raises:
             InvalidCursor: malformed, or made for another tenant or list.
         """
+        return UUID(bytes=self._open(tenant_id, listing, cursor))
+
+    def encode_text(self, tenant_id: UUID, listing: str, last: str) -> str:
+        """A position in a list that another system keeps, by that system's id."""
+        return self._seal(tenant_id, listing, last.encode())
+
+    def decode_text(self, tenant_id: UUID, listing: str, cursor: str) -> str:
+        return self._open(tenant_id, listing, cursor).decode()
+
+    def _seal(self, tenant_id: UUID, listing: str, position: bytes) -> str:
+        payload = position + self._tag(tenant_id, listing, position)
+        return base64.urlsafe_b64encode(payload).decode().rstrip("=")
+
+    def _open(self, tenant_id: UUID, listing: str, cursor: str) -> bytes:
         try:
             payload = base64.b64decode(cursor + "=" * (-len(cursor) % 4), altchars=b"-_", validate=True)
-            last = UUID(bytes=payload[:16])
-        except (ValueError, binascii.Error) as error:
+        except ValueError as error:
             raise InvalidCursor from error
-        if not hmac.compare_digest(payload[16:], self._tag(tenant_id, listing, last)):
+        position, tag = payload[:-_TAG_BYTES], payload[-_TAG_BYTES:]
+        if not hmac.compare_digest(tag, self._tag(tenant_id, listing, position)):
             raise InvalidCursor
-        return last
+        return position
 
-    def _tag(self, tenant_id: UUID, listing: str, last: UUID) -> bytes:
-        message = f"cursor|{tenant_id}|{listing}|{last}".encode()
+    def _tag(self, tenant_id: UUID, listing: str, position: bytes) -> bytes:
+        message = f"cursor|{tenant_id}|{listing}|".encode() + position
         return hmac.digest(self._key, message, "sha256")[:_TAG_BYTES]
+
+
+def position_elsewhere(cursors: Cursors, tenant_id: UUID, listing: str, cursor: str | None) -> str | None:
+    """What `encode_text` was given; None is the beginning.
+
+    Raises:
+        InvalidCursor: malformed, or made for another tenant or list.
+    """
+    return cursors.decode_text(tenant_id, listing, cursor) if cursor is not None else None
 
 
 async def page(

@@ -36,9 +36,10 @@ ROLE_POLICIES: dict[str, str] = {
     "auth.mails": "auth.due_mail_tenants reads, as the owner, whose mails are due",
     "tenants.provisionings": "tenants.unfinished_sign_ups reads, as the owner, whose sign-up is unfinished",
     "tenants.tenants": "tenants.list_tenants shows, as the owner, all tenants to the platform's operators",
-    "tenants.subscriptions": "tenants.due_billing_tenants reads, as the owner, whose billing is due",
     "tenants.deletions": "tenants.due_deletions reads, as the owner, which deletions have come due",
     "tenants.exports": "tenants.due_exports reads, as the owner, which exports have come due",
+    "tenants.subscriptions": "due_billing_tenants, tenants_of_customer, billed_tenants read, as the owner, "
+    "whose billing is due, whose a customer at Stripe is, and who is billed",
     "audit.events": "audit_ingest records events of all tenants in one batch; it can insert and read",
     "audit.action_contexts": "like audit.events",
     "audit.verdicts": "audit_ingest judges accesses across tenants; it can insert and read",
@@ -73,5 +74,7 @@ DEFINER_FUNCTIONS: dict[str, str] = {
     "tenants.due_billing_tenants": "tells the platform's job which tenants have due billing: ids only",
     "tenants.list_tenants": "lists tenants for operators: name, plan, status; only to the platform acting "
     "for itself on an operator's word",
+    "tenants.tenants_of_customer": "tells the platform's job whose a customer at Stripe is: ids only",
+    "tenants.billed_tenants": "tells the platform's job which tenants to compare with Stripe: ids only",
 }
 """SECURITY DEFINER functions, all with a pinned search_path."""

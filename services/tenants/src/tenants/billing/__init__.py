@@ -1,1 +1,1 @@
-"""Slice: the Stripe customer and subscription."""
+"""Slice: the Stripe customer and subscription, kept as the tenant and Stripe want them."""

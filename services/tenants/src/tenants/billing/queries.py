@@ -1,17 +1,26 @@
-"""Reads and claims of subscriptions."""
+"""Reads and claims of subscriptions, and of the daily comparison."""
 
 from collections.abc import Sequence
-from datetime import timedelta
+from datetime import date, timedelta
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import func, or_, select, text, update
+from sqlalchemy import case, delete, func, select, text, true, update
+from sqlalchemy.dialects.postgresql import insert
 
 from common.db.session import TenantSession
 from common.errors import NotFound
 from tenants.billing.rules import LEASE
-from tenants.models import SubscriptionRow
+from tenants.models import ReconciliationRow, SubscriptionRow
 
+_REPORTS_KEPT = timedelta(days=90)
 _DUE_TENANTS = text("SELECT tenants.due_billing_tenants(:batch, :lease)")
+_BILLED_TENANTS = text("SELECT tenants.billed_tenants(:after, :batch)")
+
+
+async def find_subscription(session: TenantSession) -> SubscriptionRow | None:
+    """The tenant's subscription, or None."""
+    return await session.scalar(select(SubscriptionRow))
 
 
 async def get_subscription(session: TenantSession) -> SubscriptionRow:
@@ -20,7 +29,19 @@ async def get_subscription(session: TenantSession) -> SubscriptionRow:
     Raises:
         NotFound: it has none.
     """
-    row = await session.scalar(select(SubscriptionRow))
+    row = await find_subscription(session)
+    if row is None:
+        raise NotFound
+    return row
+
+
+async def lock_subscription(session: TenantSession) -> SubscriptionRow:
+    """The tenant's subscription, locked until the transaction ends.
+
+    Raises:
+        NotFound: it has none.
+    """
+    row = await session.scalar(select(SubscriptionRow).with_for_update())
     if row is None:
         raise NotFound
     return row
@@ -31,13 +52,17 @@ async def list_due_tenants(session: TenantSession, batch: int) -> Sequence[UUID]
     return (await session.scalars(_DUE_TENANTS, {"batch": batch, "lease": LEASE})).all()
 
 
-async def find_due(session: TenantSession) -> SubscriptionRow | None:
-    """The tenant's subscription when there is something to do that nobody is doing, locked."""
+async def list_billed_tenants(session: TenantSession, after: UUID, batch: int) -> Sequence[UUID]:
+    """Tenants with a subscription, by id; in a context of the platform's tenant."""
+    return (await session.scalars(_BILLED_TENANTS, {"after": after, "batch": batch})).all()
+
+
+async def find_free(session: TenantSession, *, due: bool) -> SubscriptionRow | None:
+    """The tenant's subscription when nobody is at it (and, asked so, something is due), locked."""
+    is_due = SubscriptionRow.next_attempt_at <= func.clock_timestamp()
     restarted = func.pg_postmaster_start_time() < func.clock_timestamp() - LEASE
-    statement = select(SubscriptionRow).where(
-        SubscriptionRow.next_attempt_at <= func.clock_timestamp(),
-        or_(SubscriptionRow.claim.is_(None), restarted),
-    )
+    free = SubscriptionRow.claim.is_(None) | (is_due & restarted)
+    statement = select(SubscriptionRow).where(free, is_due if due else true())
     return await session.scalar(statement.with_for_update(skip_locked=True))
 
 
@@ -52,10 +77,55 @@ async def schedule(session: TenantSession, delay: timedelta) -> None:
     await session.execute(update(SubscriptionRow).values(next_attempt_at=func.clock_timestamp() + delay))
 
 
+async def request_look(session: TenantSession) -> None:
+    """Have the tenant's subscription compared with Stripe's now, or again after whoever is at it."""
+    free = SubscriptionRow.claim.is_(None)
+    await session.execute(
+        update(SubscriptionRow).values(
+            next_attempt_at=case((free, func.clock_timestamp()), else_=SubscriptionRow.next_attempt_at),
+            look_again=~free,
+        )
+    )
+
+
 async def schedule_unfinished(session: TenantSession) -> None:
     """Have the tenant's subscription looked at now, if it has none at Stripe yet and nobody is at it."""
     await session.execute(
         update(SubscriptionRow)
         .where(SubscriptionRow.subscription_id.is_(None), SubscriptionRow.claim.is_(None))
         .values(next_attempt_at=func.clock_timestamp())
+    )
+
+
+async def claim_day(session: TenantSession, day: date, claim: UUID, lease: timedelta) -> bool:
+    """Make the comparison of a day ours for a lease; False when it is done or somebody is at it."""
+    until = func.clock_timestamp() + lease
+    statement = insert(ReconciliationRow).values(
+        tenant_id=session.tenant_id, day=day, claim=claim, claimed_until=until
+    )
+    statement = statement.on_conflict_do_update(
+        index_elements=["tenant_id", "day"],
+        set_={"claim": claim, "claimed_until": until},
+        where=ReconciliationRow.finished_at.is_(None)
+        & (ReconciliationRow.claimed_until < func.clock_timestamp()),
+    ).returning(ReconciliationRow.day)
+    return (await session.execute(statement)).first() is not None
+
+
+async def renew_day(session: TenantSession, day: date, claim: UUID, lease: timedelta) -> None:
+    """Keep the claim on a day for another lease."""
+    await session.execute(
+        update(ReconciliationRow)
+        .where(ReconciliationRow.day == day, ReconciliationRow.claim == claim)
+        .values(claimed_until=func.clock_timestamp() + lease)
+    )
+
+
+async def finish_day(session: TenantSession, day: date, claim: UUID, report: dict[str, Any]) -> None:
+    """Store the report of a day, while its claim is still ours; old reports are forgotten."""
+    await session.execute(delete(ReconciliationRow).where(ReconciliationRow.day < day - _REPORTS_KEPT))
+    await session.execute(
+        update(ReconciliationRow)
+        .where(ReconciliationRow.day == day, ReconciliationRow.claim == claim)
+        .values(finished_at=func.clock_timestamp(), report=report)
     )

@@ -61,7 +61,7 @@ class Registrar:
         if subscription_id is None:
             return True
         try:
-            await self._stripe.end_subscription(subscription_id)
+            await self._stripe.cancel_subscription(subscription_id)
         except BillingFailed as error:
             log.warning("deletion put off", extra={"fields": {"reason": error.code}})
             self.rounds.pause(_STRIPE_PAUSE_SECONDS)

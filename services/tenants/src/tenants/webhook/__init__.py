@@ -1,0 +1,1 @@
+"""Slice: what Stripe tells of itself."""
