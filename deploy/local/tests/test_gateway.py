@@ -1,6 +1,7 @@
 """What the gateway promises, tried on a real Envoy."""
 
 import re
+import socket
 import time
 from typing import Any
 
@@ -379,3 +380,11 @@ def test_a_sick_service_is_a_503_at_once_and_comes_back(edge: Any) -> None:
     edge.await_stat("cluster.workspaces.membership_healthy", 1)
     while edge.ask("GET", "/api/v1/workspaces", token=edge.token()).status != 200:
         assert time.monotonic() - began < 5
+
+
+def test_its_port_is_nobody_elses(edge: Any) -> None:
+    """A second gateway on it must fail, rather than get every other connection."""
+    with socket.socket() as second:
+        second.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        with pytest.raises(OSError, match="in use"):
+            second.bind(("127.0.0.1", edge.port))
