@@ -125,14 +125,9 @@ class Company:
         return str(self._post(path, {"workspace_id": self.id_of(Kind.WORKSPACE), **body})[field])
 
     def export(self) -> str:
-        """A job; one that is being made has to be over first."""
-
-        def start() -> str | None:
-            path = f"/api/v1/tenants/{self.id_of(Kind.TENANT)}/export"
-            answer = self._http.post(path, headers=self.headers)
-            return str(answer.json()["job_id"]) if answer.is_success else None
-
-        return until(start)
+        """A job: the one that is being made, or a new one."""
+        answer = self._http.post(f"/api/v1/tenants/{self.id_of(Kind.TENANT)}/export", headers=self.headers)
+        return str(self._read(answer)["job_id"])
 
     def workspace(self) -> str:
         return str(self._post("/workspaces", {"name": uuid4().hex})["workspace_id"])

@@ -82,7 +82,8 @@ def _delete_tenant(world: World, party: Party) -> bool:
         return False
     body = world.own_body(operation, party)
     if body is not None and "company_name" in body:
-        body["company_name"] = party.company_name
+        tenant = Request("GET", operation.fill({"tenant_id": party.tenant_id}).rpartition("/")[0])
+        body["company_name"] = party.ask(tenant).fields.get("company_name", party.company_name)
     request = world.request(operation, {"tenant_id": party.tenant_id}, body)
     answer = world.control("clean_up", party, operation, request)
     if answer.success:

@@ -32,7 +32,11 @@ def _ask_in_path(world: World, operation: Operation, ids: dict[str, str], name: 
     def ask(value: str) -> Request:
         return world.request(operation, {**ids, name: value}, body)
 
-    wanted = FORBIDDEN if operation.path_ids[name] == typeids.TENANT else UNKNOWN
+    tenants = {ids[other] for other, kind in operation.path_ids.items() if kind == typeids.TENANT} - {
+        ids[name]
+    }
+    names_tenant = operation.path_ids[name] == typeids.TENANT or tenants - {world.attacker.tenant_id}
+    wanted = FORBIDDEN if names_tenant else UNKNOWN
     world.pair("foreign_path", operation, ask, foreign, f"{{{name}}} of B", wanted)
 
 

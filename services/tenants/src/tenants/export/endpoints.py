@@ -31,7 +31,8 @@ _ZIP = "application/zip"
 async def request_export(
     tenant_id: TenantId, session: Session, shared: Shared, response: Response
 ) -> ExportJob:
-    """Have one archive made of all that is the tenant's, in all services; `Location` says how it goes on."""
+    """Have one archive made of all that is the tenant's, in all services; `Location` says how it goes on.
+    One is made at a time: while it is, it is the answer again."""
     row = await service.request(session, await lock_company(session))
     tenant, job = to_text(Kind.TENANT, tenant_id), to_text(Kind.JOB, row.job_id)
     response.headers["Location"] = f"/api/v1/tenants/{tenant}/exports/{job}"

@@ -15,7 +15,6 @@ from common.contracts.tenants import (
 from common.db.session import TenantSession
 from common.ids import new_id
 from tenants.export import queries
-from tenants.export.errors import ExportRunning
 from tenants.export.rules import LINK_LASTS, PARTS, PATIENCE
 from tenants.models import CompanyRow, ExportPartRow, ExportRow
 
@@ -24,13 +23,10 @@ NEVER = datetime.max.replace(tzinfo=UTC)
 
 
 async def request(session: TenantSession, company: CompanyRow) -> ExportRow:
-    """Have a copy made of all that is the tenant's, the locked `company`.
-
-    Raises:
-        ExportRunning: one is being made.
-    """
-    if await queries.find_running(session) is not None:
-        raise ExportRunning
+    """Have a copy made of all that is the tenant's, the locked `company`; or wait for the one being made."""
+    running = await queries.find_running(session)
+    if running is not None:
+        return running
     row = ExportRow(job_id=new_id(), status="queued", next_step_at=clock.now() + PATIENCE)
     session.add(row)
     await session.flush()
