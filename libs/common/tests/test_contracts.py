@@ -22,6 +22,7 @@ SECRET_WORDS = {
 REVIEWED = {
     "AccessDenied.code": "the stable code of an error answer",
     "LoginFailed.address_key": "a keyed hash that groups attempts; the key never leaves auth",
+    "OperatorLoginFailed.address_key": "the same",
     "WelcomeMailRefused.code": "the SMTP reply of the mail server",
 }
 
