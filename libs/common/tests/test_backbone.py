@@ -199,10 +199,13 @@ async def test_what_can_never_be_handled_becomes_a_dead_letter_and_others_go_on(
         query = "SELECT reason FROM tenancy.dead_letters WHERE consumer = $1 AND event_id = $2"
         return await connection.fetchval(query, handled.name, poison.event_id) == type(failure).__name__
 
+    async def others_handled() -> bool:
+        return handled.effects_of(healthy) == [2]
+
     try:
         async with running(handled.consumer().run()):
             await until(buried)
-        assert handled.effects_of(healthy) == [2]
+            await until(others_handled)
         assert handled.effects_of(workspace) == []
         query = "SELECT count(*) FROM tenancy.outbox WHERE topic = $1 AND event_id = $2"
         waiting = await connection.fetchval(query, f"{TOPIC}.dlq", poison.event_id)

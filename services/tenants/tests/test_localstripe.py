@@ -210,7 +210,7 @@ async def reconcile(service: Harness, server: str, *words: str) -> tuple[int, li
         "STRIPE_WEBHOOK_SECRET": WEBHOOK_SECRET,
     }
     run = CliRunner(env=environment).invoke
-    ended = await asyncio.to_thread(run, billing_commands(service.service), ["reconcile", *words])
+    ended = await asyncio.to_thread(run, billing_commands(), ["reconcile", *words])
     return ended.exit_code, ended.stdout.splitlines()
 
 

@@ -228,6 +228,7 @@ class CommandLine:
             "LINK_SECRET": TEST_LINK_SECRET,
             "SERVICE_SIGNING_KEY": "none",
             "STRIPE_SECRET_KEY": "none",
+            "STRIPE_WEBHOOK_SECRET": "whsec_" + "0" * 16,
         }
 
     async def run(self, *words: str) -> tuple[int, str]:

@@ -34,12 +34,20 @@ SERVICE = Service(
         "provisioning": provisioning,
         "tenants": tenants,
     },
-    exporting=Exporting(left_out={"tenants.sign_up_keys": "the platform's"}),
+    exporting=Exporting(
+        left_out={
+            "tenants.sign_up_keys": "the platform's",
+            "tenants.stripe_events": "the platform's",
+            "tenants.reconciliations": "the platform's",
+            "tenants.domain_claims": "a keyed hash of the domain that is in tenants.custom_domains",
+        }
+    ),
     erasing=Erasing(
+        covered=frozenset({"tenants.domain_claims"}),  # gone with the tenant's own row, by its foreign key
         kept={
             "tenants.deletions": "when the tenant was deleted, and the certificate",
             "tenants.erasure_reports": "what each service said of its part: tables and numbers",
-        }
+        },
     ),
 )
 
