@@ -42,6 +42,7 @@ PEEKS = {
         "tenants.claim_domain": "SELECT 1 WHERE tenants.claim_domain('\\x{claim}')",
         "tenants.confirm_domain": "SELECT 1 WHERE tenants.confirm_domain('\\x{claim}', true)",
         "tenants.release_domain": "SELECT 1 WHERE tenants.release_domain('\\x{claim}')",
+        "tenants.erase_claims": "SELECT 1 WHERE tenants.erase_claims() > 0",
         "tenants.list_tenants": "SELECT * FROM tenants.list_tenants(NULL, NULL, NULL, NULL, 1000)",
         "tenants.due_deletions": "SELECT * FROM tenants.due_deletions(1000, '0')",
         "tenants.due_exports": "SELECT * FROM tenants.due_exports(1000)",

@@ -22,6 +22,7 @@ EXEMPT = {
     "POST /auth/logout-all": "their own sessions",
     "GET /auth/sessions": "their own sessions",
     "DELETE /auth/sessions/{session_id}": "their own session",
+    "POST /billing/portal": "paying what is owed",
     "POST /tenants/{tenant_id}/export": "what it takes along",
     "GET /tenants/{tenant_id}/exports/{job_id}": "what it takes along",
     "GET /tenants/{tenant_id}/deletion": "whether the tenant stays",

@@ -25,7 +25,7 @@ CREATE TABLE tenants.custom_domains (
 -- another's only that it is in the way.
 CREATE TABLE tenants.domain_claims (
     domain_hash bytea NOT NULL PRIMARY KEY CHECK (length(domain_hash) = 32),
-    tenant_id uuid NOT NULL REFERENCES tenants.tenants ON DELETE CASCADE,
+    tenant_id uuid NOT NULL,
     verified boolean NOT NULL DEFAULT false,
     claimed_at timestamptz NOT NULL DEFAULT clock_timestamp()
 );
@@ -61,10 +61,19 @@ BEGIN ATOMIC
         WHERE domain_hash = hash AND tenant_id = tenancy.current_tenant() RETURNING 1
     ) SELECT EXISTS (SELECT FROM own);
 END;
+CREATE FUNCTION tenants.erase_claims() RETURNS bigint
+    LANGUAGE sql VOLATILE SECURITY DEFINER SET search_path = pg_catalog, pg_temp
+BEGIN ATOMIC
+    WITH own AS (
+        DELETE FROM tenants.domain_claims AS c USING tenancy.tenants AS t
+        WHERE t.tenant_id = tenancy.system_tenant() AND t.status = 'deleted' AND c.tenant_id = t.tenant_id
+        RETURNING 1
+    ) SELECT count(*) FROM own;
+END;
 REVOKE ALL ON FUNCTION tenants.claim_domain(bytea), tenants.confirm_domain(bytea, boolean),
-    tenants.release_domain(bytea) FROM PUBLIC;
+    tenants.release_domain(bytea), tenants.erase_claims() FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tenants.claim_domain(bytea), tenants.confirm_domain(bytea, boolean),
-    tenants.release_domain(bytea) TO tenants_app;
+    tenants.release_domain(bytea), tenants.erase_claims() TO tenants_app;
 """
 
 

@@ -1,5 +1,6 @@
 """Breakages of code."""
 
+from tests.isolation.mutations.endings import ENDINGS
 from tests.isolation.mutations.mutation import CodeMutation, Edit
 
 _COMMON = "libs/common/src/common"
@@ -380,24 +381,6 @@ _RECORDS = (
     ),
 )
 
-_ENDINGS = (
-    _code(
-        "deleted tenants brought back",
-        "test_erasure.py::test_late_events_bring_nothing_back",
-        Edit(f"{_COMMON}/bus/inbox.py", "(:outlives OR NOT EXISTS", "(true OR NOT EXISTS"),
-    ),
-    _code(
-        "stragglers not waited for",
-        "test_erasure.py::test_whoever_began_before_the_deletion_is_waited_for",
-        Edit(f"{_COMMON}/erasure.py", "AND xact_start < :fence", "AND xact_start < :fence AND false"),
-    ),
-    _code(
-        "suspended tenants write",
-        "test_suspension.py::test_heads_read_and_nobody_writes",
-        Edit(f"{_COMMON}/web/deps.py", 'if method not in _READS or standing.role == "member":', "if False:"),
-    ),
-)
-
 CODE_MUTATIONS = (
     *_NAMED_TENANTS,
     *_TOKEN_CHECKS,
@@ -406,5 +389,5 @@ CODE_MUTATIONS = (
     *_SESSIONS,
     *_ROLES,
     *_RECORDS,
-    *_ENDINGS,
+    *ENDINGS,
 )

@@ -3,7 +3,6 @@
 from pathlib import Path
 
 from common.cli import main
-from common.erasure import Erasing
 from common.exporting import Exporting
 from common.service import Service
 from tenants.app import create_app
@@ -12,6 +11,7 @@ from tenants.billing.reconciliation import reconcile_daily
 from tenants.billing.worker import settle_billing
 from tenants.deletion.commands import deletion_commands
 from tenants.deletion.worker import delete_tenants
+from tenants.erasure import ERASING
 from tenants.export.worker import finish_exports
 from tenants.handlers import HANDLERS
 from tenants.platform.commands import commands as tenants
@@ -42,13 +42,7 @@ SERVICE = Service(
             "tenants.domain_claims": "a keyed hash of the domain that is in tenants.custom_domains",
         }
     ),
-    erasing=Erasing(
-        covered=frozenset({"tenants.domain_claims"}),  # gone with the tenant's own row, by its foreign key
-        kept={
-            "tenants.deletions": "when the tenant was deleted, and the certificate",
-            "tenants.erasure_reports": "what each service said of its part: tables and numbers",
-        },
-    ),
+    erasing=ERASING,
 )
 
 if __name__ == "__main__":

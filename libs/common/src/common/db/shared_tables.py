@@ -67,6 +67,7 @@ DEFINER_FUNCTIONS: dict[str, str] = {
     "auth.due_mail_tenants": "tells the platform's job which tenants have due mail: ids only",
     "tenants.claim_domain": "claims a custom domain for the current tenant, unless another tenant has it",
     "tenants.confirm_domain": "marks the current tenant's own claim as verified or not",
+    "tenants.erase_claims": "gives all claims of the current tenant up, if it is deleted",
     "tenants.release_domain": "gives the current tenant's own claim up",
     "tenants.unfinished_sign_ups": "tells the platform's job whose sign-up is unfinished: ids only",
     "tenants.due_deletions": "tells the platform's job which deletions have come due: ids only",
