@@ -195,7 +195,10 @@ async def empty(databases: Databases, tenant_id: UUID) -> None:
 async def snapshot(stack: Stack, tenant: Tenant) -> None:
     words = ("--tenant", tenant.tenant_id)
     await asyncio.gather(
-        *(said(stack, "snapshot", service, *words) for service in ("tenants", "auth", "workspaces"))
+        *(
+            said(stack, "snapshot", service, *words)
+            for service in ("tenants", "auth", "workspaces", "campaigns")
+        )
     )
     await until_caught_up(stack)
 

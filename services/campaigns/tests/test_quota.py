@@ -9,6 +9,8 @@ from services.campaigns.tests.conftest import Events
 
 from campaigns.quota.queries import get_reserved
 from campaigns.quota.service import reserve_sends
+from campaigns.snapshot import describe
+from common.bus.snapshot import describe_all
 from common.context import SystemContext
 from common.contracts.tenants import Limits, TenantLimitsUpdated
 from common.errors import LimitExceeded
@@ -108,3 +110,18 @@ async def test_what_is_rolled_back_is_free_again(
     async with service.kernel.database.tenant(context) as session:
         await reserve_sends(session, 100, NOVEMBER)
     assert await reserve(100) is None
+
+
+async def test_a_snapshot_tells_each_month_again(
+    service: Harness, tenant: MadeTenant, reserve: Reserve, events: Events
+) -> None:
+    for now, count in ((NOVEMBER, 5), (NOVEMBER, 6), (DECEMBER, 7)):
+        assert await reserve(count, now) is None
+    database = service.kernel.database
+    async for count in describe_all("campaigns", database, describe, [tenant.tenant_id], dry_run=False):
+        assert count == 2
+    told = (await events(tenant.tenant_id, "EmailSendsReserved"))[3:]
+    assert [(event["month"], event["version"], event["reserved"], event["added"]) for event in told] == [
+        ("2026-11-01", 2, 11, 0),
+        ("2026-12-01", 1, 7, 0),
+    ]

@@ -20,8 +20,8 @@ from common.db.session import TenantSession
 from common.ids import Kind, new_id, to_text
 from common.testing.harness import Harness, bearer
 from tenants.__main__ import SERVICE
-from tenants.billing.gateway import Subscription
-from tenants.deletion.commands import deletion_commands
+from tenants.billing.worker import Clerk
+from tenants.deletion.commands import commands
 from tenants.deletion.rules import SERVICES
 from tenants.deletion.worker import Registrar
 from tenants.lifecycle.service import reactivate, suspend
@@ -247,23 +247,29 @@ async def test_the_certificate_waits_for_every_service_and_for_their_events_to_r
     assert certificate["services"]["auth"]["erased"] == {"auth.things": 3}
     assert certificate["services"]["auth"]["kept"] == {"tenancy.tenants": "the id"}
 
-    monkeypatch.setattr("tenants.deletion.commands.TenantsSettings", lambda: service.kernel.settings)
+    monkeypatch.setattr("tenants.deletion.commands.from_environment", lambda _: service.kernel.settings)
     printed = await _run("certificate", to_text(Kind.TENANT, owner.tenant_id))
     assert json.loads(printed) == certificate
 
 
 async def _run(*words: str) -> str:
     """A command of the operators', in a loop of its own."""
-    result = await asyncio.to_thread(CliRunner().invoke, deletion_commands(), list(words))
+    result = await asyncio.to_thread(CliRunner().invoke, commands, list(words))
     assert result.exit_code == 0, result.output
     return result.output
 
 
+async def subscribe(owner: Owner, clerk: Clerk, stripe: ScriptedStripe) -> str:
+    await owner.office.make_due(owner.tenant_id)
+    await clerk.work_on(owner.tenant_id)
+    ((subscription_id, _, _),) = stripe.subscriptions
+    return subscription_id
+
+
 async def test_nobody_is_deleted_who_is_still_charged(
-    owner: Owner, office: Office, registrar: Registrar, stripe: ScriptedStripe
+    owner: Owner, office: Office, registrar: Registrar, clerk: Clerk, stripe: ScriptedStripe
 ) -> None:
-    await owner.change("UPDATE tenants.subscriptions SET subscription_id = 'sub_1' WHERE tenant_id = $1")
-    stripe.held["sub_1"] = Subscription("sub_1", "cus_1", "active", "starter", "si_1")
+    subscription_id = await subscribe(owner, clerk, stripe)
     await owner.ask("POST", json=NAME)
     await registrar.work_on(owner.tenant_id)
     assert stripe.canceled == [], "it is not due"
@@ -272,8 +278,44 @@ async def test_nobody_is_deleted_who_is_still_charged(
     await registrar.work_on(owner.tenant_id)
     assert await office.emitted(owner.tenant_id, "TenantDeleted") == []
     await registrar.work_on(owner.tenant_id)
-    assert stripe.canceled == ["sub_1"]
+    assert stripe.canceled == [subscription_id]
     assert len(await office.emitted(owner.tenant_id, "TenantDeleted")) == 1
+    assert await clerk.claim(owner.tenant_id, at_once=True) is None, "its billing is over for good"
+
+
+async def test_what_a_killed_attempt_left_at_stripe_is_not_charged_either(
+    owner: Owner, office: Office, registrar: Registrar, clerk: Clerk, stripe: ScriptedStripe
+) -> None:
+    subscription_id = await subscribe(owner, clerk, stripe)
+    await owner.change(
+        "UPDATE tenants.subscriptions SET customer_id = NULL, subscription_id = NULL WHERE tenant_id = $1"
+    )
+    await owner.ask("POST", json=NAME)
+    await owner.be_due()
+    await registrar.work_on(owner.tenant_id)
+    assert stripe.canceled == [subscription_id]
+    assert len(await office.emitted(owner.tenant_id, "TenantDeleted")) == 1
+
+
+async def test_a_deletion_waits_for_who_is_at_stripe(
+    owner: Owner, office: Office, registrar: Registrar, clerk: Clerk
+) -> None:
+    await owner.ask("POST", json=NAME)
+    assert await clerk.claim(owner.tenant_id, at_once=True) is not None
+    await owner.be_due()
+    await registrar.work_on(owner.tenant_id)
+    assert await office.emitted(owner.tenant_id, "TenantDeleted") == []
+    await owner.change("UPDATE tenants.subscriptions SET claim = NULL WHERE tenant_id = $1")
+    await registrar.work_on(owner.tenant_id)
+    assert len(await office.emitted(owner.tenant_id, "TenantDeleted")) == 1
+
+
+async def test_what_is_due_cannot_be_cancelled_any_more(owner: Owner, office: Office) -> None:
+    """Whatever ends first, what the owner pays for may have ended by now."""
+    await owner.ask("POST", json=NAME)
+    await owner.be_due()
+    assert (await owner.ask("DELETE")).status_code == 404
+    assert await office.emitted(owner.tenant_id, "TenantDeletionCancelled") == []
 
 
 async def test_reports_about_a_tenant_that_stays_change_nothing(owner: Owner, service: Harness) -> None:

@@ -25,10 +25,10 @@ Ask = Callable[..., Awaitable[list[dict[str, Any]]]]
 @pytest.fixture
 def ask(service: Harness, monkeypatch: pytest.MonkeyPatch) -> Ask:
     """Runs `python -m tenants provisioning …` beside us; what it prints."""
-    monkeypatch.setattr(commands, "_settings", lambda: service.kernel.settings)
+    monkeypatch.setattr(commands, "from_environment", lambda _: service.kernel.settings)
 
     def run(*words: str) -> list[dict[str, Any]]:
-        result = CliRunner().invoke(commands.app, list(words), catch_exceptions=False)
+        result = CliRunner().invoke(commands.commands, list(words), catch_exceptions=False)
         assert result.exit_code == 0, result.output
         return [json.loads(line) for line in result.output.splitlines()]
 
@@ -89,7 +89,7 @@ async def test_a_resumption_is_an_operators_event_and_repeats_nothing(
     company: Company, office: Office, ask: Ask
 ) -> None:
     for _ in range(2):
-        (answer,) = await ask("resume", name_of(company), "--operator", "ops@penguinmails")
+        (answer,) = await ask("resume", name_of(company), "--by", "ops@penguinmails")
         assert answer["resumed"] == ["owner_account", "default_workspace", "billing", "welcome_mail"]
     told = await office.emitted(company.tenant.tenant_id)
     assert [event["type"] for event in told] == ["TenantProvisioned", *["ProvisioningResumed"] * 2]

@@ -1,192 +1,29 @@
 """Breakages of code."""
 
-from tests.isolation.mutations.endings import ENDINGS
-from tests.isolation.mutations.mutation import CodeMutation, Edit
+from tests.isolation.mutations.callers import NAMED_TENANTS, TOKEN_CHECKS
+from tests.isolation.mutations.mutation import Edit, code
 
 _COMMON = "libs/common/src/common"
-_ROUTES, _TOKENS = f"{_COMMON}/web/routes.py", f"{_COMMON}/web/tokens.py"
 _SESSION, _HANDLING = f"{_COMMON}/db/session.py", f"{_COMMON}/bus/handling.py"
 _PAGING, _KEYS = f"{_COMMON}/db/paging.py", f"{_COMMON}/db/idempotency.py"
 _HANDLERS, _ACCESS = f"{_COMMON}/web/error_handlers.py", f"{_COMMON}/web/access.py"
-_SERVICE_TOKENS, _WORKSPACES = f"{_COMMON}/web/service_tokens.py", f"{_COMMON}/web/workspace_access.py"
-_DECODED = '"require": self._required, "strict_aud": True'
+_WORKSPACES = f"{_COMMON}/web/workspace_access.py"
 
-
-def _code(name: str, suspect: str, *edits: Edit) -> CodeMutation:
-    return CodeMutation(name, edits, (suspect,))
-
-
-_NAMING = "test_routes.py::test_naming_another_tenant_is_forbidden"
-_FORGED = "test_routes.py::test_forged_tokens_are_refused_alike"
 _CURSORS = "test_carried_over.py::test_cursor_of_another_tenant_opens_nothing"
 
 
-_NAMED_TENANTS = (
-    _code(
-        "named tenants not compared",
-        _NAMING,
-        Edit(_ROUTES, "    if foreign:\n", "    if False:\n"),
-    ),
-    _code(
-        "the X-Tenant-ID header not compared",
-        _NAMING,
-        Edit(_ROUTES, '*request.headers.getlist("x-tenant-id"), ', ""),
-    ),
-    _code(
-        "the tenant in the query not compared",
-        _NAMING,
-        Edit(_ROUTES, ', *request.query_params.getlist("tenant_id")', ""),
-    ),
-    _code(
-        "only the last tenant in the query compared",
-        _NAMING,
-        Edit(
-            _ROUTES,
-            '*request.query_params.getlist("tenant_id")',
-            'request.query_params.get("tenant_id", own)',
-        ),
-    ),
-    _code(
-        "the tenant in the path not compared",
-        "test_routes.py::test_another_tenant_in_the_path_is_forbidden",
-        Edit(_ROUTES, "    if is_foreign(in_path, caller):", "    if False:"),
-    ),
-    _code(
-        "the tenant in the body not compared",
-        _NAMING,
-        Edit(_HANDLERS, "        if is_foreign(value, caller):", "        if False:"),
-    ),
-    _code(
-        "the X-Tenant-ID header trusted",
-        _NAMING,
-        Edit(
-            _ROUTES,
-            "        tenant_id=claims.tenant_id,\n",
-            '        tenant_id=parse(Kind.TENANT, request.headers["x-tenant-id"])\n'
-            '        if "x-tenant-id" in request.headers\n'
-            "        else claims.tenant_id,\n",
-        ),
-    ),
-)
-_TOKEN_CHECKS = (
-    _code(
-        "signatures not verified",
-        _FORGED,
-        Edit(_TOKENS, _DECODED, f'"verify_signature": False, {_DECODED}'),
-    ),
-    _code(
-        "algorithm none accepted",
-        _FORGED,
-        Edit(_TOKENS, 'if header.get("alg") != ALGORITHM or', "if"),
-        Edit(
-            _TOKENS,
-            _DECODED,
-            f'"verify_signature": header.get("alg") != "none", {_DECODED}',
-        ),
-    ),
-    _code(
-        "audience not checked",
-        _FORGED,
-        Edit(_TOKENS, _DECODED, '"require": self._required, "verify_aud": False'),
-    ),
-    _code(
-        "several audiences accepted",
-        _FORGED,
-        Edit(_TOKENS, '"strict_aud": True', '"strict_aud": False'),
-    ),
-    _code("expiry not checked", _FORGED, Edit(_TOKENS, _DECODED, f'"verify_exp": False, {_DECODED}')),
-    _code("issuer not checked", _FORGED, Edit(_TOKENS, _DECODED, f'"verify_iss": False, {_DECODED}')),
-    _code(
-        "type of token not checked",
-        _FORGED,
-        Edit(_TOKENS, ' or str(header.get("typ", "")).lower() != TYPE', ""),
-    ),
-    _code(
-        "unknown keys taken for known ones",
-        _FORGED,
-        Edit(
-            _TOKENS,
-            "return self._keys.get(kid)",
-            "return self._keys.get(kid) or next(iter(self._keys.values()))",
-        ),
-    ),
-    _code(
-        "verified tokens remembered without their signature",
-        "test_tokens.py",
-        Edit(
-            _TOKENS,
-            "known = self._verified.get(token)",
-            'known = self._verified.get(token.rpartition(".")[0])',
-        ),
-        Edit(_TOKENS, "self._verified[token] =", 'self._verified[token.rpartition(".")[0]] ='),
-    ),
-    _code(
-        "verified tokens remembered past their expiry",
-        "test_tokens.py",
-        Edit(_TOKENS, " and known[1].expires_at > clock.now()", ""),
-    ),
-    _code(
-        "verified tokens remembered past their key",
-        "test_tokens.py",
-        Edit(_TOKENS, "known[0] == self.keys.generation and ", ""),
-    ),
-    _code(
-        "operators' tokens open tenants' routes",
-        "test_platform.py::test_operators_are_refused_on_tenants_routes",
-        Edit(_TOKENS, _DECODED, '"require": [], "verify_aud": False'),
-        Edit(
-            _TOKENS,
-            'if payload["sub"] != payload["user_id"]:',
-            'payload = {"tenant_id": "tenant_" + "0" * 26, "user_id": "user_" + "0" * 26, '
-            '"sid": "sess_" + "0" * 26, **payload}\n    if False:',
-        ),
-    ),
-    _code(
-        "users' tokens are read as operators'",
-        "test_platform.py::test_forged_operators_are_refused_alike",
-        Edit(_TOKENS, "settings.platform_audience, _OF_OPERATORS", "settings.token_audience, _OF_OPERATORS"),
-    ),
-    _code(
-        "an operator's token may name a tenant",
-        "test_platform.py::test_forged_operators_are_refused_alike",
-        Edit(_TOKENS, ' or "tenant_id" in payload', ""),
-    ),
-    _code(
-        "any service may ask for tokens",
-        "test_surface.py::test_internal_routes_take_the_named_service_only",
-        Edit(_SERVICE_TOKENS, "if caller not in callers:", "if False:"),
-    ),
-    _code(
-        "service tokens for other services accepted",
-        "test_surface.py::test_internal_routes_take_the_named_service_only",
-        Edit(
-            _SERVICE_TOKENS,
-            '"require": _REQUIRED, "strict_aud": True',
-            '"require": _REQUIRED, "verify_aud": False',
-        ),
-    ),
-    _code(
-        "service tokens not verified",
-        "test_surface.py::test_internal_routes_take_the_named_service_only",
-        Edit(
-            _SERVICE_TOKENS,
-            '"require": _REQUIRED, "strict_aud": True',
-            '"verify_signature": False, "verify_exp": False',
-        ),
-    ),
-)
 _CARRIED_OVER = (
-    _code(
+    code(
         "cursors not signed",
         _CURSORS,
         Edit(_PAGING, "if not hmac.compare_digest(", "if False and not hmac.compare_digest("),
     ),
-    _code(
+    code(
         "cursors not bound to their tenant",
         _CURSORS,
         Edit(_PAGING, "cursor|{tenant_id}|{listing}", "cursor|{listing}"),
     ),
-    _code(
+    code(
         "idempotency keys not bound to their owner",
         "test_carried_over.py::test_idempotency_key_of_another_answers_nothing",
         Edit(
@@ -195,7 +32,7 @@ _CARRIED_OVER = (
             "WHERE tenant_id = :tenant AND route",
         ),
     ),
-    _code(
+    code(
         "idempotency keys locked for all tenants",
         "test_carried_over.py::test_running_request_of_another_tenant_holds_no_key",
         Edit(
@@ -204,7 +41,7 @@ _CARRIED_OVER = (
             '"idempotency|{self.route}|{self.key}"',
         ),
     ),
-    _code(
+    code(
         "log fields of the request before kept",
         "test_records.py::test_lines_and_spans_name_their_own_caller_only",
         Edit(
@@ -215,12 +52,12 @@ _CARRIED_OVER = (
     ),
 )
 _EVENTS = (
-    _code(
+    code(
         "payloads may name another tenant",
         "test_events.py::test_a_payload_of_another_tenant_is_buried_and_does_nothing",
         Edit(_HANDLING, 'if getattr(event, "tenant_id", None) != envelope.tenant_id:', "if False:"),
     ),
-    _code(
+    code(
         "the payload's tenant entered",
         "test_events.py::test_a_payload_of_another_tenant_is_buried_and_does_nothing",
         Edit(_HANDLING, 'if getattr(event, "tenant_id", None) != envelope.tenant_id:', "if False:"),
@@ -230,7 +67,7 @@ _EVENTS = (
             'context = self.context(getattr(event, "tenant_id"), envelope.event_id)\n            async',
         ),
     ),
-    _code(
+    code(
         "the tenant of the event before entered",
         "test_events.py::test_events_of_two_tenants_by_turns_act_in_their_own",
         Edit(
@@ -240,7 +77,7 @@ _EVENTS = (
             '        return SystemContext(self._first, "event",',
         ),
     ),
-    _code(
+    code(
         "the record's key not compared with its tenant",
         "test_events.py::test_records_that_name_two_tenants_or_none_do_nothing",
         Edit(
@@ -249,12 +86,12 @@ _EVENTS = (
             "if value is None:",
         ),
     ),
-    _code(
+    code(
         "the inbox forgets",
         "test_events.py::test_the_same_id_in_two_tenants_is_two_events_and_twice_in_one_is_one",
         Edit(f"{_COMMON}/bus/inbox.py", "if result.rowcount == 1:", "if True:"),
     ),
-    _code(
+    code(
         "events of other tenants written",
         "test_events.py::test_events_of_another_tenant_cannot_be_written",
         Edit(
@@ -263,7 +100,7 @@ _EVENTS = (
             "if False:",
         ),
     ),
-    _code(
+    code(
         "the audit log believes payloads",
         "test_events.py::test_the_log_believes_no_record_that_names_two_tenants",
         Edit(
@@ -274,7 +111,7 @@ _EVENTS = (
     ),
 )
 _SESSIONS = (
-    _code(
+    code(
         "the tenant entered once per session only",
         "test_sessions.py",
         Edit(
@@ -284,49 +121,49 @@ _SESSIONS = (
             '        session.info["entered"] = True\n',
         ),
     ),
-    _code(
+    code(
         "users whose standing ended served",
         "test_standing.py::test_a_session_that_ended_opens_nothing",
         Edit(_SESSION, '        if verdict != "ok":\n            raise EntryRefused\n', ""),
     ),
-    _code(
+    code(
         "everybody an owner",
         "test_standing.py::test_a_member_without_workspaces_is_served_by_reviewed_routes_only",
         Edit(_SESSION, "Standing(role=role,", 'Standing(role="owner",'),
     ),
-    _code(
+    code(
         "statements not narrowed to the tenant",
         "test_second_wall.py",
         Edit(_SESSION, "if state.is_select or state.is_update or state.is_delete:", "if False:"),
     ),
-    _code(
+    code(
         "stored answers looked up in all tenants",
         "test_second_wall.py::test_stored_answers_are_found_by_their_owner_only",
         Edit(_KEYS, "WHERE tenant_id = :tenant AND principal = :principal AND route", "WHERE route"),
     ),
-    _code(
+    code(
         "workspaces looked up in all tenants",
         "test_second_wall.py",
         Edit(_WORKSPACES, "WHERE w.tenant_id = :tenant AND w.workspace_id", "WHERE w.workspace_id"),
     ),
-    _code(
+    code(
         "a broken database served",
         "test_catalog.py::test_service_refuses_to_start_on_a_broken_database",
         Edit(f"{_COMMON}/db/catalog.py", "    if findings:\n", "    if False:\n"),
     ),
 )
 _ROLES = (
-    _code(
+    code(
         "every workspace open",
         "test_routes.py::test_foreign_id_in_the_body_is_like_one_that_never_existed",
         Edit(_WORKSPACES, "        raise missing\n", '        return "admin"\n'),
     ),
-    _code(
+    code(
         "roles in workspaces ignored",
         "test_standing.py::test_a_viewer_of_a_workspace_changes_nothing_in_it",
         Edit(_WORKSPACES, "if roles and role not in roles:", "if False:"),
     ),
-    _code(
+    code(
         "every member sees all workspaces",
         "test_standing.py::test_a_member_without_workspaces_is_served_by_reviewed_routes_only",
         Edit(
@@ -335,12 +172,12 @@ _ROLES = (
             "if session.standing.role:\n        return None\n",
         ),
     ),
-    _code(
+    code(
         "roles in the tenant ignored",
         "test_standing.py::test_a_member_without_workspaces_is_served_by_reviewed_routes_only",
         Edit(f"{_COMMON}/web/deps.py", "if session.standing.role not in roles:", "if False:"),
     ),
-    _code(
+    code(
         "routes without a class served",
         "test_surface.py::test_a_route_without_a_class_is_not_served",
         Edit(
@@ -351,7 +188,7 @@ _ROLES = (
     ),
 )
 _RECORDS = (
-    _code(
+    code(
         "misses not recorded",
         "test_records.py::test_every_miss_is_recorded_for_the_caller_only",
         Edit(
@@ -360,17 +197,17 @@ _RECORDS = (
             "pass",
         ),
     ),
-    _code(
+    code(
         "denials not recorded",
         "test_records.py::test_every_denial_is_recorded_for_the_caller_only",
         Edit(_HANDLERS, "    elif error.status in _RECORDED:\n", "    elif False:\n"),
     ),
-    _code(
+    code(
         "misses tell what was missed",
         "test_routes.py::test_foreign_id_in_the_path_is_like_one_that_never_existed",
         Edit(_HANDLERS, '"detail": error.detail,', '"detail": error.detail + getattr(error, "text", ""),'),
     ),
-    _code(
+    code(
         "reads of all tenants recorded in one",
         "test_records.py::test_reads_by_turns_are_recorded_for_their_own_callers",
         Edit(
@@ -381,13 +218,31 @@ _RECORDS = (
     ),
 )
 
+_ENDINGS = (
+    code(
+        "deleted tenants brought back",
+        "test_erasure.py::test_late_events_bring_nothing_back",
+        Edit(f"{_COMMON}/bus/inbox.py", "(:outlives OR NOT EXISTS", "(true OR NOT EXISTS"),
+    ),
+    code(
+        "stragglers not waited for",
+        "test_erasure.py::test_whoever_began_before_the_deletion_is_waited_for",
+        Edit(f"{_COMMON}/erasure.py", "AND xact_start < :fence", "AND xact_start < :fence AND false"),
+    ),
+    code(
+        "suspended tenants write",
+        "test_suspension.py::test_heads_read_and_nobody_writes",
+        Edit(f"{_COMMON}/web/deps.py", 'if method not in _READS or standing.role == "member":', "if False:"),
+    ),
+)
+
 CODE_MUTATIONS = (
-    *_NAMED_TENANTS,
-    *_TOKEN_CHECKS,
+    *NAMED_TENANTS,
+    *TOKEN_CHECKS,
     *_CARRIED_OVER,
     *_EVENTS,
     *_SESSIONS,
     *_ROLES,
     *_RECORDS,
-    *ENDINGS,
+    *_ENDINGS,
 )

@@ -38,6 +38,11 @@ class CodeMutation:
     suspects: tuple[str, ...]
 
 
+def code(name: str, suspect: str, *edits: Edit) -> CodeMutation:
+    """A breakage that one test should notice."""
+    return CodeMutation(name, edits, (suspect,))
+
+
 @dataclass(frozen=True)
 class Rewrite:
     """A replacement in the definition of a function in the database; `old` must stand there exactly once."""

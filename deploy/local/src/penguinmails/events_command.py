@@ -11,7 +11,7 @@ from rich.table import Table
 from penguinmails import display
 from penguinmails.credentials import SERVICES
 from penguinmails.display import console
-from penguinmails.services import Document, ask, operator
+from penguinmails.services import Document, ask, by
 from penguinmails.stack import Stack
 
 Chosen = Annotated[str | None, typer.Option("--service", help="One service; all when left out.")]
@@ -86,7 +86,7 @@ def _letters(running: Callable[[], Stack]) -> typer.Typer:
         """Handle a dead event again, then what waits behind it."""
         if (event is None) != everything:
             raise typer.BadParameter("name an event, or say --all")
-        words = ["dlq", "retry", *operator(), *([event] if event else [])]
+        words = ["dlq", "retry", *by(), *([event] if event else [])]
         found = _ask(running(), service, *words)
         _report(found if everything else _known(found, str(event)))
 
@@ -95,7 +95,7 @@ def _letters(running: Callable[[], Stack]) -> typer.Typer:
         event: Event, reason: Annotated[str, typer.Option(help="For the audit log.")], service: Chosen = None
     ) -> None:
         """Give a dead event up: it stays without effect, and what waits behind it goes on."""
-        found = _ask(running(), service, "dlq", "drop", event, "--reason", reason, *operator())
+        found = _ask(running(), service, "dlq", "drop", event, "--reason", reason, *by())
         _report(_known(found, event))
 
     _ = (list_letters, show, retry, drop)

@@ -1,12 +1,8 @@
 """`penguinmails operator …` and `penguinmails tenants …`: the services' own commands, shown to people."""
 
-import getpass
-import json
-import os
-import subprocess
 import sys
 from collections.abc import Callable
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.json import JSON
@@ -15,9 +11,9 @@ from rich.table import Table
 
 from penguinmails import display
 from penguinmails.display import console
+from penguinmails.services import Document, ask, by
 from penguinmails.stack import Stack
 
-Document = dict[str, Any]
 Running = Callable[[], Stack]
 Asked = Callable[..., list[Document]]
 Address = Annotated[str, typer.Option("--email", help="What they log in with.")]
@@ -37,17 +33,17 @@ def operator_app(running: Running) -> typer.Typer:
         generate: Annotated[bool, typer.Option("--generate", help="Make a password, do not ask.")] = False,
     ) -> None:
         """Create an operator; the password is asked for, or made and printed once."""
-        stack, password = running(), None
+        stack, password = running(), ""
         if not generate and sys.stdin.isatty():
             password = typer.prompt("Password", hide_input=True, confirmation_prompt=True)
         words = ["create", "--email", email, "--name", name, *(["--password-stdin"] if password else [])]
-        (made,) = ask(stack, "auth", "operator", *words, said=password)
+        (made,) = ask(stack, ["auth"], "operator", *words, *by(), said=password)
         _show_operator(made)
 
     @app.command()
     def close(email: Address) -> None:
         """Let an operator log in no more."""
-        ask(running(), "auth", "operator", "close", "--email", email)
+        ask(running(), ["auth"], "operator", "close", "--email", email, *by())
         console.print(f"{escape(email)} can log in no more.")
 
     _ = (create, close)
@@ -59,7 +55,7 @@ def tenants_app(running: Running) -> typer.Typer:
     app = typer.Typer(no_args_is_help=True, help="Tenants: look, suspend, override.")
 
     def asked(*words: str) -> list[Document]:
-        return ask(running(), "tenants", "tenants", *words)
+        return ask(running(), ["tenants"], "tenants", *words, *by())
 
     _add_looks(app, asked)
     _add_acts(app, asked)
@@ -126,18 +122,6 @@ def _print(tenants: list[Document]) -> None:
 def _options(**given: str | None) -> list[str]:
     named = {name: value for name, value in given.items() if value is not None}
     return [word for name, value in named.items() for word in (f"--{name.replace('_', '-')}", value)]
-
-
-def ask(stack: Stack, service: str, *words: str, said: str | None = None) -> list[Document]:
-    """What the service's command prints, one document a line; ends like it when it refuses."""
-    environment = {**os.environ, **stack.config.service_environment(service)}
-    command = [sys.executable, "-m", service, *words, "--by", getpass.getuser()]
-    result = subprocess.run(
-        command, env=environment, input=said or "", stdout=subprocess.PIPE, text=True, check=False
-    )
-    if result.returncode:
-        raise typer.Exit(result.returncode)
-    return [json.loads(line) for line in result.stdout.splitlines()]
 
 
 def _show_operator(made: Document) -> None:

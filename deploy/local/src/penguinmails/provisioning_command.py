@@ -10,7 +10,7 @@ from rich.table import Table
 
 from penguinmails import display
 from penguinmails.display import console
-from penguinmails.services import Document, ask, operator
+from penguinmails.services import Document, ask, by
 from penguinmails.stack import Stack
 
 ANSWERING = {"owner_account": "auth", "default_workspace": "workspaces"}
@@ -49,10 +49,10 @@ def provisioning_app(running: Callable[[], Stack]) -> typer.Typer:
         """Have dead letters handled again, unfinished steps tried now, and missed events read again."""
         stack = running()
         for letter in _letters_of(stack, tenant):
-            words = ("events", "dlq", "retry", letter["event_id"], *operator())
+            words = ("events", "dlq", "retry", letter["event_id"], *by())
             for outcome in ask(stack, [letter["service"]], *words):
                 console.print(JSON.from_data(outcome))
-        words = ("provisioning", "resume", tenant, *operator())
+        words = ("provisioning", "resume", tenant, *by())
         done = _known(ask(stack, ["tenants"], *words), tenant)
         _read_again(stack, done["resumed"], done["started_at"])
         console.print(f"Resumed: {', '.join(done['resumed']) or 'nothing, every step is done'}.")

@@ -17,24 +17,36 @@ from penguinmails.stack import Stack
 Document = dict[str, Any]
 
 
-def operator() -> tuple[str, str]:
+def by() -> tuple[str, str]:
     """The option that names who is at the keyboard in the audit log."""
-    return "--operator", getpass.getuser()
+    return "--by", getpass.getuser()
 
 
-def ask(stack: Stack, services: Sequence[str], *words: str) -> list[Document]:
-    """What `python -m SERVICE …` answers, one document a line, and by whom; exits when one fails."""
-    started = [(service, _start(stack, service, *words)) for service in services]
+def ask(stack: Stack, services: Sequence[str], *words: str, said: str = "") -> list[Document]:
+    """What `python -m SERVICE …`, to which `said` is typed, answers, one document a line, and by whom; exits
+    when one fails."""
+    started = [(service, _start(stack, service, *words, said=said)) for service in services]
     documents: list[Document] = []
     for service, process in started:
         documents += ({"service": service, **answer} for answer in _answers(service, process))
     return documents
 
 
-def _start(stack: Stack, service: str, *words: str) -> subprocess.Popen[str]:
+def follow(stack: Stack, service: str, *words: str) -> Iterator[Document]:
+    """What one service answers, as it comes; exits at the end when it failed."""
+    return _answers(service, _start(stack, service, *words))
+
+
+def _start(stack: Stack, service: str, *words: str, said: str = "") -> subprocess.Popen[str]:
     environment = {**os.environ, **stack.config.service_environment(service)}
     command = [sys.executable, "-m", service, *words]
-    return subprocess.Popen(command, env=environment, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, env=environment, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
+    if process.stdin is not None:
+        process.stdin.write(said)
+        process.stdin.close()
+    return process
 
 
 def _answers(service: str, process: subprocess.Popen[str]) -> Iterator[Document]:
@@ -49,5 +61,5 @@ def _answers(service: str, process: subprocess.Popen[str]) -> Iterator[Document]
             else:
                 yield document
     if process.returncode:
-        console.print(f"[red]{service}: the command failed with status {process.returncode}.[/]")
+        typer.echo(f"{service}: the command failed with status {process.returncode}.", err=True)
         raise typer.Exit(1)

@@ -23,9 +23,9 @@ from common.bus.replay import Replay
 from common.bus.snapshot import describe_all, list_tenants
 from common.contracts.envelope import Topic
 from common.db import dead_letters
-from common.ids import Kind, parse, to_text
-from common.operators import Operator, relay_connection, run, say
-from common.service import Service, open_database
+from common.ids import Kind, to_text
+from common.operators import By, from_environment, opened, read_id, relay_connection, run, say
+from common.service import Service
 from common.settings import ServiceSettings
 
 _LIST = """
@@ -67,7 +67,7 @@ def events_commands(service: Service) -> typer.Typer:
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
     ) -> None:
         """Tell the present state again, for projections older than the history."""
-        run(desk.snapshot(parse(Kind.TENANT, tenant) if tenant else None, dry_run))
+        run(desk.snapshot(read_id(Kind.TENANT, tenant) if tenant else None, dry_run))
 
     _ = (show_lag, replay, snapshot)
     return app
@@ -84,17 +84,17 @@ def _letter_commands(desk: "_Desk") -> typer.Typer:
     @letters.command("show")
     def show_letter(event: str) -> None:
         """One dead letter with its envelope and payload."""
-        run(desk.show(parse(Kind.EVENT, event)))
+        run(desk.show(read_id(Kind.EVENT, event)))
 
     @letters.command("retry")
-    def retry(operator: Operator, event: Annotated[str | None, typer.Argument()] = None) -> None:
+    def retry(by: By, event: Annotated[str | None, typer.Argument()] = None) -> None:
         """Handle one dead letter again, or all when none is named."""
-        run(desk.retry(parse(Kind.EVENT, event) if event else None, operator))
+        run(desk.retry(read_id(Kind.EVENT, event) if event else None, by))
 
     @letters.command("drop")
-    def drop(event: str, operator: Operator, reason: Annotated[str, typer.Option()]) -> None:
+    def drop(event: str, by: By, reason: Annotated[str, typer.Option()]) -> None:
         """Give a dead letter up; what waits behind it goes on."""
-        run(desk.drop(parse(Kind.EVENT, event), reason, operator))
+        run(desk.drop(read_id(Kind.EVENT, event), reason, by))
 
     _ = (list_letters, show_letter, retry, drop)
     return letters
@@ -107,7 +107,7 @@ class _Desk:
         self._service = service
 
     def _settings(self) -> ServiceSettings:
-        return self._service.settings()  # type: ignore[call-arg]  # fields come from the environment
+        return from_environment(self._service.settings)
 
     async def lag(self) -> None:
         say(await lag.measure(self._service.name, self._settings()))
@@ -126,14 +126,14 @@ class _Desk:
                     payload = dead_letters.payload_of(letter).decode(errors="replace")
                     say({**_letter(row), "headers": letter.envelope["headers"], "payload": payload})
 
-    async def retry(self, event_id: UUID | None, operator: str) -> None:
-        async with self._redrive(operator) as redrive:
+    async def retry(self, event_id: UUID | None, by: str) -> None:
+        async with self._redrive(by) as redrive:
             for row in await self._find(event_id):
                 if not (row["waiting"] and event_id is None):  # it follows the one it waits for
                     self._tell(row, await redrive.retry(row["tenant_id"], row["event_id"]))
 
-    async def drop(self, event_id: UUID, reason: str, operator: str) -> None:
-        async with self._redrive(operator) as redrive:
+    async def drop(self, event_id: UUID, reason: str, by: str) -> None:
+        async with self._redrive(by) as redrive:
             for row in await self._find(event_id):
                 self._tell(row, await redrive.drop(row["tenant_id"], event_id, reason))
 
@@ -150,15 +150,12 @@ class _Desk:
             raise typer.BadParameter(f"nobody projects what {self._service.name} has")
         settings = self._settings()
         tenants = [tenant_id] if tenant_id else await list_tenants(settings.relay_database_url)
-        database = open_database(settings)
         told = 0
-        try:
+        async with opened(settings) as database:
             done = describe_all(self._service.name, database, describe, tenants, dry_run=dry_run)
             async for place, count in _numbered(done):
                 told += count
                 _progress(place, len(tenants))
-        finally:
-            await database.close()
         say({"dry_run": dry_run, "tenants": len(tenants), "events": told})
 
     def _tell(self, row: asyncpg.Record, outcome: Outcome) -> None:
@@ -170,17 +167,14 @@ class _Desk:
 
     @asynccontextmanager
     async def _handling(self) -> AsyncGenerator[Handling]:
-        database = open_database(self._settings())
-        try:
+        async with opened(self._settings()) as database:
             yield Handling(self._service.name, database, self._service.handlers)
-        finally:
-            await database.close()
 
     @asynccontextmanager
-    async def _redrive(self, operator: str) -> AsyncGenerator[Redrive]:
+    async def _redrive(self, by: str) -> AsyncGenerator[Redrive]:
         """Work on dead letters; afterwards a consumer that had stopped because of them goes on."""
         async with self._handling() as handling:
-            yield Redrive(handling, operator)
+            yield Redrive(handling, by)
         async with relay_connection(self._settings()) as connection:
             await brake.release(connection, self._service.name)
 

@@ -5,15 +5,22 @@ import getpass
 import json
 from collections.abc import AsyncGenerator, Coroutine
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Annotated, Any, TypeVar
+from uuid import UUID
 
 import asyncpg
 import typer
 
+from common.db.session import Database
+from common.errors import ApiError, Invalid
+from common.ids import Kind, parse
+from common.service import open_database
 from common.settings import ServiceSettings
 
-Operator = Annotated[
-    str, typer.Option(help="Who is named in the audit log.", default_factory=getpass.getuser)
+SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+
+By = Annotated[
+    str, typer.Option("--by", help="Who is named in the audit log.", default_factory=getpass.getuser)
 ]
 
 
@@ -23,8 +30,36 @@ def say(document: dict[str, Any]) -> None:
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
-    """Do the work of one command."""
-    asyncio.run(work)
+    """Do the work of one command; what cannot be done is told like a wrong argument (status 2)."""
+    try:
+        asyncio.run(work)
+    except Invalid as error:
+        raise typer.BadParameter("; ".join(message for _, message in error.problems)) from error
+    except ApiError as error:
+        raise typer.BadParameter(error.detail) from error
+
+
+def read_id(kind: Kind, text: str) -> UUID:
+    """The id that an argument names."""
+    try:
+        return parse(kind, text)
+    except ValueError as error:
+        raise typer.BadParameter(f"{text} is no {kind.name.lower()}'s id") from error
+
+
+def from_environment(settings: type[SettingsT]) -> SettingsT:
+    """The service's settings."""
+    return settings()  # type: ignore[call-arg]  # fields come from the environment
+
+
+@asynccontextmanager
+async def opened(settings: ServiceSettings) -> AsyncGenerator[Database]:
+    """The service's database, for one command."""
+    database = open_database(settings)
+    try:
+        yield database
+    finally:
+        await database.close()
 
 
 @asynccontextmanager

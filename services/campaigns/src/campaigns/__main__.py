@@ -5,6 +5,7 @@ from pathlib import Path
 from campaigns.app import create_app
 from campaigns.handlers import HANDLERS
 from campaigns.settings import CampaignsSettings
+from campaigns.snapshot import describe
 from common.cli import main
 from common.exporting import Exporting
 from common.service import Service
@@ -15,6 +16,7 @@ SERVICE = Service(
     create_app=create_app,
     migrations=Path(__file__).parents[2] / "migrations",
     handlers=HANDLERS,
+    describe=describe,
     exporting=Exporting(left_out={"campaigns.dkim_keys": "secrets; the public half is in the DNS"}),
 )
 

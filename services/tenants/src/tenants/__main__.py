@@ -6,16 +6,16 @@ from common.cli import main
 from common.exporting import Exporting
 from common.service import Service
 from tenants.app import create_app
-from tenants.billing.command import billing_commands
+from tenants.billing.commands import commands as billing
 from tenants.billing.reconciliation import reconcile_daily
 from tenants.billing.worker import settle_billing
-from tenants.deletion.commands import deletion_commands
+from tenants.deletion.commands import commands as deletion
 from tenants.deletion.worker import delete_tenants
 from tenants.erasure import ERASING
 from tenants.export.worker import finish_exports
 from tenants.handlers import HANDLERS
 from tenants.platform.commands import commands as tenants
-from tenants.provisioning.commands import app as provisioning
+from tenants.provisioning.commands import commands as provisioning
 from tenants.settings import TenantsSettings
 from tenants.snapshot import describe
 from tenants.webhook.worker import take_in_events
@@ -29,8 +29,8 @@ SERVICE = Service(
     describe=describe,
     workers=(settle_billing, take_in_events, reconcile_daily, delete_tenants, finish_exports),
     commands={
-        "billing": billing_commands(),
-        "deletion": deletion_commands(),
+        "billing": billing,
+        "deletion": deletion,
         "provisioning": provisioning,
         "tenants": tenants,
     },

@@ -71,10 +71,11 @@ class StepRow(TenantRow):
 class SubscriptionRow(Timestamps, TenantRow):
     """The tenant's customer and subscription at Stripe, and the keys with which they are asked for.
 
-    `claim` names who is talking to Stripe about it until `next_attempt_at`; `look_again` that there is
-    reason for another look after theirs. `first_asked_at`: before, nothing of the tenant can have been made
-    there. `wanted_plan` is what the owner asked for and Stripe does not have yet. `suspend_at` is the end of
-    the grace period of a tenant that has not paid.
+    `claim` names who is talking to Stripe about it until `next_attempt_at` (null: nobody will again, the
+    tenant is being deleted); `look_again` that there is reason for another look after theirs.
+    `first_asked_at`: before, nothing of the tenant can have been made there. `wanted_plan` is what the owner
+    asked for and Stripe does not have yet. `suspend_at` is the end of the grace period of a tenant that has
+    not paid.
     """
 
     __tablename__ = "subscriptions"

@@ -168,6 +168,9 @@ async def project_tenant(session: TenantSession, event: TenantProvisioned) -> No
 
 
 async def project_described_tenant(session: TenantSession, event: TenantDescribed) -> None:
+    if event.status == "deleted":
+        await _bury(session, event.version)
+        return
     await _put_tenant(session, event, event.status)
 
 
@@ -189,8 +192,7 @@ async def project_cancelled_deletion(session: TenantSession, event: TenantDeleti
 
 async def project_deletion(session: TenantSession, event: TenantDeleted) -> None:
     """Let nobody in any more, and have `common.erasure` erase what there is."""
-    await session.execute(_TOMBSTONE, {"tenant": session.tenant_id, "version": event.version})
-    await session.execute(_ERASURE, {"tenant": session.tenant_id})
+    await _bury(session, event.version)
 
 
 async def note_export(session: TenantSession, event: TenantExportRequested) -> None:
@@ -321,6 +323,11 @@ PROJECTIONS: dict[type[Event], Handler] = {
     WorkspaceMemberRemoved: project_membership_end,
 }
 """Run by every service's consumer before the service's own handler, in the same transaction."""
+
+
+async def _bury(session: TenantSession, version: int) -> None:
+    await session.execute(_TOMBSTONE, {"tenant": session.tenant_id, "version": version})
+    await session.execute(_ERASURE, {"tenant": session.tenant_id})
 
 
 async def _put_tenant(

@@ -55,7 +55,8 @@ class CampaignDeleted(_CampaignEvent):
 class EmailSendsReserved(Event):
     """`added` e-mails were reserved of the tenant's monthly limit; `reserved` is the month's sum since then.
 
-    `month` is its first day (UTC); `version` counts the reservations of the month.
+    `month` is its first day (UTC); `version` counts the reservations of the month. Told again
+    for projections, `added` is 0.
     """
 
     TOPIC: ClassVar[Topic] = "penguinmails.campaigns"

@@ -1,19 +1,15 @@
 """`python -m auth operator …`: operators come to be, and to an end, here only. Prints JSON."""
 
-import asyncio
-import getpass
-import json
 import secrets
 import sys
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from typing import Annotated, Any
+from typing import Annotated
 
 import typer
 from pydantic import TypeAdapter, ValidationError
 
 from auth.operator import queries, rules, service
-from auth.operator.errors import OperatorExists
 from auth.password.hashing import Hasher
 from auth.password.rules import MAX_LENGTH, MIN_LENGTH, weakness
 from auth.password.service import address_key, get_parameters
@@ -23,8 +19,8 @@ from common.context import SystemContext
 from common.contracts.envelope import Actor
 from common.db.session import TenantSession
 from common.ids import PLATFORM_TENANT, Kind, to_text
+from common.operators import By, from_environment, opened, run, say
 from common.schema import Email
-from common.service import open_database
 
 _EMAIL: TypeAdapter[str] = TypeAdapter(Email)
 _COMPANY = "PenguinMails"
@@ -32,9 +28,6 @@ _GENERATED_BYTES = 24
 
 commands = typer.Typer(no_args_is_help=True, help="Operators of the platform; prints JSON.")
 
-By = Annotated[
-    str, typer.Option("--by", help="Who is named in the audit log.", default_factory=getpass.getuser)
-]
 Address = Annotated[str, typer.Option("--email")]
 
 
@@ -47,17 +40,17 @@ def create(
 ) -> None:
     """Create an operator; what is printed of password and TOTP is never shown again."""
     password = sys.stdin.readline().rstrip("\n") if from_stdin else None
-    _run(_create(_read_email(email), name, password, by))
+    run(_create(_read_email(email), name, password, by))
 
 
 @commands.command()
 def close(email: Address, by: By) -> None:
     """Let an operator log in no more."""
-    _run(_close(_read_email(email), by))
+    run(_close(_read_email(email), by))
 
 
-async def _create(email: str, name: str, given: str | None, by: str) -> dict[str, Any]:
-    settings = _settings()
+async def _create(email: str, name: str, given: str | None, by: str) -> None:
+    settings = from_environment(AuthSettings)
     password = given or secrets.token_urlsafe(_GENERATED_BYTES)
     if not MIN_LENGTH <= len(password) <= MAX_LENGTH:
         raise typer.BadParameter(f"the password must have {MIN_LENGTH} to {MAX_LENGTH} characters")
@@ -72,40 +65,32 @@ async def _create(email: str, name: str, given: str | None, by: str) -> dict[str
         password_hash = await Hasher(1, 1).hash(password, parameters)
         row = await service.create(session, email, name, password_hash, totp_secret, encryption_key)
         await session.commit()
-    return {
-        "operator_id": to_text(Kind.OPERATOR, row.operator_id),
-        "email": row.email,
-        "name": row.name,
-        "password": None if given else password,
-        "otpauth_uri": rules.enrolment_uri(totp_secret, email) if totp_secret else None,
-    }
+    say(
+        {
+            "operator_id": to_text(Kind.OPERATOR, row.operator_id),
+            "email": row.email,
+            "name": row.name,
+            "password": None if given else password,
+            "otpauth_uri": rules.enrolment_uri(totp_secret, email) if totp_secret else None,
+        }
+    )
 
 
-async def _close(email: str, by: str) -> dict[str, Any]:
-    async with _platform(_settings(), by) as session:
+async def _close(email: str, by: str) -> None:
+    async with _platform(from_environment(AuthSettings), by) as session:
         row = await queries.find_by_email(session, email, lock=True)
         if row is None:
             raise typer.BadParameter(f"there is no operator {email}")
         await service.close(session, row)
         await session.commit()
-    return {"operator_id": to_text(Kind.OPERATOR, row.operator_id), "status": row.status}
+    say({"operator_id": to_text(Kind.OPERATOR, row.operator_id), "status": row.status})
 
 
 @asynccontextmanager
 async def _platform(settings: AuthSettings, by: str) -> AsyncGenerator[TenantSession]:
-    database = open_database(settings)
-    actor = Actor(type="operator", id=by)
-    try:
-        async with database.tenant(
-            SystemContext(PLATFORM_TENANT, "platform", "auth", on_behalf_of=actor)
-        ) as session:
-            yield session
-    finally:
-        await database.close()
-
-
-def _settings() -> AuthSettings:
-    return AuthSettings()  # type: ignore[call-arg]  # fields come from the environment
+    context = SystemContext(PLATFORM_TENANT, "platform", "auth", on_behalf_of=Actor(type="operator", id=by))
+    async with opened(settings) as database, database.tenant(context) as session:
+        yield session
 
 
 def _read_email(text: str) -> str:
@@ -113,10 +98,3 @@ def _read_email(text: str) -> str:
         return _EMAIL.validate_python(text)
     except ValidationError as error:
         raise typer.BadParameter(f"{text} is not an e-mail address") from error
-
-
-def _run(work: Coroutine[Any, Any, dict[str, Any]]) -> None:
-    try:
-        typer.echo(json.dumps(asyncio.run(work)))
-    except OperatorExists as error:
-        raise typer.BadParameter(error.detail) from error

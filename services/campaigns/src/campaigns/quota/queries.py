@@ -1,13 +1,19 @@
 """Reads and reservations of a month's sends."""
 
+from collections.abc import Sequence
 from datetime import date
+from typing import Any
 
-from sqlalchemy import text
+from sqlalchemy import Row, text
 
 from common.db.session import TenantSession
 
 _LIMIT = text("""
 SELECT (limits->>'email_sends_per_month')::bigint FROM tenancy.tenants WHERE tenant_id = :tenant
+""")
+_MONTHS = text("""
+SELECT month, reserved, version FROM campaigns.monthly_sends
+WHERE tenant_id = :tenant ORDER BY month FOR SHARE
 """)
 _RESERVED = text("SELECT reserved FROM campaigns.monthly_sends WHERE tenant_id = :tenant AND month = :month")
 # Of two at once the second waits for the first and compares with what it left.
@@ -30,6 +36,11 @@ async def get_reserved(session: TenantSession, month: date) -> int:
     """How much of the month is reserved."""
     values = {"tenant": session.tenant_id, "month": month}
     return int(await session.scalar(_RESERVED, values) or 0)
+
+
+async def list_months(session: TenantSession) -> Sequence[Row[Any]]:
+    """What is reserved of each month, and the version of that, held until the transaction ends."""
+    return (await session.execute(_MONTHS, {"tenant": session.tenant_id})).all()
 
 
 async def add_reserved(

@@ -31,6 +31,19 @@ async def _customers(stripe: Stripe, case: Case, others: Sequence[str]) -> list[
     return [*found, *(one for one in others if one not in (*found, customer_id))]
 
 
+async def end(stripe: Stripe, case: Case) -> None:
+    """Cancel all that the tenant is charged for, also what an attempt made that never told us."""
+    if case.is_first:
+        return
+    drift = await look(stripe, case, await stripe.list_customers(case.tenant, case.owner_email))
+    held = drift.subscription
+    for subscription_id in (
+        *([held.subscription_id] if held is not None and not held.is_over else ()),
+        *drift.spare_subscriptions,
+    ):
+        await stripe.cancel_subscription(subscription_id)
+
+
 async def mend(stripe: Stripe, case: Case, drift: Drift) -> Standing:
     """Bring Stripe to one customer with one subscription, on the plan that is to hold."""
     customer_id = drift.customer_id or await stripe.create_customer(

@@ -5,7 +5,7 @@ from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import case, delete, func, select, text, true, update
+from sqlalchemy import ColumnElement, case, delete, func, select, text, true, update
 from sqlalchemy.dialects.postgresql import insert
 
 from common.db.session import TenantSession
@@ -59,11 +59,24 @@ async def list_billed_tenants(session: TenantSession, after: UUID, batch: int) -
 
 async def find_free(session: TenantSession, *, due: bool) -> SubscriptionRow | None:
     """The tenant's subscription when nobody is at it (and, asked so, something is due), locked."""
-    is_due = SubscriptionRow.next_attempt_at <= func.clock_timestamp()
-    restarted = func.pg_postmaster_start_time() < func.clock_timestamp() - LEASE
-    free = SubscriptionRow.claim.is_(None) | (is_due & restarted)
-    statement = select(SubscriptionRow).where(free, is_due if due else true())
+    statement = select(SubscriptionRow).where(_is_free(), _is_due() if due else true())
     return await session.scalar(statement.with_for_update(skip_locked=True))
+
+
+async def find_retirable(session: TenantSession) -> SubscriptionRow | None:
+    """The tenant's subscription when nobody is at it, or nobody may be any more, locked."""
+    is_retired = SubscriptionRow.claim.is_not(None) & SubscriptionRow.next_attempt_at.is_(None)
+    statement = select(SubscriptionRow).where(_is_free() | is_retired)
+    return await session.scalar(statement.with_for_update(skip_locked=True))
+
+
+def _is_due() -> ColumnElement[bool]:
+    return SubscriptionRow.next_attempt_at <= func.clock_timestamp()
+
+
+def _is_free() -> ColumnElement[bool]:
+    restarted = func.pg_postmaster_start_time() < func.clock_timestamp() - LEASE
+    return SubscriptionRow.claim.is_(None) | (_is_due() & restarted)
 
 
 async def lock_claimed(session: TenantSession, claim: UUID) -> SubscriptionRow | None:

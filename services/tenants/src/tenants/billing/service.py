@@ -121,6 +121,24 @@ async def claim(session: TenantSession, *, at_once: bool = False) -> Case | None
     return case
 
 
+async def retire(session: TenantSession) -> Case | None:
+    """Take the tenant's billing out of work for good: from now on nobody makes anything at Stripe for it.
+
+    None while somebody is at it, who still may; what is retired already can be so again.
+
+    Raises:
+        NotFound: it has none.
+    """
+    row = await queries.find_retirable(session)
+    if row is None:
+        await queries.get_subscription(session)
+        return None
+    case = await read(session)
+    row.claim, row.next_attempt_at = case.claim, None
+    await session.flush()
+    return case
+
+
 async def forget(session: TenantSession, case: Case) -> None:
     """What we had the ids of is gone from Stripe: the next attempt finds or makes it anew, under new keys."""
     row = await queries.lock_claimed(session, case.claim)

@@ -4,10 +4,10 @@ from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, exists, func, select, text
+from sqlalchemy import delete, select, text
 
 from common.db.session import TenantSession
-from tenants.models import DeletionRow, ErasureReportRow, SignUpKeyRow, SubscriptionRow
+from tenants.models import DeletionRow, ErasureReportRow, SignUpKeyRow
 
 _DUE_TENANTS = text("SELECT tenants.due_deletions(:batch, :retention)")
 
@@ -31,18 +31,6 @@ async def list_reports(session: TenantSession) -> Sequence[ErasureReportRow]:
 async def list_due_tenants(session: TenantSession, batch: int, retention: timedelta) -> Sequence[UUID]:
     """Tenants whose grace, or the retention of whose events, is over; for the platform's tenant."""
     return (await session.scalars(_DUE_TENANTS, {"batch": batch, "retention": retention})).all()
-
-
-async def find_subscription_to_end(session: TenantSession) -> str | None:
-    """Stripe's id of the subscription of a tenant whose grace is over."""
-    statement = select(SubscriptionRow.subscription_id).where(
-        exists().where(
-            DeletionRow.tenant_id == SubscriptionRow.tenant_id,
-            DeletionRow.deleted_at.is_(None),
-            DeletionRow.erase_at <= func.clock_timestamp(),
-        )
-    )
-    return await session.scalar(statement)
 
 
 async def forget_sign_up(session: TenantSession, tenant_id: UUID) -> None:

@@ -54,12 +54,12 @@ async def cancel(session: TenantSession, company: CompanyRow) -> None:
     """Let the tenant of the locked `company` stay, suspended if there is a cause for that.
 
     Raises:
-        NotFound: it is deleted already.
+        NotFound: its grace is over.
     """
     row = await queries.lock_deletion(session)
     if row is None:
         return
-    if row.deleted_at is not None:
+    if row.deleted_at is not None or row.erase_at <= clock.now():
         raise NotFound
     await session.delete(row)
     status: Literal["active", "suspended"] = "suspended" if company.suspensions else "active"
@@ -67,6 +67,12 @@ async def cancel(session: TenantSession, company: CompanyRow) -> None:
     await session.flush()
     event = TenantDeletionCancelled(tenant_id=session.tenant_id, version=company.version, status=status)
     await outbox.emit(session, event)
+
+
+async def is_due(session: TenantSession) -> bool:
+    """Whether the tenant's grace is over and it is not deleted yet, held so until the transaction ends."""
+    row = await queries.lock_deletion(session)
+    return row is not None and row.deleted_at is None and row.erase_at <= clock.now()
 
 
 async def conclude(session: TenantSession, retention_days: int) -> None:

@@ -6,10 +6,13 @@ from uuid import UUID
 
 from common.context import SystemContext
 from common.db.session import Database, TenantSession
+from common.errors import NotFound
 from common.ids import PLATFORM_TENANT
 from common.web.kernel import Kernel
 from common.work import Rounds
+from tenants.billing import errand
 from tenants.billing.gateway import BillingFailed, Stripe
+from tenants.billing.service import retire
 from tenants.deletion import queries, service
 from tenants.deletion.rules import events_last
 from tenants.settings import settings_of
@@ -19,13 +22,17 @@ log = logging.getLogger(__name__)
 _AT_A_TIME = 2
 _POLL_SECONDS = 1.0
 _STRIPE_PAUSE_SECONDS = 30.0
+_BUSY_PAUSE_SECONDS = 1.0
 
 
 async def delete_tenants(kernel: Kernel) -> None:
     """Worker: until cancelled; then finish what is under way."""
     settings = settings_of(kernel)
     stripe = Stripe(settings.stripe_secret_key.get_secret_value(), settings.stripe_api_base)
-    await Registrar(kernel.database, stripe, settings.event_retention_days).rounds.run()
+    try:
+        await Registrar(kernel.database, stripe, settings.event_retention_days).rounds.run()
+    finally:
+        await stripe.close()
 
 
 class Registrar:
@@ -45,7 +52,7 @@ class Registrar:
         """Take the tenant's next step, if it is due. Whoever is deleted must not be charged any more, so that
         is seen to first; each step may be taken twice."""
         context = SystemContext(tenant_id, "job", "tenants")
-        if not await self._end_subscription(context):
+        if not await self._end_billing(context):
             return
         async with self._database.tenant(SystemContext(PLATFORM_TENANT, "job", "tenants")) as session:
             await queries.forget_sign_up(session, tenant_id)
@@ -54,14 +61,22 @@ class Registrar:
             await service.conclude(session, self._retention_days)
             await session.commit()
 
-    async def _end_subscription(self, context: SystemContext) -> bool:
-        """Whether there is none (any more) at Stripe; if Stripe is away, all this waits."""
-        async with self._database.tenant(context) as session:
-            subscription_id = await queries.find_subscription_to_end(session)
-        if subscription_id is None:
-            return True
+    async def _end_billing(self, context: SystemContext) -> bool:
+        """Whether nothing is charged any more; while Stripe is away or in use for it, all waits."""
         try:
-            await self._stripe.cancel_subscription(subscription_id)
+            async with self._database.tenant(context) as session:
+                due = await service.is_due(session)
+                case = await retire(session) if due else None
+                await session.commit()
+        except NotFound:  # nothing was ever to be paid
+            return True
+        if not due:
+            return True
+        if case is None:
+            self.rounds.pause(_BUSY_PAUSE_SECONDS)
+            return False
+        try:
+            await errand.end(self._stripe, case)
         except BillingFailed as error:
             log.warning("deletion put off", extra={"fields": {"reason": error.code}})
             self.rounds.pause(_STRIPE_PAUSE_SECONDS)

@@ -1,7 +1,5 @@
 """`python -m tenants tenants …`: what operators do over HTTP, at the command line. Prints JSON."""
 
-import asyncio
-import getpass
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Annotated, TypeVar
@@ -13,10 +11,10 @@ from pydantic import TypeAdapter, ValidationError
 from common.context import SystemContext
 from common.contracts.envelope import Actor
 from common.db.session import TenantSession
-from common.errors import Invalid, ResourceNotFound
-from common.ids import PLATFORM_TENANT, Kind, parse
+from common.errors import ResourceNotFound
+from common.ids import PLATFORM_TENANT, Kind
+from common.operators import By, from_environment, opened, read_id, run, say
 from common.schema import Text
-from common.service import open_database
 from tenants.models import CompanyRow
 from tenants.platform import queries, service
 from tenants.platform.presentation import present
@@ -35,9 +33,6 @@ LIFT = "plan"
 
 Act = Callable[[TenantSession, CompanyRow], Awaitable[None]]
 Tenant = Annotated[str, typer.Argument(help="tenant_…")]
-By = Annotated[
-    str, typer.Option("--by", help="Who is named in the audit log.", default_factory=getpass.getuser)
-]
 Override = Annotated[str | None, typer.Option(help=f"A number, or `{LIFT}` to lift the override.")]
 
 commands = typer.Typer(no_args_is_help=True, help="Tenants, for operators; prints JSON, one a line.")
@@ -51,26 +46,26 @@ def list_tenants(
     plan: Annotated[str | None, typer.Option()] = None,
 ) -> None:
     """All tenants, newest first."""
-    asyncio.run(_list(by, queries.Wanted(q, status, plan)))
+    run(_list(by, queries.Wanted(q, status, plan)))
 
 
 @commands.command()
 def show(tenant: Tenant, by: By) -> None:
     """One tenant."""
-    asyncio.run(_act(tenant, by))
+    run(_act(tenant, by))
 
 
 @commands.command()
 def suspend(tenant: Tenant, by: By, reason: Annotated[str, typer.Option(help="For the audit log.")]) -> None:
     """Suspend a tenant."""
     words = _validated(_TEXT, reason, "a reason is 1 to 255 characters")
-    asyncio.run(_act(tenant, by, lambda session, row: service.suspend(session, row, words)))
+    run(_act(tenant, by, lambda session, row: service.suspend(session, row, words)))
 
 
 @commands.command()
 def reactivate(tenant: Tenant, by: By) -> None:
     """Lift the operators' suspension."""
-    asyncio.run(_act(tenant, by, service.reactivate))
+    run(_act(tenant, by, service.reactivate))
 
 
 @commands.command()
@@ -92,7 +87,7 @@ def limits(
         changes = LimitsUpdate(**given).given()
     except ValueError as error:
         raise typer.BadParameter(f"a limit is a whole number, or `{LIFT}`") from error
-    asyncio.run(_act(tenant, by, lambda session, row: service.change_limits(session, row, changes)))
+    run(_act(tenant, by, lambda session, row: service.change_limits(session, row, changes)))
 
 
 @commands.command()
@@ -105,7 +100,7 @@ def flag(
     """Override a feature flag of the plan."""
     chosen = _validated(_FLAG, name, f"there is no flag {name}")
     meant = _meant(value)
-    asyncio.run(_act(tenant, by, lambda session, row: service.change_feature(session, row, chosen, meant)))
+    run(_act(tenant, by, lambda session, row: service.change_feature(session, row, chosen, meant)))
 
 
 def _number(text: str) -> int | None:
@@ -133,22 +128,16 @@ async def _list(by: str, wanted: queries.Wanted) -> None:
     async with _session(PLATFORM_TENANT, by) as session:
         while rows := await queries.find_tenants(session, wanted, before, _BATCH):
             for row in rows:
-                typer.echo(TenantSummary.model_validate(row).model_dump_json())
+                say(TenantSummary.model_validate(row).model_dump(mode="json"))
             before = rows[-1].tenant_id
 
 
 async def _act(tenant: str, by: str, act: Act | None = None) -> None:
     """Do it, and print the tenant as it is then."""
     try:
-        tenant_id = parse(Kind.TENANT, tenant)
-    except ValueError as error:
-        raise typer.BadParameter(f"{tenant} is no tenant's id") from error
-    try:
-        typer.echo((await _changed(tenant_id, by, act)).model_dump_json())
+        say((await _changed(read_id(Kind.TENANT, tenant), by, act)).model_dump(mode="json"))
     except ResourceNotFound as error:
         raise typer.BadParameter(f"there is no tenant {tenant}") from error
-    except Invalid as error:
-        raise typer.BadParameter("; ".join(message for _, message in error.problems)) from error
 
 
 async def _changed(tenant_id: UUID, by: str, act: Act | None) -> TenantDetail:
@@ -163,10 +152,6 @@ async def _changed(tenant_id: UUID, by: str, act: Act | None) -> TenantDetail:
 
 @asynccontextmanager
 async def _session(tenant_id: UUID, by: str) -> AsyncGenerator[TenantSession]:
-    database = open_database(TenantsSettings())  # type: ignore[call-arg]  # from the environment
     context = SystemContext(tenant_id, "platform", "tenants", on_behalf_of=Actor(type="operator", id=by))
-    try:
-        async with database.tenant(context) as session:
-            yield session
-    finally:
-        await database.close()
+    async with opened(from_environment(TenantsSettings)) as database, database.tenant(context) as session:
+        yield session

@@ -3,6 +3,7 @@
 from collections.abc import Mapping
 from typing import Any
 
+from common import clock
 from common.bus import outbox
 from common.contracts.tenants import TenantSuspensionLifted, TenantSuspensionOrdered
 from common.db.session import TenantSession
@@ -18,7 +19,7 @@ async def suspend(session: TenantSession, row: CompanyRow, reason: str) -> None:
     if "operator" in row.suspensions:
         return
     await lifecycle.suspend(session, row, "operator")
-    await session.flush()
+    await _begin_change(session, row)
     event = TenantSuspensionOrdered(tenant_id=session.tenant_id, version=row.version, reason=reason)
     await outbox.emit(session, event)
 
@@ -28,9 +29,15 @@ async def reactivate(session: TenantSession, row: CompanyRow) -> None:
     if "operator" not in row.suspensions:
         return
     await lifecycle.reactivate(session, row, "operator")
-    await session.flush()
+    await _begin_change(session, row)
     event = TenantSuspensionLifted(tenant_id=session.tenant_id, version=row.version)
     await outbox.emit(session, event)
+
+
+async def _begin_change(session: TenantSession, row: CompanyRow) -> None:
+    """Give the locked `row` a version for what is told next: no two events of a tenant have the same."""
+    row.updated_at = clock.now()
+    await session.flush()
 
 
 async def change_limits(session: TenantSession, row: CompanyRow, changes: Mapping[str, int | None]) -> None:

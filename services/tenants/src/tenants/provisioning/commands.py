@@ -3,21 +3,18 @@
 Safe while everything runs. `penguinmails provisioning` asks this, and the other services for their part.
 """
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Annotated
 from uuid import UUID
 
 import typer
 
-from common import clock, operators
+from common import clock
 from common.context import SystemContext
 from common.contracts.tenants import TenantProvisioned
 from common.db.session import Database
 from common.errors import NotFound
-from common.ids import PLATFORM_TENANT, Kind, parse, to_text
-from common.operators import Operator, relay_connection, say
-from common.service import open_database
+from common.ids import PLATFORM_TENANT, Kind, to_text
+from common.operators import By, from_environment, opened, read_id, relay_connection, run, say
 from tenants.provisioning import queries
 from tenants.provisioning.repair import diagnose, resume
 from tenants.provisioning.schemas import Diagnosis
@@ -25,32 +22,32 @@ from tenants.settings import TenantsSettings
 
 _UNPUBLISHED = "SELECT EXISTS (SELECT FROM tenancy.outbox WHERE tenant_id = $1 AND type = $2)"
 
-app = typer.Typer(no_args_is_help=True, help="Sign-ups: list, show, resume; prints JSON.")
+commands = typer.Typer(no_args_is_help=True, help="Sign-ups: list, show, resume; prints JSON.")
 
 
-@app.command("list")
+@commands.command("list")
 def list_sign_ups(
     stuck: Annotated[bool, typer.Option("--stuck", help="Only those that somebody should look at.")] = False,
 ) -> None:
     """Every unfinished sign-up, oldest first."""
-    operators.run(_list(stuck))
+    run(_list(stuck))
 
 
-@app.command("show")
+@commands.command("show")
 def show_sign_up(tenant: str) -> None:
     """One sign-up with the reason for each step that is not done."""
-    operators.run(_show(parse(Kind.TENANT, tenant)))
+    run(_show(read_id(Kind.TENANT, tenant)))
 
 
-@app.command("resume")
-def resume_sign_up(tenant: str, operator: Operator) -> None:
+@commands.command("resume")
+def resume_sign_up(tenant: str, by: By) -> None:
     """Have every unfinished step tried now."""
-    operators.run(_resume(parse(Kind.TENANT, tenant), operator))
+    run(_resume(read_id(Kind.TENANT, tenant), by))
 
 
 async def _list(stuck: bool) -> None:
-    settings = _settings()
-    async with _database(settings) as database:
+    settings = from_environment(TenantsSettings)
+    async with opened(settings) as database:
         async with database.tenant(SystemContext(PLATFORM_TENANT, "job", "tenants")) as session:
             tenants = await queries.list_unfinished(session)
         for tenant_id in tenants:
@@ -60,17 +57,20 @@ async def _list(stuck: bool) -> None:
 
 
 async def _show(tenant_id: UUID) -> None:
-    settings = _settings()
-    async with _database(settings) as database:
+    settings = from_environment(TenantsSettings)
+    async with opened(settings) as database:
         found = await _diagnosis(settings, database, tenant_id)
     if found is not None:
         say(found.model_dump(mode="json"))
 
 
-async def _resume(tenant_id: UUID, operator: str) -> None:
-    async with _database(_settings()) as database, database.tenant(_context(tenant_id)) as session:
+async def _resume(tenant_id: UUID, by: str) -> None:
+    async with (
+        opened(from_environment(TenantsSettings)) as database,
+        database.tenant(_context(tenant_id)) as session,
+    ):
         try:
-            steps = await resume(session, operator)
+            steps = await resume(session, by)
         except NotFound:
             return
         started_at = (await queries.get_provisioning(session)).started_at
@@ -88,19 +88,6 @@ async def _diagnosis(settings: TenantsSettings, database: Database, tenant_id: U
             return await diagnose(session, unpublished=unpublished)
         except NotFound:
             return None
-
-
-def _settings() -> TenantsSettings:
-    return TenantsSettings()  # type: ignore[call-arg]  # fields come from the environment
-
-
-@asynccontextmanager
-async def _database(settings: TenantsSettings) -> AsyncGenerator[Database]:
-    database = open_database(settings)
-    try:
-        yield database
-    finally:
-        await database.close()
 
 
 def _context(tenant_id: UUID) -> SystemContext:
