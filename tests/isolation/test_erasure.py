@@ -158,6 +158,20 @@ async def test_late_events_bring_nothing_back(
     assert await digests(world, superuser, gone.tenant_id) == before
 
 
+async def test_late_events_handled_together_bring_nothing_back(
+    world: World, handling: Handling, gone: MadeTenant, superuser: asyncpg.Connection
+) -> None:
+    classes = (*PROJECTIONS, *world.harness.service.handlers)
+    late = [make_event(cls, gone.tenant_id) for cls in classes if not cls.OUTLIVES_TENANT]
+    await delete(handling, gone.tenant_id)
+    await undertaker(world).work_on(gone.tenant_id)
+    before = await digests(world, superuser, gone.tenant_id)
+    for event in late:
+        arrival = event.TOPIC, envelope_of(event, gone.tenant_id, "tenants")
+        await handling.apply_run([arrival, arrival])
+    assert await digests(world, superuser, gone.tenant_id) == before
+
+
 async def test_whoever_began_before_the_deletion_is_waited_for(
     world: World, handling: Handling, gone: MadeTenant, superuser: asyncpg.Connection
 ) -> None:
