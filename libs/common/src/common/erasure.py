@@ -32,7 +32,7 @@ BATCH = 500
 """Rows of one transaction."""
 _AT_A_TIME = 2
 _WAIT_SECONDS = 1
-_REST_SECONDS = 60.0
+_REST_SECONDS = 5.0
 """How long a tenant whose erasure failed stands back, so that it keeps no other waiting."""
 
 State = Literal["more", "waiting", "empty"]
