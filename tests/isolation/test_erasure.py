@@ -1,6 +1,8 @@
 """A deleted tenant is erased from every table of every service, exactly it, whatever happens meanwhile."""
 
+import asyncio
 import json
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -168,6 +170,20 @@ async def test_who_missed_the_deletion_learns_of_it_from_a_snapshot(
     assert (await told_by(superuser, gone.tenant_id)).version == 99
 
 
+async def test_late_events_handled_together_bring_nothing_back(
+    world: World, handling: Handling, gone: MadeTenant, superuser: asyncpg.Connection
+) -> None:
+    classes = (*PROJECTIONS, *world.harness.service.handlers)
+    late = [make_event(cls, gone.tenant_id) for cls in classes if not cls.OUTLIVES_TENANT]
+    await delete(handling, gone.tenant_id)
+    await undertaker(world).work_on(gone.tenant_id)
+    before = await digests(world, superuser, gone.tenant_id)
+    for event in late:
+        arrival = event.TOPIC, envelope_of(event, gone.tenant_id, "tenants")
+        await handling.apply_run([arrival, arrival])
+    assert await digests(world, superuser, gone.tenant_id) == before
+
+
 async def test_whoever_began_before_the_deletion_is_waited_for(
     world: World, handling: Handling, gone: MadeTenant, superuser: asyncpg.Connection
 ) -> None:
@@ -193,6 +209,36 @@ async def test_whoever_began_before_the_deletion_is_waited_for(
     told = await told_by(superuser, gone.tenant_id)
     left = await counts_of(superuser, gone.tenant_id)
     assert left.keys() <= {*(one.what for one in told.kept), "tenancy.outbox"}
+
+
+async def test_erasures_that_fail_or_last_keep_no_other_waiting(
+    world: World, handling: Handling, superuser: asyncpg.Connection, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Both places are taken by tenants that were due before: one that fails, and one that takes long."""
+    await superuser.execute("DELETE FROM tenancy.erasures WHERE erased_at IS NULL")
+    failing, lasting, quick = [(await world.harness.make_tenant()).tenant_id for _ in range(3)]
+    for tenant_id in (failing, lasting, quick):
+        await delete(handling, tenant_id)
+    over, step = asyncio.Event(), Undertaker._step
+
+    async def stepped(job: Undertaker, tenant_id: UUID, *, last: bool = False) -> Any:
+        if tenant_id == failing:
+            raise PermissionError
+        if tenant_id == lasting:
+            await over.wait()
+        state = await step(job, tenant_id, last=last)
+        if tenant_id == quick and last:
+            over.set()
+        return state
+
+    monkeypatch.setattr(Undertaker, "_step", stepped)
+    rounds = asyncio.create_task(undertaker(world).rounds.run())
+    try:
+        async with asyncio.timeout(20):
+            await over.wait()
+    finally:
+        rounds.cancel()
+        await asyncio.wait([rounds])
 
 
 async def test_an_event_that_outlives_its_tenant_is_claimed(

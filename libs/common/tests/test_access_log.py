@@ -7,7 +7,7 @@ from uuid import UUID
 import pytest
 
 from common import clock
-from common.context import RequestInfo, UserContext
+from common.context import OperatorContext, RequestInfo, UserContext
 from common.contracts.audit import AccessGap, AccessRecorded
 from common.ids import new_id
 from common.web import access
@@ -84,3 +84,16 @@ async def test_what_does_not_fit_is_counted_in_a_gap(
     assert before <= gaps[0].since <= gaps[0].until <= before + timedelta(minutes=1)
     await reads.flush()
     assert len([event for event in desk.written if isinstance(event, AccessGap)]) == 1
+
+
+async def test_a_tenant_learns_the_id_of_an_operator_only(reads: AccessLog, desk: Desk) -> None:
+    request = RequestInfo("request-1", "GET", "/api/v1/platform/x", "127.0.0.1", "test")
+    operator = OperatorContext(new_id(), "operator@example.com", request)
+    reads.read(operator, request, 200, (), of=new_id())
+    reads.read(operator, request, 200, ())
+    await reads.flush()
+    told = [event.records[0] for event in desk.written if isinstance(event, AccessRecorded)]
+    assert [(one.actor, one.email) for one in told] == [
+        (operator.actor, None),
+        (operator.actor, "operator@example.com"),
+    ]

@@ -93,6 +93,12 @@ async def finished(owner: Owner, archivist: Archivist) -> dict[str, Any]:
     return await owner.job(job_id)
 
 
+async def due_exports(owner: Owner, office: Office) -> int:
+    statement = "SELECT count(*) FROM tenants.exports WHERE tenant_id = $1 AND next_step_at < 'infinity'"
+    count: int = (await office.fetch(statement, owner.tenant_id))[0][0]
+    return count
+
+
 async def test_an_export_becomes_one_archive_of_all_parts(
     owner: Owner, office: Office, archivist: Archivist
 ) -> None:
@@ -188,8 +194,7 @@ async def test_an_archive_that_is_over_is_erased(
     assert await files.list_below(folder_of(owner.tenant_id)) == []
     assert (await owner.fetch(shown["result_url"])).status_code == 404
     assert (await owner.job(parse(Kind.JOB, shown["job_id"])))["result_url"] is None
-    due = "SELECT count(*) FROM tenants.exports WHERE tenant_id = $1 AND next_step_at < 'infinity'"
-    assert (await office.fetch(due, owner.tenant_id))[0][0] == 0, "nothing is left to do"
+    assert await due_exports(owner, office) == 0, "nothing is left to do"
 
 
 async def test_an_export_fails_when_a_part_does_not_come(
@@ -210,6 +215,10 @@ async def test_an_export_fails_when_a_part_does_not_come(
     assert await files.list_below(folder_of(owner.tenant_id)) == []
     await owner.write(job_id, missing)
     assert (await owner.job(job_id))["status"] == "failed", "too late"
+    await archivist.rounds.step()
+    await archivist.rounds.finish()
+    assert await files.list_below(folder_of(owner.tenant_id)) == [], "nobody would erase it"
+    assert await due_exports(owner, office) == 0
 
 
 async def test_owners_only(owner: Owner, service: Harness) -> None:

@@ -5,8 +5,10 @@ on the service's list of what it keeps or empties in its own way, or the job fai
 one transaction; whoever is killed has lost nothing, and the next attempt goes on from there.
 """
 
+import asyncio
 import json
 import logging
+import math
 from collections.abc import Awaitable, Callable, Mapping, MutableMapping, Sequence
 from dataclasses import dataclass, field
 from graphlib import TopologicalSorter
@@ -30,6 +32,8 @@ BATCH = 500
 """Rows of one transaction."""
 _AT_A_TIME = 2
 _WAIT_SECONDS = 1
+_REST_SECONDS = 5.0
+"""How long a tenant whose erasure failed stands back, so that it keeps no other waiting."""
 
 State = Literal["more", "waiting", "empty"]
 Progress = MutableMapping[str, Any]
@@ -111,11 +115,12 @@ class Undertaker:
         self._erasing = erasing
         self._batch = batch
         self._files = Files(kernel.settings.files_url)
+        self._left_out: dict[UUID, float] = {}
         self.rounds = Rounds(
             "erasure",
             kernel.service,
             kernel.database,
-            _list_due,
+            self.list_due,
             self.work_on,
             at_a_time=_AT_A_TIME,
             poll=1.0,
@@ -123,6 +128,22 @@ class Undertaker:
 
     async def work_on(self, tenant_id: UUID) -> None:
         """Erase until all is done or something must be waited for; files after the rows that lead to them."""
+        self._left_out[tenant_id] = math.inf
+        try:
+            await self._erase(tenant_id)
+        except Exception:
+            self._left_out[tenant_id] = asyncio.get_running_loop().time() + _REST_SECONDS
+            raise
+        del self._left_out[tenant_id]
+
+    async def list_due(self, session: TenantSession, batch: int) -> Sequence[UUID]:
+        """Deleted tenants that are not erased yet, without those under way and those that failed just now."""
+        now = asyncio.get_running_loop().time()
+        self._left_out = {tenant_id: until for tenant_id, until in self._left_out.items() if until > now}
+        found = (await session.scalars(_DUE, {"batch": batch + len(self._left_out)})).all()
+        return [tenant_id for tenant_id in found if tenant_id not in self._left_out][:batch]
+
+    async def _erase(self, tenant_id: UUID) -> None:
         await self._drop_parked(tenant_id)
         state: State = "more"
         while state == "more":
@@ -217,7 +238,3 @@ async def plan(session: TenantSession, erasing: Erasing) -> Sequence[str]:
         for name in referred.keys() & set(row.refers_to):
             referred[name].add(row.name)
     return list(TopologicalSorter(referred).static_order())
-
-
-async def _list_due(session: TenantSession, batch: int) -> Sequence[UUID]:
-    return (await session.scalars(_DUE, {"batch": batch})).all()

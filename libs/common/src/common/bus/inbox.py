@@ -26,12 +26,14 @@ ON CONFLICT (tenant_id, consumer, event_id) DO NOTHING
 _CLAIM_RUN = text("""
 INSERT INTO tenancy.inbox (tenant_id, consumer, event_id)
 SELECT :tenant, :consumer, run.event_id
-FROM unnest(CAST(:events AS uuid[]), CAST(:subjects AS text[]))
-    WITH ORDINALITY AS run (event_id, subject, place)
+FROM unnest(CAST(:events AS uuid[]), CAST(:subjects AS text[]), CAST(:outlives AS boolean[]))
+    WITH ORDINALITY AS run (event_id, subject, outlives, place)
 WHERE NOT EXISTS (SELECT FROM tenancy.dead_letters AS d
         WHERE d.tenant_id = :tenant AND d.consumer = :consumer AND d.event_id = run.event_id)
     AND NOT EXISTS (SELECT FROM tenancy.dead_letters AS d
         WHERE d.tenant_id = :tenant AND d.consumer = :consumer AND d.subject = run.subject AND d.holds)
+    AND (run.outlives OR NOT EXISTS (SELECT FROM tenancy.tenants AS t
+        WHERE t.tenant_id = :tenant AND t.status = 'deleted'))
 ORDER BY run.place
 ON CONFLICT (tenant_id, consumer, event_id) DO NOTHING RETURNING event_id
 """)
@@ -93,6 +95,7 @@ async def claim_run(session: TenantSession, consumer: str, envelopes: Sequence[E
         "consumer": consumer,
         "events": [envelope.event_id for envelope in envelopes],
         "subjects": [storable(envelope.subject) for envelope in envelopes],
+        "outlives": [_outlives(envelope) for envelope in envelopes],
     }
     return set((await session.execute(_CLAIM_RUN, values)).scalars())
 

@@ -86,7 +86,7 @@ class AccessLog:
         of: UUID | None = None,
     ) -> None:
         """Note a read (of the tenant `of`, unless of the caller's own); it is written with others within
-        `_FLUSH_SECONDS`."""
+        `_FLUSH_SECONDS`. A tenant learns an operator's id, and not their address."""
         now, tenant_id = clock.now(), of or _home_of(caller)
         if len(self._reads) >= _ROOM:
             count, since, _ = self._lost.get(tenant_id, (0, now, now))
@@ -95,7 +95,7 @@ class AccessLog:
         record = AccessRecord(
             at=now,
             actor=caller.actor,
-            email=caller.email,
+            email=caller.email if of is None else None,
             request=outbox.http_request(request),
             status=status,
             targets=targets,

@@ -37,6 +37,9 @@ async def request(session: TenantSession, company: CompanyRow) -> ExportRow:
 async def note_part(session: TenantSession, event: TenantPartExported) -> None:
     """A service has written its part; with the last one the archive can be put together."""
     row = await queries.lock_export(session, event.job_id)
+    if row is not None and row.status == "failed":  # its files are erased already, this one came after
+        row.next_step_at = clock.now()
+        await session.flush()
     if row is None or row.status not in ("queued", "running"):
         return
     resources = {one.resource: one.rows for one in event.resources}

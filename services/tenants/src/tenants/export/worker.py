@@ -55,7 +55,7 @@ class Archivist:
             complete = set(await queries.list_parts(session, row.job_id)) >= PARTS
             row.next_step_at = clock.now() + _LEASE
             await session.commit()
-        if row.status == "done":
+        if row.status in ("done", "failed"):
             await self._expire(context, row)
         elif complete:
             await self._complete(context, row)
