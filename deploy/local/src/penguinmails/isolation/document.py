@@ -94,8 +94,13 @@ def _operation(method: str, path: str, item: Json, document: Json) -> Operation:
         body=resolve(body["schema"], document) if "schema" in body else None,
         example=body.get("example"),
         collection=method == "post" and "get" in item,
-        starts_job=method == "post" and "202" in described.get("responses", {}),
+        starts_job=method == "post" and _tells_of_job(described.get("responses", {}).get("202", {})),
     )
+
+
+def _tells_of_job(accepted: Json) -> bool:
+    """What goes on by itself and can be looked at; not what is merely done later."""
+    return "Location" in accepted.get("headers", {})
 
 
 def _schemes(security: list[Json]) -> set[str]:
