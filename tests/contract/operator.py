@@ -5,7 +5,7 @@ from uuid import uuid4
 
 import httpx
 
-from penguinmails import operator_commands
+from penguinmails import services
 from penguinmails.stack import Stack
 from tests.contract.company import PASSWORD, Company
 
@@ -19,7 +19,7 @@ class Operator:
         self._http, self.subject = http, subject
         self.email = f"{uuid4().hex}@penguinmails.example"
         words = ("create", "--email", self.email, "--name", "Opal", "--password-stdin")
-        operator_commands.ask(stack, "auth", "operator", *words, said=PASSWORD)
+        services.ask(stack, ["auth"], "operator", *words, said=PASSWORD)
         self._log_in()
 
     def _log_in(self) -> None:

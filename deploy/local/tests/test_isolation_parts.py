@@ -68,13 +68,15 @@ def test_tenants_are_deleted_where_the_document_offers_it() -> None:
     asked: list[tuple[str, Json]] = []
 
     def installation(request: httpx.Request) -> httpx.Response:
+        if request.method == "GET":
+            return httpx.Response(200, json={"company_name": "Renamed Ltd"})
         asked.append((request.extensions["target"].decode(), json.loads(request.content)))
         return httpx.Response(202, json={})
 
     checked = world(DELETION, installation)
     clean_up.run(checked)
     assert asked == [
-        (f"/api/v1/tenants/{each.tenant_id}/deletion", {"company_name": each.company_name})
+        (f"/api/v1/tenants/{each.tenant_id}/deletion", {"company_name": "Renamed Ltd"})
         for each in (checked.attacker, checked.victim)
     ]
     assert all("deletion is asked for" in left for left in checked.report.remains)
