@@ -8,7 +8,7 @@ from tests.contract.stage import Stage
 
 SCHEMA = load(closed(read()))
 UNREACHED = {
-    "GET /api/v1/tenants/exports/{signed}": "its link comes with a finished export; test_export.py fetches it",
+    "GET /api/v1/tenants/exports/{signed}": "its link comes with a finished export; tried in test_export.py",
     "GET /api/v1/tenants/provisioning/{signed}": "its link is given only when a sign-up takes unusually long",
     "POST /api/v1/platform/auth/mfa": "operators of the local stack need no code",
 }
