@@ -57,6 +57,7 @@ async def all_counts(databases: Databases, tenant: Tenant) -> dict[str, int]:
     return found
 
 
+@pytest.mark.usefixtures("tenant")  # sign-up works again after the fault before
 async def test_a_deleted_tenant_leaves_what_its_certificate_names(
     stack: Stack, platform: Platform, databases: Databases, environment: dict[str, Any]
 ) -> None:
