@@ -154,8 +154,8 @@ _ENTRANCE = (
         "the context outlives its transaction",
         Rewrite(
             "tenancy.put_context",
-            "set_config('tenancy.context', context, true)",
-            "set_config('tenancy.context', context, false)",
+            "set_config('tenancy.context'::text, context, true)",
+            "set_config('tenancy.context'::text, context, false)",
         ),
         "test_sql.py::test_nothing_of_the_context_is_left_after_a_transaction",
     ),
