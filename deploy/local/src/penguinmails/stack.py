@@ -119,11 +119,15 @@ class Stack:
         return pid
 
     def wait_ready(self, name: str, other_than: int | None = None, patience: float = 30) -> int:
-        """Until the process is ready (with another pid than `other_than`, after a kill); its pid."""
+        """Until the process is ready (with another pid than `other_than`, after a kill); its pid.
+
+        What the supervisor told of a process that died since does not count.
+        """
         deadline = time.monotonic() + patience
         while time.monotonic() < deadline:
             process = self.state.processes[name]
-            if process.status is Status.READY and process.pid and process.pid != other_than:
+            lives = process.pid and identity.is_alive(process.pid, process.start)
+            if process.pid and lives and process.status is Status.READY and process.pid != other_than:
                 return process.pid
             time.sleep(0.02)
         raise StackFailed(f"{name} is not ready after {patience:.0f} s", [name])
