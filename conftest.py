@@ -1,5 +1,6 @@
 """Fixtures of all tests: one running stack, and databases and services of a test's own beside it."""
 
+import asyncio
 import importlib
 import json
 import os
@@ -7,6 +8,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from contextlib import AsyncExitStack
 from typing import Any
 
+import asyncpg
 import pytest
 from tests.pooler import pgbouncer
 
@@ -43,8 +45,20 @@ def stack(tmp_path_factory: pytest.TempPathFactory, broker_kind: Broker) -> Iter
     """The whole platform on free ports of its own, up once for all tests that need it."""
     running = Stack(tmp_path_factory.mktemp("stack"), attached=True, broker=broker_kind)
     running.up()
+    asyncio.run(_hand_to_the_system(running))
     yield running
     running.down()
+
+
+async def _hand_to_the_system(stack: Stack) -> None:
+    """Have commits wait for the system, not for its disk: the tests kill processes, and what a killed server
+    wrote the system keeps."""
+    connection = await asyncpg.connect(stack.config.superuser_dsn)
+    try:
+        await connection.execute("ALTER SYSTEM SET fsync = off")
+        await connection.execute("SELECT pg_reload_conf()")
+    finally:
+        await connection.close()
 
 
 @pytest.fixture(scope="session")

@@ -48,6 +48,8 @@ BREAKS = {
     "deleted in silence": ("unchanged", "listInvitations", "it was"),
 }
 """What the proxy breaks: family, operation and reason that must name it."""
+BROKEN = {operation for _, operation, _ in BREAKS.values()}
+WHOLE = ("getCampaign", "getDomain", "getWorkspace", "getUser", "createContact", "resetPassword")
 
 
 async def run(home: Path, *words: str) -> tuple[int, str, str]:
@@ -77,10 +79,11 @@ async def whole(stack: Stack) -> Json:
 
 @pytest.fixture(scope="session")
 async def broken(stack: Stack) -> Json:
-    """The report on the same stack behind the proxy that breaks it."""
+    """The report on what the proxy before the same stack breaks, and on some that it leaves whole."""
+    only = [word for name in (*BROKEN, *WHOLE) for word in ("--only", name)]
     async with broken_gateway(stack.env()["gateway"]) as address:
         status, output, messages = await run(
-            stack.home.root, "--json", "--audit-wait", "2", "--against", f"{address}/api/v1/"
+            stack.home.root, "--json", "--audit-wait", "2", "--against", f"{address}/api/v1/", *only
         )
     assert status == 1, messages + output
     report: Json = json.loads(output)
@@ -133,8 +136,15 @@ def test_each_break_is_found_and_named(broken: Json, name: str) -> None:
 def test_what_is_whole_is_not_called_broken(broken: Json) -> None:
     for family in ("foreign_body", "foreign_query", "public"):
         assert broken["families"][family]["broke"] == 0, family
-    operations = {each["operation"] for each in broken["broken"]}
-    assert not operations & {"getCampaign", "getDomain", "getWorkspace", "getUser", "createContact"}
+    assert not {each["operation"] for each in broken["broken"]} & {*WHOLE}
+    accounts = {each["operation"]: each for each in broken["operations"]}
+    assert all(accounts[name]["attempts"] for name in WHOLE)
+
+
+def test_what_was_not_asked_for_is_left_out_in_words(broken: Json) -> None:
+    left_out = [each for each in broken["operations"] if each["reason"] == "not named by --only"]
+    assert {"listUsers", "getTenantUsage"} <= {each["operation"] for each in left_out}
+    assert not any(each["attempts"] or each["not_tried"] for each in left_out)
 
 
 def test_no_token_is_in_a_report(whole: Json, broken: Json) -> None:
@@ -150,6 +160,12 @@ async def test_an_address_where_nobody_listens_is_said_plainly(stack: Stack) -> 
     status, _, messages = await run(stack.home.root, "--against", "localhost:8080")
     assert status == 2
     assert "begins with http:// or https://" in messages
+
+
+async def test_an_operation_that_is_none_is_said_plainly(stack: Stack) -> None:
+    status, output, _ = await run(stack.home.root, "--only", "getCampain")
+    assert status == 2
+    assert "has no operation getCampain" in " ".join(output.split())
 
 
 async def test_it_can_only_say_what_it_would_do(stack: Stack) -> None:

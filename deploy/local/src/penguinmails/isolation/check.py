@@ -4,7 +4,7 @@ import json
 import time
 from collections.abc import Callable, Generator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import httpx
 
@@ -22,6 +22,7 @@ from penguinmails.isolation import (
     tokens,
     typeids,
 )
+from penguinmails.isolation.document import Operation
 from penguinmails.isolation.exchange import CannotCheck, Request, Wire
 from penguinmails.isolation.findings import Account, Report
 from penguinmails.isolation.party import Party
@@ -41,12 +42,13 @@ EXEMPT = {
 @dataclass(frozen=True)
 class Options:
     """`timeout`: seconds for all but the clean-up; `audit_wait`: seconds for attempts to be audited.
-    `plan`: of the two tenants."""
+    `plan`: of the two tenants. `only`: operations to attack, with all of their paths; empty for every one."""
 
     url: str
     plan: str = "enterprise"
     timeout: float = 600.0
     audit_wait: float = 30.0
+    only: frozenset[str] = frozenset()
 
 
 def run(options: Options, progress: Callable[[str], None]) -> Report:
@@ -61,7 +63,11 @@ def run(options: Options, progress: Callable[[str], None]) -> Report:
                 f"{options.url} has no usable OpenAPI document: {problem} (is it a gateway's address?)"
             )
         else:
-            _run_and_clean(world, options)
+            unknown = options.only - report.accounts.keys()
+            if unknown:
+                report.stopped = f"{options.url} has no operation {', '.join(sorted(unknown))}"
+            else:
+                _run_and_clean(world, options)
         report.requests = attacker.wire.count + victim.wire.count
     report.seconds = time.monotonic() - began
     return report
@@ -104,7 +110,7 @@ def _run_and_clean(world: World, options: Options) -> None:
         for party in (world.attacker, world.victim):
             party.wire.deadline = time.monotonic() + CLEANING_TIME
         clean_up.run(world)
-    _settle_accounts(world)
+    _settle_accounts(world, _attacked(world, options))
 
 
 def _attack(world: World, options: Options) -> None:
@@ -113,12 +119,19 @@ def _attack(world: World, options: Options) -> None:
         party.sign_up(options.plan)
         world.report.tenants[party.label] = party.tenant_id
     before = _prepare(world)
+    target = replace(world, operations=_attacked(world, options))
     for what, family in _families():
         world.progress(what)
-        family(world)
+        family(target)
     controls.unchanged(world, before)
     audit.run(world, options.audit_wait)
-    named_tenant.run(world, last=True)
+    named_tenant.run(target, last=True)
+
+
+def _attacked(world: World, options: Options) -> list[Operation]:
+    """Whole paths: a method is undocumented when no operation of its path has it."""
+    paths = {each.path for each in world.operations if not options.only or each.name in options.only}
+    return [each for each in world.operations if each.path in paths]
 
 
 def _prepare(world: World) -> controls.Snapshot:
@@ -149,10 +162,13 @@ def _families() -> list[tuple[str, Callable[[World], None]]]:
     ]
 
 
-def _settle_accounts(world: World) -> None:
+def _settle_accounts(world: World, attacked: list[Operation]) -> None:
     """An operation that nobody was refused, or nobody succeeded with, was not tried."""
     for operation in world.operations:
         account = world.report.accounts[operation.name]
+        if operation not in attacked:
+            account.reason = "not named by --only"
+            continue
         ours = not (operation.public or operation.operators)
         enough = account.attempts > 0 and (account.succeeded or not ours)
         if account.untried:

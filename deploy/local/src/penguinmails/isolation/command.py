@@ -33,6 +33,9 @@ def check_isolation(
     timeout: Annotated[float, typer.Option(min=1, help="Seconds for all attacks together.")] = 600,
     audit_wait: Annotated[float, typer.Option(min=0, help="Seconds for attempts to be audited.")] = 30,
     plan: Annotated[str, typer.Option(help="Plan of the two tenants.")] = "enterprise",
+    only: Annotated[
+        list[str] | None, typer.Option(metavar="OPERATION", help="Attack only its path; can be repeated.")
+    ] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only say what would be done.")] = False,
 ) -> None:
     """Attack an installation from outside; status 0: all held, 1: something broke, 2: not carried out."""
@@ -41,7 +44,7 @@ def check_isolation(
     errors.print(_PLAN.format(plan=escape(plan), url=escape(url)))
     if dry_run:
         return
-    options = check.Options(url, plan, timeout, audit_wait)
+    options = check.Options(url, plan, timeout, audit_wait, frozenset(only or ()))
     if errors.is_terminal:
         with errors.status("starting") as status:
             result = check.run(options, lambda text: status.update(escape(text)))
