@@ -76,7 +76,7 @@ async def test_a_deleted_tenant_leaves_what_its_certificate_names(
     path = f"/tenants/{gone.tenant_id}/deletion"
     assert (await platform.post(gone, path, {"company_name": gone.company_name})).status_code == 201
     await databases["tenants"].execute(
-        "UPDATE tenants.deletions SET erase_at = now() WHERE tenant_id = $1", tenant_id
+        "UPDATE tenants.deletions SET erase_at = now(), next_step_at = now() WHERE tenant_id = $1", tenant_id
     )
     await kill_at_work(stack, databases["campaigns"], tenant_id)
     await erased_everywhere(databases, tenant_id)
@@ -130,7 +130,9 @@ async def run_out(databases: Databases, tenant_id: object) -> dict[str, Any]:
             await sql.execute(f"DELETE FROM {table} WHERE tenant_id = $1", tenant_id)
     tenants = databases["tenants"]
     await tenants.execute(
-        "UPDATE tenants.deletions SET erased_at = now() - interval '10 days' WHERE tenant_id = $1", tenant_id
+        "UPDATE tenants.deletions SET erased_at = now() - interval '10 days', next_step_at = now() "
+        "WHERE tenant_id = $1",
+        tenant_id,
     )
 
     async def certified() -> str | None:

@@ -7,7 +7,7 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from common.web.kernel import Kernel
-from tenants.billing.gateway import Stripe
+from tenants.billing.gateway import Stripe, connect
 from tenants.custom_domain.gateway import Dns
 from tenants.provisioning.desk import WaitingRoom
 from tenants.provisioning.gateway import AuthService
@@ -33,9 +33,8 @@ class TenantsParts:
 def make_parts(kernel: Kernel) -> TenantsParts:
     settings = settings_of(kernel)
     throttle = Throttle(settings.signup_rate_per_minute)
-    stripe = Stripe(settings.stripe_secret_key.get_secret_value(), settings.stripe_api_base)
     dns = Dns(settings.dns_server)
-    return TenantsParts(settings, AuthService(settings), throttle, WaitingRoom(), stripe, dns)
+    return TenantsParts(settings, AuthService(settings), throttle, WaitingRoom(), connect(settings), dns)
 
 
 async def get_parts(request: Request) -> TenantsParts:

@@ -178,7 +178,8 @@ class KeptRows(Part):
 
 
 class TenantErased(_TenantEvent):
-    """A service has erased what it had of a deleted tenant. Told once by each; `version`: of the deletion."""
+    """A service has erased what it had of a deleted tenant. Told once by each, unless asked again;
+    `version`: of the deletion."""
 
     ACTION: ClassVar[str | None] = "tenant.erased"
     OUTLIVES_TENANT: ClassVar[bool] = True
@@ -186,6 +187,16 @@ class TenantErased(_TenantEvent):
     service: Annotated[str, Field(examples=["campaigns"])]
     erased: tuple[ErasedRows, ...]
     kept: tuple[KeptRows, ...]
+
+
+class TenantErasureAwaited(_TenantEvent):
+    """Some services have not said for long that they have erased a deleted tenant: they do it now, whether or
+    not they know of the deletion, and say so (again)."""
+
+    ACTION: ClassVar[str | None] = "tenant.erasure_awaited"
+    OUTLIVES_TENANT: ClassVar[bool] = True
+
+    services: tuple[Annotated[str, Field(examples=["campaigns"])], ...]
 
 
 class TenantDeletionCertified(_TenantEvent):
