@@ -10,6 +10,7 @@ from common.bus import outbox
 from common.contracts.envelope import Actor
 from common.contracts.tenants import Plan, SubscriptionChanged
 from common.db.session import TenantSession
+from common.errors import NotFound
 from common.ids import Kind, new_id, to_text
 from tenants.billing import queries
 from tenants.billing.drift import Known
@@ -85,6 +86,18 @@ async def read(session: TenantSession) -> Case:
         is_first=row.first_asked_at is None,
         traceparent=row.traceparent,
     )
+
+
+async def read_live(session: TenantSession) -> Case:
+    """The same of a tenant whose billing is still at work.
+
+    Raises:
+        NotFound: it has none, or its billing is retired.
+    """
+    row = await queries.get_subscription(session)
+    if row.claim is not None and row.next_attempt_at is None:
+        raise NotFound
+    return await read(session)
 
 
 async def want_plan(session: TenantSession, user_id: UUID, plan: Plan) -> SubscriptionRow:
