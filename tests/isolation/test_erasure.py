@@ -17,7 +17,13 @@ from common.bus.inbox import Claim
 from common.bus.projections import PROJECTIONS
 from common.context import RequestInfo, SystemContext, UserContext
 from common.contracts.envelope import Event
-from common.contracts.tenants import TenantDeleted, TenantDescribed, TenantErased, TenantErasureAwaited
+from common.contracts.tenants import (
+    ErasedRows,
+    TenantDeleted,
+    TenantDescribed,
+    TenantErased,
+    TenantErasureAwaited,
+)
 from common.db.errors import EntryRefused
 from common.db.session import TenantSession
 from common.erasure import KERNEL_KEEPS, Erasing, TableForgotten, Undertaker, plan
@@ -202,7 +208,13 @@ async def test_a_report_that_was_lost_is_made_again(
     await superuser.execute("DELETE FROM tenancy.outbox WHERE tenant_id = $1", gone.tenant_id)
     await awaited(handling, gone.tenant_id, world.service)
     await undertaker(world).work_on(gone.tenant_id)
-    assert (await told_by(superuser, gone.tenant_id)).erased == told.erased
+    again = await told_by(superuser, gone.tenant_id)
+    assert {*again.erased} ^ {*told.erased} <= {one for one in again.erased + told.erased if is_inbox(one)}
+
+
+def is_inbox(one: ErasedRows) -> bool:
+    """That of the reminder itself is in it."""
+    return one.table == "tenancy.inbox"
 
 
 async def test_late_events_handled_together_bring_nothing_back(
