@@ -10,9 +10,11 @@ from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
 from services.tenants.tests.company import found
 from services.tenants.tests.leaving import Owner
+from services.tenants.tests.name_server import NameServer, name_server
 from services.tenants.tests.world import WEBHOOK_SECRET, Office, ScriptedAuth, ScriptedStripe
 
 from common.files import Files
+from common.ids import new_id
 from common.testing.databases import ServiceDatabase
 from common.testing.harness import Harness, harness
 from tenants.__main__ import SERVICE
@@ -108,3 +110,17 @@ async def registrar(
     made = Registrar(service.kernel.database, stripe, files, RETENTION_DAYS)  # type: ignore[arg-type]
     yield made
     await made.rounds.finish()
+
+
+@pytest.fixture
+def domain() -> str:
+    return f"news.{new_id().hex}.example"
+
+
+@pytest.fixture
+async def zone(service: Harness, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[NameServer]:
+    """The DNS that the service asks."""
+    parts: TenantsParts = service.client._transport.app._app.state.parts  # type: ignore[attr-defined]
+    async with name_server() as (server, address):
+        monkeypatch.setattr(parts.dns, "_server", address)
+        yield server

@@ -101,13 +101,15 @@ class SubscriptionRow(Timestamps, TenantRow):
 
 
 class CustomDomainRow(Timestamps, TenantRow):
-    """The host name that the tenant's links are to have; used while `verified_at` says that DNS agrees."""
+    """The host name that the tenant's links are to have; used while `verified_at` says that DNS agrees, which
+    is asked again at `next_check_at`."""
 
     __tablename__ = "custom_domains"
 
     domain: Mapped[str] = mapped_column(Text)
     verified_at: Mapped[datetime | None]
     checked_at: Mapped[datetime | None]
+    next_check_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     problem: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (_SCHEMA,)

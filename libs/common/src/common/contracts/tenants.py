@@ -75,7 +75,8 @@ class ProvisioningResumed(Event):
 
 
 class TenantDescribed(_TenantEvent):
-    """The tenant as it is now, told again for projections; nothing has happened to it."""
+    """The tenant as it is now, told again for projections; nothing has happened to it. `link_host`: see
+    `LinkHostChanged`."""
 
     ACTION: ClassVar[str | None] = None
 
@@ -84,6 +85,7 @@ class TenantDescribed(_TenantEvent):
     plan: Plan
     limits: Limits
     features: Features
+    link_host: DomainName | None = None
 
 
 class TenantSuspended(_TenantEvent):
@@ -253,6 +255,18 @@ class TenantExportFailed(_ExportEvent):
     ACTION: ClassVar[str | None] = "export.failed"
 
     missing: tuple[Annotated[str, Field(examples=["campaigns"])], ...]
+
+
+class PlanChangeRequested(Event):
+    """The owner wants another plan. It holds when Stripe has it: then `TenantPlanChanged` says so."""
+
+    TOPIC: ClassVar[Topic] = "penguinmails.tenants"
+    SUBJECT: ClassVar[str] = "tenant_id"
+    RESOURCE: ClassVar[str] = "tenant"
+    ACTION: ClassVar[str | None] = "subscription.change_requested"
+
+    tenant_id: TenantId
+    plan: Plan
 
 
 class SubscriptionChanged(_TenantEvent):

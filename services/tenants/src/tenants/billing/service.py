@@ -8,7 +8,7 @@ from uuid import UUID
 from common import clock, telemetry
 from common.bus import outbox
 from common.contracts.envelope import Actor
-from common.contracts.tenants import Plan, SubscriptionChanged
+from common.contracts.tenants import Plan, PlanChangeRequested, SubscriptionChanged
 from common.db.session import TenantSession
 from common.errors import NotFound
 from common.ids import Kind, new_id, to_text
@@ -116,6 +116,7 @@ async def want_plan(session: TenantSession, user_id: UUID, plan: Plan) -> Subscr
     row.traceparent = telemetry.carrier().get("traceparent")
     await session.flush()
     await queries.request_look(session)
+    await outbox.emit(session, PlanChangeRequested(tenant_id=session.tenant_id, plan=plan))
     return row
 
 
