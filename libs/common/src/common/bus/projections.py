@@ -12,6 +12,7 @@ from sqlalchemy import text
 
 from common.context import SystemContext
 from common.contracts.auth import (
+    OperatorTokensRevoked,
     SessionDescribed,
     SessionEnded,
     SessionsRevoked,
@@ -284,6 +285,12 @@ async def project_session_end(session: TenantSession, event: SessionEnded) -> No
     await session.execute(_REVOKE_SESSION, values)
 
 
+async def project_operators_end(session: TenantSession, event: OperatorTokensRevoked) -> None:
+    """An operator has no sessions, so their id stands for all of them."""
+    values = {"tenant": session.tenant_id, "session": event.operator_id, "at": event.at}
+    await session.execute(_REVOKE_SESSION, values)
+
+
 async def project_workspace(session: TenantSession, event: WorkspaceCreated) -> None:
     await _put_workspace(session, event.workspace_id, "active", event.version)
     await _put_role(session, event.workspace_id, event.admin_id, "admin", 1)
@@ -330,6 +337,7 @@ PROJECTIONS: dict[type[Event], Handler] = {
     SessionsRevoked: project_sessions_revoked,
     SessionEnded: project_session_end,
     SessionDescribed: project_described_session,
+    OperatorTokensRevoked: project_operators_end,
     WorkspaceCreated: project_workspace,
     WorkspaceDescribed: project_described_workspace,
     WorkspaceArchived: project_archival,

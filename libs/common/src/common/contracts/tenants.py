@@ -160,6 +160,17 @@ class TenantDeletionCancelled(_TenantEvent):
     status: Literal["active", "suspended"]
 
 
+class TenantDeletionResumed(Event):
+    """An operator had the next step of a deletion taken at once, after its grace."""
+
+    TOPIC: ClassVar[Topic] = "penguinmails.tenants"
+    SUBJECT: ClassVar[str] = "tenant_id"
+    RESOURCE: ClassVar[str] = "tenant"
+    ACTION: ClassVar[str | None] = "tenant.deletion_resumed"
+
+    tenant_id: TenantId
+
+
 class TenantDeleted(_TenantEvent):
     """The grace is over: every service erases what it has of the tenant, and says so with `TenantErased`."""
 
