@@ -1,19 +1,15 @@
 """What follows a deletion: reports, reminders, and the certificate when nothing is left."""
 
-import asyncio
 import json
 from datetime import UTC, datetime, timedelta
 from io import BytesIO
 
-import pytest
 from services.tenants.tests.leaving import NAME, Owner, erased, report
 from services.tenants.tests.world import Office
-from typer.testing import CliRunner
 
 from common.files import Files, folder_of
 from common.ids import Kind, to_text
 from common.testing.harness import Harness
-from tenants.deletion.commands import commands
 from tenants.deletion.rules import SERVICES
 from tenants.deletion.worker import Registrar
 
@@ -23,7 +19,6 @@ async def test_the_certificate_waits_for_every_service_and_for_their_events_to_r
     service: Harness,
     office: Office,
     registrar: Registrar,
-    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     await owner.ask("POST", json=NAME)
     await owner.be_due()
@@ -61,17 +56,6 @@ async def test_the_certificate_waits_for_every_service_and_for_their_events_to_r
     assert certificate["tenant_id"] == to_text(Kind.TENANT, owner.tenant_id)
     assert certificate["services"]["auth"]["erased"] == {"auth.things": 3}
     assert certificate["services"]["auth"]["kept"] == {"tenancy.tenants": "the id"}
-
-    monkeypatch.setattr("tenants.deletion.commands.from_environment", lambda _: service.kernel.settings)
-    printed = await _run("certificate", to_text(Kind.TENANT, owner.tenant_id))
-    assert json.loads(printed) == certificate
-
-
-async def _run(*words: str) -> str:
-    """A command of the operators', in a loop of its own."""
-    result = await asyncio.to_thread(CliRunner().invoke, commands, list(words))
-    assert result.exit_code == 0, result.output
-    return result.output
 
 
 async def test_who_does_not_report_is_asked_again(
