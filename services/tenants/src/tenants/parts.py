@@ -11,7 +11,6 @@ from tenants.billing.gateway import Stripe, connect
 from tenants.custom_domain.gateway import Dns
 from tenants.provisioning.desk import WaitingRoom
 from tenants.provisioning.gateway import AuthService
-from tenants.provisioning.throttle import Throttle
 from tenants.settings import TenantsSettings, settings_of
 
 
@@ -19,7 +18,6 @@ from tenants.settings import TenantsSettings, settings_of
 class TenantsParts:
     settings: TenantsSettings
     auth: AuthService
-    throttle: Throttle
     waiting: WaitingRoom
     stripe: Stripe
     dns: Dns
@@ -32,9 +30,8 @@ class TenantsParts:
 
 def make_parts(kernel: Kernel) -> TenantsParts:
     settings = settings_of(kernel)
-    throttle = Throttle(settings.signup_rate_per_minute)
     dns = Dns(settings.dns_server)
-    return TenantsParts(settings, AuthService(settings), throttle, WaitingRoom(), connect(settings), dns)
+    return TenantsParts(settings, AuthService(settings), WaitingRoom(), connect(settings), dns)
 
 
 async def get_parts(request: Request) -> TenantsParts:

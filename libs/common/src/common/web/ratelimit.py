@@ -10,6 +10,7 @@ itself: requests go on, and none is refused that the store would have let pass.
 """
 
 import asyncio
+import hmac
 import logging
 import math
 import time
@@ -30,10 +31,11 @@ from common.context import OperatorContext, UserContext
 from common.db.errors import EntryRefused, MemberUnknown, is_unavailable
 from common.db.session import Database
 from common.flags import number_of
+from common.networks import network_of
 
 log = logging.getLogger(__name__)
 
-CountedFor = Literal["tenant", "session", "operator"]
+CountedFor = Literal["tenant", "session", "operator", "address"]
 WINDOW_SECONDS = 60
 FIRST_LIMIT = 300
 """The limit of a tenant that the database does not know yet: the smallest plan's."""
@@ -42,6 +44,8 @@ OPERATOR_LIMIT = 600
 
 _TENANTS = 50_000
 """Limits remembered; the tenant away for longest is forgotten first."""
+_ADDRESSES = 1 << 18
+"""Counters for networks of clients nobody knows: two may have one, and nobody can say which."""
 _KEPT_SECONDS = 60.0
 _REFUSED_SECONDS = 0.5
 """How old a limit may be that a request is refused by."""
@@ -111,10 +115,11 @@ class _Known:
 
 
 class RateLimiter:
-    """Counts the requests to one service. An empty `url` counts in this process."""
+    """Counts the requests to one service. An empty `url` counts in this process; `secret` (hex) is what keeps
+    addresses of clients out of the counters' names."""
 
-    def __init__(self, service: str, database: Database, url: str = "") -> None:
-        self._service, self._database = service, database
+    def __init__(self, service: str, database: Database, url: str = "", secret: str = "") -> None:
+        self._service, self._database, self._key = service, database, bytes.fromhex(secret)
         self._known: OrderedDict[UUID, _Known] = OrderedDict()
         self._asking: dict[UUID, asyncio.Task[None]] = {}
         self._memory = _Memory()
@@ -140,6 +145,12 @@ class RateLimiter:
         return await self._count(
             f"{self._service}/operator/{operator.operator_id}", "operator", OPERATOR_LIMIT
         )
+
+    async def take_address(self, what: str, address: str, limit: int) -> Quota:
+        """Count one request for `what` of the network of a client who is nobody yet."""
+        digest = hmac.digest(self._key, network_of(address).encode(), "sha256")
+        place = int.from_bytes(digest[:8], "big") % _ADDRESSES
+        return await self._count(f"{self._service}/{what}/{place}", "address", limit)
 
     def learn(self, tenant_id: UUID, features: Mapping[str, Any]) -> None:
         """Note the limit among the features that the tenant has now."""
