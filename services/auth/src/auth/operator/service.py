@@ -56,9 +56,10 @@ async def close(session: TenantSession, row: OperatorRow) -> None:
         return
     row.status = "closed"
     await session.flush()
-    whose = {"tenant_id": session.tenant_id, "operator_id": row.operator_id}
-    await outbox.emit(session, OperatorClosed(**whose))
-    await outbox.emit(session, OperatorTokensRevoked(**whose, at=clock.now()))
+    tenant_id, operator_id = session.tenant_id, row.operator_id
+    await outbox.emit(session, OperatorClosed(tenant_id=tenant_id, operator_id=operator_id))
+    ended = OperatorTokensRevoked(tenant_id=tenant_id, operator_id=operator_id, at=clock.now())
+    await outbox.emit(session, ended)
 
 
 def account_of(row: OperatorRow | None) -> rules.Account | None:
