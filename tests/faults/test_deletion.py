@@ -17,6 +17,7 @@ from common.contracts.envelope import PARTITIONS, find_type
 from common.ids import Kind, new_id, parse
 from penguinmails.stack import Stack
 from tests.e2e.client import Platform, Tenant, eventually
+from tests.e2e.test_command import run
 from tests.isolation.remains import counts_of, ids_of, search, spellings
 
 SERVICES = ("auth", "tenants", "workspaces", "campaigns", "audit")
@@ -106,6 +107,8 @@ async def test_a_deleted_tenant_leaves_what_its_certificate_names(
     }
     assert files_that_name(Path(stack.home.files), words) == []
 
+    status, output = await run(stack, "deletion", "certificate", gone.tenant_id)
+    assert (status, json.loads(output)) == (0, certificate)
     assert (await platform.get(stays, "/auth/me")).status_code == 200
     after = await all_counts(databases, stays)
     assert {name: after[name] for name in others} == others
