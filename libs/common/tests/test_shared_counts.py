@@ -16,6 +16,7 @@ from common.context import RequestInfo, UserContext
 from common.db.errors import MemberUnknown
 from common.ids import new_id
 from common.web import ratelimit
+from common.web import store as store_module
 from common.web.ratelimit import RateLimiter
 
 
@@ -117,7 +118,7 @@ async def test_requests_go_on_while_the_store_is_away(
     tenant_id = new_id()
     try:
         async with replica(f"valkey://127.0.0.1:{port}", tenant_id, 40) as limiter:
-            with caplog.at_level(logging.WARNING, ratelimit.__name__):
+            with caplog.at_level(logging.WARNING, store_module.__name__):
                 async with asyncio.timeout(3):
                     quotas = await asyncio.gather(*(limiter.take(caller(tenant_id)) for _ in range(20)))
                     quotas += [await limiter.take(caller(tenant_id)) for _ in range(20)]
@@ -130,9 +131,9 @@ async def test_requests_go_on_while_the_store_is_away(
 
 async def test_the_store_is_asked_again_after_a_while(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     tenant_id = new_id()
-    monkeypatch.setattr(ratelimit, "_AWAY_SECONDS", 0.0)
+    monkeypatch.setattr(store_module, "_AWAY_SECONDS", 0.0)
     async with replica(store, tenant_id, 9) as back, replica(store, tenant_id, 9) as other:
-        back._note_away(ConnectionError())
+        back.store._note_away(ConnectionError())
         await back.take(caller(tenant_id))
         assert (await other.take(caller(tenant_id))).remaining == 7
 

@@ -10,8 +10,8 @@ itself: requests go on, and none is refused that the store would have let pass.
 """
 
 import asyncio
+import contextlib
 import hmac
-import logging
 import math
 import time
 from collections import OrderedDict
@@ -24,16 +24,14 @@ from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import RateLimiter as Counter
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
-from valkey.asyncio import BlockingConnectionPool, ConnectionPool
-from valkey.exceptions import ValkeyError
+from valkey.asyncio import ConnectionPool
 
 from common.context import OperatorContext, UserContext
 from common.db.errors import EntryRefused, MemberUnknown, is_unavailable
 from common.db.session import Database
 from common.flags import number_of
 from common.networks import network_of
-
-log = logging.getLogger(__name__)
+from common.web.store import Store, StoreAway
 
 CountedFor = Literal["tenant", "session", "operator", "address"]
 WINDOW_SECONDS = 60
@@ -49,12 +47,7 @@ _ADDRESSES = 1 << 18
 _KEPT_SECONDS = 60.0
 _REFUSED_SECONDS = 0.5
 """How old a limit may be that a request is refused by."""
-_STORE_SECONDS = 0.5
-"""How long the shared store may take before it counts as away."""
-_STORE_CONNECTIONS = 16
 _REST_SECONDS = 5.0
-_AWAY_SECONDS = 5.0
-"""How long a store that was away is left alone."""
 
 
 class _Requests(RateLimitItemPerMinute):
@@ -124,9 +117,8 @@ class RateLimiter:
         self._asking: dict[UUID, asyncio.Task[None]] = {}
         self._memory = _Memory()
         self._local = SlidingWindowCounterRateLimiter(self._memory)
-        self._pool = _pool(url) if url else None
-        self._shared = _shared_counter(self._pool) if self._pool else None
-        self._away_until = 0.0
+        self.store = Store(url)
+        self._shared = _shared_counter(self.store.pool) if self.store.pool else None
 
     async def take(self, caller: UserContext, counted_for: CountedFor = "tenant") -> Quota:
         """Count one request of the caller's tenant, or of the caller's session alone."""
@@ -164,8 +156,7 @@ class RateLimiter:
     async def close(self) -> None:
         """Let the counters and the store go."""
         await self._memory.stop()
-        if self._pool is not None:
-            await self._pool.disconnect()
+        await self.store.close()
 
     def _remember(self, tenant_id: UUID, limit: int, features: Mapping[str, Any]) -> None:
         self._known[tenant_id] = _Known(limit, time.monotonic(), features)
@@ -205,36 +196,10 @@ class RateLimiter:
             )
 
     async def _count(self, key: str, counted_for: CountedFor, limit: int) -> Quota:
-        if self._shared is None or time.monotonic() < self._away_until:
-            return await _hit(self._local, counted_for, limit, key)
-        try:
-            async with asyncio.timeout(_STORE_SECONDS):
-                return await _hit(self._shared, counted_for, limit, key)
-        except (ValkeyError, OSError, TimeoutError) as error:
-            self._note_away(error)
-            return await _hit(self._local, counted_for, limit, key)
-
-    def _note_away(self, error: Exception) -> None:
-        now = time.monotonic()
-        if now >= self._away_until:
-            fields = {"error": type(error).__name__, "seconds": _AWAY_SECONDS}
-            log.warning("rate limit store away, counting here", extra={"fields": fields})
-        self._away_until = now + _AWAY_SECONDS
-
-
-def _pool(url: str) -> ConnectionPool:
-    """Connections to the store; the two names stand for one protocol.
-
-    The library's own patience is as short as ours: where it loses a cancellation (`asyncio.wait_for` before
-    Python 3.12 does, when what it waits for ends in the same moment), a request would wait for it.
-    """
-    return BlockingConnectionPool.from_url(
-        url.replace("redis", "valkey", 1),
-        max_connections=_STORE_CONNECTIONS,
-        timeout=_STORE_SECONDS,
-        socket_timeout=_STORE_SECONDS,
-        socket_connect_timeout=_STORE_SECONDS,
-    )
+        if self._shared is not None and self.store.is_there:
+            with contextlib.suppress(StoreAway):
+                return await self.store.ask(_hit(self._shared, counted_for, limit, key))
+        return await _hit(self._local, counted_for, limit, key)
 
 
 def _shared_counter(pool: ConnectionPool) -> Counter:
