@@ -6,6 +6,7 @@ import hmac
 import math
 from collections import OrderedDict
 from dataclasses import dataclass
+from typing import Any
 
 from common.errors import TooManyRequests
 from common.web.store import Store, StoreAway
@@ -110,9 +111,11 @@ class Throttle:
         """Count a failure against the key."""
         self._memory.note_failure(key)
         if (store := self._store.client) is not None and self._store.is_there:
-            numbers = self._patience.free, self._patience.longest * 1000, self._patience.forget_after * 1000
+            free, longest, lasts = self._patience.free, self._patience.longest, self._patience.forget_after
+            numbers = (str(int(number)) for number in (free, longest * 1000, lasts * 1000))
+            noted: Any = store.eval(_NOTE, 2, *self._names(key), *numbers)  # it says it may be no awaitable
             with contextlib.suppress(StoreAway):
-                await self._store.ask(store.eval(_NOTE, 2, *self._names(key), *map(int, numbers)))
+                await self._store.ask(noted)
 
     async def forget(self, key: str) -> None:
         """Start afresh: the address has been proven in another way."""
