@@ -48,7 +48,7 @@ def deletion_app(running: Callable[[], Stack]) -> typer.Typer:
     def show(tenant: Tenant, as_json: AsJson = False) -> None:
         """One deletion: how far it is, who has not reported, and the certificate when there is one."""
         found = _known(asked("show", tenant), tenant)
-        display.machine_readable([found]) if as_json else console.print(JSON.from_data(found))
+        display.machine_readable(found) if as_json else console.print(JSON.from_data(found))
 
     @app.command()
     def certificate(tenant: Tenant) -> None:
