@@ -40,7 +40,6 @@ class PlatformRoute(APIRoute):
 
         async def handle(request: Request) -> Response:
             operator = await _authenticate(request)
-            await _require_open(kernel_of(request), operator)
             request.state.operator = operator
             telemetry.log_fields.set(
                 {
@@ -50,6 +49,7 @@ class PlatformRoute(APIRoute):
             )
             kernel = kernel_of(request)
             note_quota(request, await kernel.rate_limiter.take_operator(operator))
+            await _require_open(kernel, operator)
             response = await inner(request)
             if request.method in ("GET", "HEAD"):
                 targets = path_targets(request.path_params)
