@@ -123,3 +123,18 @@ async def test_tenants_are_listed_and_searched(
     assert tenant.tenant_id in [one["tenant_id"] for one in json.loads(output)]
     _, shown = await run(stack, "tenants", "flag", tenant.tenant_id, "beta_features", "on")
     assert json.loads(shown)["features"]["beta_features"] is True, shown
+
+
+async def test_a_closed_operators_token_ends_in_every_service(
+    stack: Stack, platform: Platform, operator: Headers, act: Callable[..., Any]
+) -> None:
+    """Within a second of the event. The last test with this operator."""
+
+    async def refused() -> bool:
+        me = await platform.http.get("/api/v1/platform/auth/me", headers=operator)
+        return (me.status_code, (await act("GET")).status_code) == (401, 401)
+
+    assert (await act("GET")).status_code == 200
+    status, output = await run(stack, "operator", "close", "--email", "opal@penguinmails.example")
+    assert status == 0, output
+    await eventually(refused, within=2)

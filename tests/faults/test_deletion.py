@@ -4,15 +4,20 @@ import asyncio
 import json
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack
+from datetime import datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 
+from common.bus.kafka import all_topics, topic_settings
+from common.contracts.envelope import PARTITIONS, find_type
 from common.ids import Kind, new_id, parse
 from penguinmails.stack import Stack
 from tests.e2e.client import Platform, Tenant, eventually
+from tests.e2e.test_command import run
 from tests.isolation.remains import counts_of, ids_of, search, spellings
 
 SERVICES = ("auth", "tenants", "workspaces", "campaigns", "audit")
@@ -21,6 +26,10 @@ _CROWD = """
 INSERT INTO campaigns.contacts (tenant_id, contact_id, workspace_id, email)
 SELECT $1, uuidv7(), $2, 'c' || i || '@crowd.example.com' FROM generate_series(1, $3) AS i
 """
+_ERASED = "SELECT erased_at FROM tenants.deletions WHERE tenant_id = $1"
+RETENTION_DAYS = 7
+"""Of the stack's events; the setting's default."""
+Record = Any
 Databases = dict[str, asyncpg.Connection]
 
 
@@ -59,7 +68,7 @@ async def all_counts(databases: Databases, tenant: Tenant) -> dict[str, int]:
 
 @pytest.mark.usefixtures("tenant")  # sign-up works again after the fault before
 async def test_a_deleted_tenant_leaves_what_its_certificate_names(
-    stack: Stack, platform: Platform, databases: Databases, environment: dict[str, Any]
+    stack: Stack, platform: Platform, databases: Databases, kafka: str
 ) -> None:
     gone, stays = [await platform.sign_up(f"{name} {new_id().hex[-8:]}") for name in ("Leaving", "Staying")]
     for tenant in (gone, stays):
@@ -76,12 +85,13 @@ async def test_a_deleted_tenant_leaves_what_its_certificate_names(
     path = f"/tenants/{gone.tenant_id}/deletion"
     assert (await platform.post(gone, path, {"company_name": gone.company_name})).status_code == 201
     await databases["tenants"].execute(
-        "UPDATE tenants.deletions SET erase_at = now() WHERE tenant_id = $1", tenant_id
+        "UPDATE tenants.deletions SET erase_at = now(), next_step_at = now() WHERE tenant_id = $1", tenant_id
     )
     await kill_at_work(stack, databases["campaigns"], tenant_id)
     await erased_everywhere(databases, tenant_id)
     assert (await platform.get(gone, "/auth/me")).status_code == 401
     certificate = await run_out(databases, tenant_id)
+    await run_out_of_topics(kafka, words, gone, certificate)
 
     erased = {name: n for one in certificate["services"].values() for name, n in one["erased"].items()}
     assert erased["campaigns.contacts"] == CROWD + 1, "each counted once, whoever was killed"
@@ -97,9 +107,63 @@ async def test_a_deleted_tenant_leaves_what_its_certificate_names(
     }
     assert files_that_name(Path(stack.home.files), words) == []
 
+    status, output = await run(stack, "deletion", "certificate", gone.tenant_id)
+    assert (status, json.loads(output)) == (0, certificate)
     assert (await platform.get(stays, "/auth/me")).status_code == 200
     after = await all_counts(databases, stays)
     assert {name: after[name] for name in others} == others
+
+
+async def run_out_of_topics(kafka: str, words: set[str], gone: Tenant, certificate: dict[str, Any]) -> None:
+    """Topics have the tenant's events still, and none on the day that the certificate names (ten days later
+    than it says here); what tells of the erasure names the tenant's id, and nothing else of it."""
+    kept = timedelta(milliseconds=int(topic_settings(timedelta(days=RETENTION_DAYS))["retention.ms"]))
+    gone_at = datetime.fromisoformat(certificate["events_gone_at"]) + timedelta(days=10)
+    own = {gone.tenant_id, *spellings(parse(Kind.TENANT, gone.tenant_id))}
+    found = [record async for record in records_of(kafka) if named_in(record, words)]
+    assert {outlives(record) for record in found} == {True, False}, "the positive control"
+    for record in found:
+        if outlives(record):
+            assert named_in(record, words) <= own, record.value
+        else:
+            assert time_of(record) + kept < gone_at
+
+
+async def records_of(kafka: str) -> AsyncIterator[Record]:
+    """Every record of every topic, dead letters included, up to what is the end now."""
+    reader: Any = AIOKafkaConsumer(bootstrap_servers=kafka)
+    await reader.start()
+    try:
+        places = [TopicPartition(topic, number) for topic in all_topics() for number in range(PARTITIONS)]
+        reader.assign(places)
+        ends = {place: end for place, end in (await reader.end_offsets(places)).items() if end}
+        await reader.seek_to_beginning(*ends)
+        async with asyncio.timeout(60):
+            while ends:
+                for place, records in (await reader.getmany(timeout_ms=1000)).items():
+                    for record in records:
+                        yield record
+                    if records and records[-1].offset + 1 >= ends.get(place, 0):
+                        ends.pop(place, None)
+    finally:
+        await reader.stop()
+
+
+def named_in(record: Record, words: set[str]) -> set[str]:
+    """Those of the words that stand in a record's key, headers or value."""
+    parts = (record.key or b"", record.value or b"", *(value for _, value in record.headers))
+    text = b"\n".join(parts).decode(errors="replace").lower()
+    return {word for word in words if word.lower() in text}
+
+
+def time_of(record: Record) -> datetime:
+    return datetime.fromisoformat(dict(record.headers)["ce_time"].decode())
+
+
+def outlives(record: Record) -> bool:
+    """Whether it tells of the erasure itself, and so names nothing of the tenant but its id."""
+    event = find_type(dict(record.headers)["ce_type"].decode())
+    return event is not None and event.OUTLIVES_TENANT
 
 
 async def kill_at_work(stack: Stack, sql: asyncpg.Connection, tenant_id: object) -> None:
@@ -116,8 +180,7 @@ async def kill_at_work(stack: Stack, sql: asyncpg.Connection, tenant_id: object)
 
 async def erased_everywhere(databases: Databases, tenant_id: object) -> None:
     async def all_have_told() -> bool:
-        statement = "SELECT erased_at FROM tenants.deletions WHERE tenant_id = $1"
-        return await databases["tenants"].fetchval(statement, tenant_id) is not None
+        return await databases["tenants"].fetchval(_ERASED, tenant_id) is not None
 
     await eventually(all_have_told, within=60, every=0.2)
 
@@ -130,7 +193,9 @@ async def run_out(databases: Databases, tenant_id: object) -> dict[str, Any]:
             await sql.execute(f"DELETE FROM {table} WHERE tenant_id = $1", tenant_id)
     tenants = databases["tenants"]
     await tenants.execute(
-        "UPDATE tenants.deletions SET erased_at = now() - interval '10 days' WHERE tenant_id = $1", tenant_id
+        "UPDATE tenants.deletions SET erased_at = now() - interval '10 days', next_step_at = now() "
+        "WHERE tenant_id = $1",
+        tenant_id,
     )
 
     async def certified() -> str | None:

@@ -17,7 +17,13 @@ from common.bus.inbox import Claim
 from common.bus.projections import PROJECTIONS
 from common.context import RequestInfo, SystemContext, UserContext
 from common.contracts.envelope import Event
-from common.contracts.tenants import TenantDeleted, TenantDescribed, TenantErased
+from common.contracts.tenants import (
+    ErasedRows,
+    TenantDeleted,
+    TenantDescribed,
+    TenantErased,
+    TenantErasureAwaited,
+)
 from common.db.errors import EntryRefused
 from common.db.session import TenantSession
 from common.erasure import KERNEL_KEEPS, Erasing, TableForgotten, Undertaker, plan
@@ -27,6 +33,7 @@ from tests.isolation.events import envelope_of, make_event
 from tests.isolation.installation import World
 from tests.isolation.remains import counts_of, ids_of, search, spellings
 from tests.isolation.seeds import seed
+from tests.isolation.services import SERVICES
 
 BLANKED = "audit.events (blanked)"
 DIGEST = "SELECT md5(string_agg(t::text, '|' ORDER BY t::text)) FROM {} AS t WHERE tenant_id = $1"
@@ -167,6 +174,47 @@ async def test_who_missed_the_deletion_learns_of_it_from_a_snapshot(
     await apply(handling, gone.tenant_id, described.model_copy(update={"status": "deleted", "version": 99}))
     await undertaker(world).work_on(gone.tenant_id)
     assert (await told_by(superuser, gone.tenant_id)).version == 99
+
+
+async def awaited(handling: Handling, tenant_id: UUID, *services: str) -> None:
+    event = TenantErasureAwaited(tenant_id=tenant_id, version=99, services=services)
+    await apply(handling, tenant_id, event)
+
+
+async def test_who_missed_the_deletion_learns_of_it_when_the_erasure_is_awaited(
+    world: World, handling: Handling, gone: MadeTenant, superuser: asyncpg.Connection
+) -> None:
+    before = await digests(world, superuser, gone.tenant_id)
+    others = tuple(sorted({*SERVICES} - {world.service}))
+    await awaited(handling, gone.tenant_id, *others)
+    after = await digests(world, superuser, gone.tenant_id)
+    assert {name for name in before if before[name] != after[name]} <= {"tenancy.inbox"}, "another is meant"
+    await awaited(handling, gone.tenant_id, *others, world.service)
+    await undertaker(world).work_on(gone.tenant_id)
+    told = await told_by(superuser, gone.tenant_id)
+    assert told.version == 99
+    assert (await counts_of(superuser, gone.tenant_id)).keys() <= {
+        *(one.what for one in told.kept),
+        "tenancy.outbox",
+    }
+
+
+async def test_a_report_that_was_lost_is_made_again(
+    world: World, handling: Handling, gone: MadeTenant, superuser: asyncpg.Connection
+) -> None:
+    await delete(handling, gone.tenant_id)
+    await undertaker(world).work_on(gone.tenant_id)
+    told = await told_by(superuser, gone.tenant_id)
+    await superuser.execute("DELETE FROM tenancy.outbox WHERE tenant_id = $1", gone.tenant_id)
+    await awaited(handling, gone.tenant_id, world.service)
+    await undertaker(world).work_on(gone.tenant_id)
+    again = await told_by(superuser, gone.tenant_id)
+    assert {*again.erased} ^ {*told.erased} <= {one for one in again.erased + told.erased if is_inbox(one)}
+
+
+def is_inbox(one: ErasedRows) -> bool:
+    """That of the reminder itself is in it."""
+    return one.table == "tenancy.inbox"
 
 
 async def test_late_events_handled_together_bring_nothing_back(

@@ -16,13 +16,14 @@ from common.bus.lanes import Lanes
 from common.bus.projections import PROJECTIONS
 from common.context import SystemContext
 from common.contracts.envelope import Event, registry
-from common.contracts.tenants import TenantDeleted
+from common.contracts.tenants import TenantDeleted, TenantErasureAwaited
 from common.ids import new_id
 from common.testing.harness import MadeTenant
 from tests.isolation.events import envelope_of, forged, honest, make_event
 from tests.isolation.installation import World
 
 Books = dict[str, str | None]
+ENDINGS = {TenantDeleted, TenantErasureAwaited}
 EVERY_TYPE = [cls for cls in registry().values() if "tenant_id" in cls.model_fields]
 
 
@@ -37,7 +38,7 @@ async def lanes(world: World) -> AsyncIterator[Lanes]:
 def handled_by(world: World) -> list[type[Event]]:
     """Every type that the service does something about; last that after which nothing else is handled."""
     types = {*PROJECTIONS, *world.harness.service.handlers}
-    return sorted(types, key=lambda cls: (cls is TenantDeleted, cls.ce_type()))
+    return sorted(types, key=lambda cls: (cls in ENDINGS, cls.ce_type()))
 
 
 async def handle(lanes: Lanes, *deliveries: Delivery) -> None:

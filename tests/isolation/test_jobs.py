@@ -29,6 +29,7 @@ TRIED = {
     "auth.mail.worker.send_mails": "test_each_mail_speaks_of_its_own_tenant",
     "tenants.billing.worker.settle_billing": "test_each_bill_is_settled_in_its_own_tenant",
     "tenants.deletion.worker.delete_tenants": "services/tenants/tests/test_deletion.py",
+    "tenants.custom_domain.worker.recheck_domains": "services/tenants/tests/test_domain_checks.py",
     "tenants.export.worker.finish_exports": "test_export.py",
     "tenants.webhook.worker.take_in_events": "test_an_event_of_stripes_has_its_own_tenant_looked_at",
     "tenants.billing.reconciliation.reconcile_daily": "test_billing_is_compared_in_each_tenant",

@@ -7,8 +7,10 @@ from typing import Any, get_args
 
 import pytest
 
+from common import clock
 from common.context import OperatorContext, TenantContext
-from common.ids import Kind, new_id, parse, to_text
+from common.contracts.auth import OperatorTokensRevoked
+from common.ids import PLATFORM_TENANT, Kind, new_id, parse, to_text
 from common.testing.harness import bearer
 from common.testing.issuer import TokenIssuer
 from common.web.platform import PlatformRoute
@@ -108,6 +110,25 @@ def forged_operators(issuer: TokenIssuer, tenant_id: Any) -> dict[str, str]:
         "a user's for the platform": issuer.token(tenant_id, user, aud="penguinmails-platform"),
     }
     return {**made, **own}
+
+
+@pytest.mark.parametrize("route", PLATFORM_ROUTES, ids=str)
+async def test_a_closed_operators_token_is_refused_alike(
+    in_process: Calls, worlds: Callable[[str], Awaitable[World]], route: Route
+) -> None:
+    """By every service, as soon as it hears of it; other operators' go on."""
+    calls, operator = in_process, new_id()
+    mine, _ = await calls.pair(route.service)
+    issuer = calls.target.issuer(route.service)
+    assert issuer is not None
+    without = await ask(calls, route, None, mine.tenant_id)
+    token = issuer.operator_token(operator)
+    ended = OperatorTokensRevoked(tenant_id=PLATFORM_TENANT, operator_id=operator, at=clock.now())
+    harness = (await worlds(route.service)).harness
+    await harness.handle(PLATFORM_TENANT, ended)
+    assert bytes_of(await ask(calls, route, token, mine.tenant_id)) == bytes_of(without)
+    other = await ask(calls, route, issuer.operator_token(new_id()), mine.tenant_id)
+    assert other.is_success or route.path.endswith("/auth/me")
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=str)

@@ -44,12 +44,14 @@ PEEKS = {
         "tenants.release_domain": "SELECT 1 WHERE tenants.release_domain('\\x{claim}')",
         "tenants.erase_claims": "SELECT 1 WHERE tenants.erase_claims() > 0",
         "tenants.list_tenants": "SELECT * FROM tenants.list_tenants(NULL, NULL, NULL, NULL, 1000)",
-        "tenants.due_deletions": "SELECT * FROM tenants.due_deletions(1000, '0')",
+        "tenants.due_deletions": "SELECT * FROM tenants.due_deletions(1000)",
+        "tenants.open_deletions": "SELECT * FROM tenants.open_deletions()",
+        "tenants.due_domains": "SELECT * FROM tenants.due_domains(1000)",
         "tenants.due_exports": "SELECT * FROM tenants.due_exports(1000)",
         "tenants.tenants_of_customer": "SELECT * FROM tenants.tenants_of_customer('cus_seed')",
         "tenants.billed_tenants": "SELECT * FROM tenants.billed_tenants(uuid(repeat('0', 32)), 1000)",
     },
-    "audit": {"audit.trim": "SELECT * FROM audit.trim(1000) WHERE trimmed > 0"},
+    "audit": {"audit.trim": "SELECT * FROM audit.trim(1000) WHERE trimmed + records > 0"},
 }
 """Definer functions of the services that the app role may call, and how."""
 REFUSING = {

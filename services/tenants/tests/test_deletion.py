@@ -1,80 +1,23 @@
 """Deletion of a tenant: scheduled by its owner, cancelled, carried out when due, certified at the end."""
 
-import asyncio
-import json
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime, timedelta
-from typing import Any
 
 import pytest
-from services.tenants.tests.company import Company, found
+from services.tenants.tests.company import found
+from services.tenants.tests.leaving import NAME, Owner
 from services.tenants.tests.world import Office, ScriptedStripe
-from typer.testing import CliRunner
 
-from common.bus.handling import Handling
 from common.context import SystemContext
-from common.contracts import tenants as events
-from common.contracts.envelope import Envelope
-from common.contracts.tenants import ErasedRows, KeptRows, TenantErased
 from common.db.session import TenantSession
-from common.ids import Kind, new_id, to_text
-from common.testing.harness import Harness, bearer
-from tenants.__main__ import SERVICE
+from common.ids import Kind, to_text
+from common.testing.harness import Harness
+from tenants.billing.gateway import BillingFailed
 from tenants.billing.worker import Clerk
-from tenants.deletion.commands import commands
-from tenants.deletion.rules import SERVICES
+from tenants.deletion.rules import retry_delay
+from tenants.deletion.service import begin_step
 from tenants.deletion.worker import Registrar
 from tenants.lifecycle.service import reactivate, suspend
 from tenants.tenant.queries import lock_company
-
-NAME = {"company_name": "Acme Ltd"}
-RETENTION_DAYS = 7
-
-
-class Owner:
-    """The owner of a company, at its deletion."""
-
-    def __init__(self, service: Harness, office: Office, company: Company) -> None:
-        self.service, self.office, self.company = service, office, company
-        self.tenant_id = company.tenant.tenant_id
-
-    async def ask(self, method: str, token: str | None = None, **extra: Any) -> Any:
-        headers = bearer(token or self.company.tenant.token)
-        url = f"{self.company.url}/deletion"
-        return await self.service.client.request(method, url, headers=headers, **extra)
-
-    async def hear(self, name: str) -> Any:
-        """Let the service hear of its own newest event of this name."""
-        told = (await self.office.emitted(self.tenant_id, name))[-1]
-        event = getattr(events, told.pop("type")).model_validate(told)
-        await self.office.hear(self.tenant_id, event)
-        return event
-
-    async def change(self, statement: str) -> None:
-        await self.office.fetch(statement, self.tenant_id)
-
-    async def row(self) -> dict[str, Any] | None:
-        rows = await self.office.fetch(
-            "SELECT d.*, t.status, t.version FROM tenants.deletions AS d "
-            "LEFT JOIN tenants.tenants AS t USING (tenant_id) WHERE tenant_id = $1",
-            self.tenant_id,
-        )
-        return dict(rows[0]) if rows else None
-
-    async def be_due(self) -> None:
-        await self.change("UPDATE tenants.deletions SET erase_at = now() WHERE tenant_id = $1")
-
-
-@pytest.fixture
-async def owner(service: Harness, office: Office) -> Owner:
-    return Owner(service, office, await found(service, "starter"))
-
-
-@pytest.fixture
-async def registrar(service: Harness, stripe: ScriptedStripe) -> AsyncIterator[Registrar]:
-    made = Registrar(service.kernel.database, stripe, RETENTION_DAYS)  # type: ignore[arg-type]
-    yield made
-    await made.rounds.finish()
 
 
 async def test_a_deletion_is_scheduled_shown_and_cancelled(owner: Owner) -> None:
@@ -182,83 +125,6 @@ async def test_an_interrupted_deletion_is_told_when_it_is_resumed(
     assert len(await office.emitted(owner.tenant_id, "TenantDeleted")) == 1
 
 
-def erased(owner: Owner, service: str, rows: int = 3) -> TenantErased:
-    return TenantErased(
-        tenant_id=owner.tenant_id,
-        version=3,
-        service=service,
-        erased=(ErasedRows(table=f"{service}.things", rows=rows),),
-        kept=(KeptRows(what="tenancy.tenants", why="the id"),),
-    )
-
-
-async def report(owner: Owner, service: Harness, event: TenantErased) -> None:
-    """Let the service hear of another's erasure the way its consumer does."""
-    envelope = Envelope(
-        event_id=new_id(),
-        source=event.service,
-        type=event.ce_type(),
-        time=datetime.now(tz=UTC),
-        subject=event.subject,
-        tenant_id=owner.tenant_id,
-        sequence=1,
-        data=event.model_dump_json().encode(),
-    )
-    handling = Handling("tenants", service.kernel.database, SERVICE.handlers)
-    await handling.apply(event.TOPIC, envelope)
-
-
-async def test_the_certificate_waits_for_every_service_and_for_their_events_to_run_out(
-    owner: Owner,
-    service: Harness,
-    office: Office,
-    registrar: Registrar,
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
-    await owner.ask("POST", json=NAME)
-    await owner.be_due()
-    await registrar.work_on(owner.tenant_id)
-    await owner.hear("TenantDeleted")
-    first, *others = sorted(SERVICES)
-    for name in others:
-        await report(owner, service, erased(owner, name))
-        await report(owner, service, erased(owner, name, rows=99))  # told again: the first report counts
-    row = await owner.row()
-    assert row is not None
-    assert row["erased_at"] is None
-    await report(owner, service, erased(owner, first))
-    row = await owner.row()
-    assert row is not None
-    assert row["erased_at"] is not None
-    await registrar.work_on(owner.tenant_id)
-    assert await office.emitted(owner.tenant_id, "TenantDeletionCertified") == []
-
-    await owner.change(
-        "UPDATE tenants.deletions SET erased_at = now() - interval '10 days' WHERE tenant_id = $1"
-    )
-    for _ in range(2):
-        await registrar.work_on(owner.tenant_id)
-    (told,) = await office.emitted(owner.tenant_id, "TenantDeletionCertified")
-    assert (told["services"], told["rows"]) == (sorted(SERVICES), 3 * len(SERVICES))
-    row = await owner.row()
-    assert row is not None
-    certificate = json.loads(row["certificate"])
-    assert certificate["tenant_id"] == to_text(Kind.TENANT, owner.tenant_id)
-    assert certificate["services"]["auth"]["erased"] == {"auth.things": 3}
-    assert certificate["services"]["auth"]["kept"] == {"tenancy.tenants": "the id"}
-
-    monkeypatch.setattr("tenants.deletion.commands.from_environment", lambda _: service.kernel.settings)
-    printed = await _run("certificate", to_text(Kind.TENANT, owner.tenant_id))
-    assert json.loads(printed) == certificate
-
-
-async def _run(*words: str) -> str:
-    """A command of the operators', in a loop of its own."""
-    result = await asyncio.to_thread(CliRunner().invoke, commands, list(words))
-    assert result.exit_code == 0, result.output
-    return result.output
-
-
 async def subscribe(owner: Owner, clerk: Clerk, stripe: ScriptedStripe) -> str:
     await owner.office.make_due(owner.tenant_id)
     await clerk.work_on(owner.tenant_id)
@@ -277,6 +143,8 @@ async def test_nobody_is_deleted_who_is_still_charged(
     stripe.failures.append("stripe_unreachable")
     await registrar.work_on(owner.tenant_id)
     assert await office.emitted(owner.tenant_id, "TenantDeleted") == []
+    assert (await owner.row() or {})["problem"] == "stripe_unreachable"
+    await owner.be_due()
     await registrar.work_on(owner.tenant_id)
     assert stripe.canceled == [subscription_id]
     assert len(await office.emitted(owner.tenant_id, "TenantDeleted")) == 1
@@ -305,7 +173,9 @@ async def test_a_deletion_waits_for_who_is_at_stripe(
     await owner.be_due()
     await registrar.work_on(owner.tenant_id)
     assert await office.emitted(owner.tenant_id, "TenantDeleted") == []
+    assert (await owner.row() or {})["problem"] == "billing_busy"
     await owner.change("UPDATE tenants.subscriptions SET claim = NULL WHERE tenant_id = $1")
+    await owner.be_due()
     await registrar.work_on(owner.tenant_id)
     assert len(await office.emitted(owner.tenant_id, "TenantDeleted")) == 1
 
@@ -318,11 +188,87 @@ async def test_what_is_due_cannot_be_cancelled_any_more(owner: Owner, office: Of
     assert await office.emitted(owner.tenant_id, "TenantDeletionCancelled") == []
 
 
-async def test_reports_about_a_tenant_that_stays_change_nothing(owner: Owner, service: Harness) -> None:
+async def test_nothing_is_recalled_once_it_has_begun(
+    owner: Owner, registrar: Registrar, clerk: Clerk, stripe: ScriptedStripe, office: Office
+) -> None:
+    """Not even by a process whose clock is behind: what the owner pays for has ended."""
+    await subscribe(owner, clerk, stripe)
     await owner.ask("POST", json=NAME)
-    await report(owner, service, erased(owner, "auth"))
-    reports = "SELECT * FROM tenants.erasure_reports WHERE tenant_id = $1"
-    assert await owner.office.fetch(reports, owner.tenant_id) == []
+    await owner.be_due()
+    stripe.failures.append("stripe_unreachable")
+    await registrar.work_on(owner.tenant_id)
+    await owner.change("UPDATE tenants.deletions SET erase_at = now() + interval '1 h' WHERE tenant_id = $1")
+    assert (await owner.ask("DELETE")).status_code == 404
+    assert await office.emitted(owner.tenant_id, "TenantDeletionCancelled") == []
+
+
+async def test_the_grace_is_measured_by_the_databases_clock(
+    owner: Owner, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("common.clock.now", lambda: datetime(2090, 1, 1, tzinfo=UTC))
+    answer = await owner.ask("POST", json=NAME)
+    monkeypatch.undo()
+    until = datetime.fromisoformat(answer.json()["erase_at"]) - datetime.now(tz=UTC)
+    assert timedelta(days=29, hours=23) < until < timedelta(days=30, seconds=5)
+
+
+async def test_whom_stripe_refuses_for_ever_keeps_no_other_waiting(
+    owner: Owner,
+    service: Harness,
+    office: Office,
+    registrar: Registrar,
+    clerk: Clerk,
+    stripe: ScriptedStripe,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    refused = [owner, *[Owner(service, office, await found(service, "starter")) for _ in range(4)]]
+    for one in refused:
+        await one.office.make_due(one.tenant_id)
+        await clerk.work_on(one.tenant_id)
+        await one.ask("POST", json=NAME)
+        await one.be_due()
+    never_charged = Owner(service, office, await found(service, "starter"))
+    await never_charged.ask("POST", json=NAME)
+    await never_charged.be_due()
+
+    async def refuse(subscription_id: str) -> None:
+        raise BillingFailed("stripe_status_400")
+
+    monkeypatch.setattr(stripe, "cancel_subscription", refuse)
+    for _ in range(3):
+        await registrar.rounds.step()
+        await registrar.rounds.finish()
+    assert len(await office.emitted(never_charged.tenant_id, "TenantDeleted")) == 1
+    assert [(await one.row() or {})["deleted_at"] for one in refused] == [None] * len(refused)
+
+
+async def test_the_pause_of_one_that_is_refused_grows(
+    owner: Owner, registrar: Registrar, clerk: Clerk, stripe: ScriptedStripe
+) -> None:
+    await subscribe(owner, clerk, stripe)
+    await owner.ask("POST", json=NAME)
+    pauses: list[float] = []
+    for _ in range(5):
+        await owner.be_due()
+        stripe.failures.append("stripe_status_400")
+        await registrar.work_on(owner.tenant_id)
+        row = await owner.row() or {}
+        pauses.append((row["next_step_at"] - datetime.now(tz=UTC)).total_seconds())
+    assert [round(pause) for pause in pauses] == [1, 2, 4, 8, 16]
+    assert retry_delay(1000) == timedelta(hours=1)
+
+
+async def test_one_step_is_taken_by_one_process_at_a_time(
+    owner: Owner, service: Harness, registrar: Registrar
+) -> None:
+    await owner.ask("POST", json=NAME)
+    await owner.be_due()
+    context = SystemContext(owner.tenant_id, "job", "tenants")
+    async with service.kernel.database.tenant(context) as session:
+        assert await begin_step(session) is not None
+        await session.commit()
+    await registrar.work_on(owner.tenant_id)
+    assert (await owner.row() or {})["deleted_at"] is None
 
 
 async def test_the_key_that_made_the_tenant_is_forgotten(

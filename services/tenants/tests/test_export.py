@@ -2,6 +2,7 @@
 
 import io
 import json
+import threading
 import zipfile
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -204,9 +205,7 @@ async def test_an_export_fails_when_a_part_does_not_come(
     missing, *others = sorted(PARTS)
     for name in others:
         await owner.write(job_id, name)
-    await office.fetch(
-        "UPDATE tenants.exports SET next_step_at = now() WHERE tenant_id = $1", owner.tenant_id
-    )
+    await be_due(owner, office)
     await archivist.work_on(owner.tenant_id)
     shown = await owner.job(job_id)
     assert (shown["status"], shown["error"], shown["progress"]["errors"]) == ("failed", "parts_missing", 1)
@@ -219,6 +218,70 @@ async def test_an_export_fails_when_a_part_does_not_come(
     await archivist.rounds.finish()
     assert await files.list_below(folder_of(owner.tenant_id)) == [], "nobody would erase it"
     assert await due_exports(owner, office) == 0
+
+
+async def be_due(owner: Owner, office: Office) -> None:
+    await office.fetch(
+        "UPDATE tenants.exports SET next_step_at = now() WHERE tenant_id = $1", owner.tenant_id
+    )
+
+
+async def test_a_failed_export_is_swept_once_more(
+    owner: Owner, office: Office, files: Files, archivist: Archivist
+) -> None:
+    """A part that was written meanwhile, by a process that died before it said so, is nobody's else."""
+    job_id = await owner.begin()
+    await be_due(owner, office)
+    await archivist.work_on(owner.tenant_id)
+    await files.write(part_path(owner.tenant_id, job_id, "auth"), io.BytesIO(b"late"))
+    assert await due_exports(owner, office) == 1
+    await be_due(owner, office)
+    await archivist.work_on(owner.tenant_id)
+    assert await files.list_below(folder_of(owner.tenant_id)) == []
+    assert await due_exports(owner, office) == 0
+
+
+@pytest.mark.parametrize(("contents", "lost"), [(None, sorted(PARTS)), (b"no archive", ["campaigns"])])
+async def test_an_export_whose_parts_are_gone_or_broken_fails(
+    owner: Owner,
+    office: Office,
+    files: Files,
+    archivist: Archivist,
+    contents: bytes | None,
+    lost: list[str],
+) -> None:
+    job_id = await owner.begin()
+    for name in sorted(PARTS):
+        await owner.write(job_id, name)
+    if contents is None:
+        await files.erase_below(folder_of(owner.tenant_id))
+    else:
+        await files.write(part_path(owner.tenant_id, job_id, "campaigns"), io.BytesIO(contents))
+    await archivist.work_on(owner.tenant_id)
+    shown = await owner.job(job_id)
+    assert (shown["status"], shown["error"]) == ("failed", "parts_missing")
+    (told,) = await office.emitted(owner.tenant_id, "TenantExportFailed")
+    assert told["missing"] == lost
+    assert await owner.begin() != job_id, "another one may follow"
+
+
+async def test_packing_leaves_the_event_loop_alone(
+    owner: Owner, archivist: Archivist, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    threads: set[int] = set()
+    opened = zipfile.ZipFile.open
+
+    def noted(archive: zipfile.ZipFile, *args: Any, **rest: Any) -> Any:
+        threads.add(threading.get_ident())
+        return opened(archive, *args, **rest)
+
+    job_id = await owner.begin()
+    for name in sorted(PARTS):
+        await owner.write(job_id, name)
+    monkeypatch.setattr(zipfile.ZipFile, "open", noted)
+    await archivist.work_on(owner.tenant_id)
+    assert threads
+    assert threading.get_ident() not in threads
 
 
 async def test_owners_only(owner: Owner, service: Harness) -> None:

@@ -75,6 +75,17 @@ async def test_the_change_is_done_in_the_name_of_who_wanted_it(
     assert to_text(Kind.USER, company.tenant.owner_id) in rows[0]["data"]
 
 
+async def test_each_wish_is_told_once_with_who_made_it(company: Company, office: Office) -> None:
+    for plan in ("professional", "professional", "enterprise"):
+        await want(company, plan)
+    told = await office.emitted(company.tenant.tenant_id, "PlanChangeRequested")
+    owner = to_text(Kind.USER, company.tenant.owner_id)
+    assert [(one["plan"], one["meta"]["actor"]["id"]) for one in told] == [
+        ("professional", owner),
+        ("enterprise", owner),
+    ]
+
+
 @pytest.mark.parametrize("losses", [1, 2, 3])
 async def test_an_answer_that_is_lost_changes_the_plan_once(
     company: Company, office: Office, clerk: Clerk, stripe: ScriptedStripe, losses: int

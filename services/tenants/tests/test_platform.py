@@ -266,7 +266,18 @@ async def test_the_command_line_does_all_of_it(
     assert shown["feature_overrides"]["beta_features"] is None
     assert shown["limit_overrides"]["max_workspaces"] == 7
     actors = [event["meta"]["actor"] for event in await office.emitted(company.tenant.tenant_id)]
-    assert actors.count({"type": "operator", "id": "root"}) == 9
+    assert actors.count({"type": "operator", "id": "root"}) == 10
+    (read,) = await office.emitted(company.tenant.tenant_id, "AccessRecorded")
+    assert [(one["actor"]["id"], one["request"]["route"]) for one in read["records"]] == [
+        ("root", "tenants show")
+    ]
+    lists = [
+        record["request"]["route"]
+        for event in await office.emitted(PLATFORM_TENANT, "AccessRecorded")
+        for record in event["records"]
+        if record["actor"]["id"] == "root"
+    ]
+    assert lists[-1] == "tenants list"
 
 
 @pytest.mark.parametrize(

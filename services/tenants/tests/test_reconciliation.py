@@ -8,11 +8,13 @@ import pytest
 from services.tenants.tests.company import Company, found
 from services.tenants.tests.world import Office, ScriptedStripe
 
+from common.context import SystemContext
 from common.errors import NotFound
 from common.ids import Kind, new_id, to_text
 from common.testing.harness import Harness
 from tenants.billing.reconciliation import Calendar, Entry, Reconciliation
 from tenants.billing.rules import PRICES
+from tenants.billing.service import retire
 from tenants.billing.worker import Clerk
 
 PRICE = PRICES["starter"]
@@ -224,3 +226,53 @@ async def test_more_tenants_than_a_batch(
     for size in (1, 2, 5):
         monkeypatch.setattr("tenants.billing.reconciliation._BATCH", size)
         assert (await reconcile(clerk)).keys() == {name(one) for one in (company, *others)}
+
+
+async def erase(office: Office, company: Company) -> None:
+    """What the erasure of a deleted tenant does to what reconciliation reads."""
+    tenant_id = company.tenant.tenant_id
+    await office.fetch(
+        "INSERT INTO tenants.deletions (tenant_id, erase_at, deleted_at) VALUES ($1, now(), now())", tenant_id
+    )
+    await office.fetch("DELETE FROM tenants.subscriptions WHERE tenant_id = $1", tenant_id)
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_a_tenant_that_is_erased_meanwhile_breaks_nothing_off(
+    service: Harness, office: Office, clerk: Clerk, stripe: ScriptedStripe, company: Company, dry_run: bool
+) -> None:
+    last = await subscribed(service, office, clerk)
+    runs = Reconciliation(clerk, dry_run=dry_run).run()
+    entries = [await anext(runs)]
+    await erase(office, last)
+    entries += [entry async for entry in runs]
+    assert [(entry.tenant_id, entry.result) for entry in entries] == [
+        (name(company), "agrees"),
+        (name(last), "over"),
+    ]
+
+
+@pytest.mark.parametrize("dry_run", [True, False])
+async def test_a_tenant_whose_billing_is_retired_is_over_at_once(
+    service: Harness, clerk: Clerk, stripe: ScriptedStripe, company: Company, dry_run: bool
+) -> None:
+    context = SystemContext(company.tenant.tenant_id, "job", "tenants")
+    async with service.kernel.database.tenant(context) as session:
+        assert await retire(session) is not None
+        await session.commit()
+    async with asyncio.timeout(10):
+        runs = Reconciliation(clerk, dry_run=dry_run)
+        assert [entry.result async for entry in runs.run()] == ["over"]
+        assert (await runs.run_one(company.tenant.tenant_id)).result == "over"
+
+
+async def test_the_customer_of_a_deleted_tenant_is_no_orphan(
+    office: Office, clerk: Clerk, stripe: ScriptedStripe, company: Company
+) -> None:
+    await erase(office, company)
+    assert len(stripe.customers) == 1
+    assert await reconcile(clerk) == {}
+    await office.fetch(
+        "UPDATE tenants.deletions SET deleted_at = NULL WHERE tenant_id = $1", company.tenant.tenant_id
+    )
+    assert [result for result, _ in (await reconcile(clerk)).values()] == ["orphan"]

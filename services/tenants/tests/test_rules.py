@@ -1,4 +1,4 @@
-"""Pure rules: plans, settings, status links, throttle."""
+"""Pure rules: plans, settings, status links."""
 
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
@@ -9,11 +9,9 @@ from hypothesis import strategies as st
 
 from common.clock import now
 from common.contracts.tenants import Plan
-from common.errors import TooManyRequests
 from common.ids import new_id
 from tenants.billing.rules import CALL_SECONDS, LEASE, PRICES, retry_delay
 from tenants.provisioning.rules import STEPS, may_reissue, overall_status, read_link, sign_link
-from tenants.provisioning.throttle import Throttle
 from tenants.tenant.rules import (
     FEATURES,
     LIMITS,
@@ -97,43 +95,6 @@ def test_tokens_are_issued_again_for_fifteen_minutes() -> None:
 def test_attempts_at_stripe_never_overlap_and_waits_are_bounded() -> None:
     assert LEASE.total_seconds() > CALL_SECONDS
     assert [retry_delay(n).total_seconds() for n in (1, 2, 6, 100)] == [1, 2, 32, 60]
-
-
-class Time:
-    seconds = 0.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
-def test_an_address_that_signs_up_too_often_is_told_when_to_come_back() -> None:
-    time = Time()
-    throttle = Throttle(2, now=time)
-    for _ in range(2):
-        throttle.take("192.0.2.1")
-    with pytest.raises(TooManyRequests) as refused:
-        throttle.take("192.0.2.1")
-    assert refused.value.headers["Retry-After"] == "30"
-    throttle.take("192.0.2.2")
-    time.seconds = 30
-    throttle.take("192.0.2.1")
-    with pytest.raises(TooManyRequests):
-        throttle.take("192.0.2.1")
-
-
-def test_an_ipv6_customer_is_one_network() -> None:
-    throttle = Throttle(1, now=Time())
-    throttle.take("2001:db8::1")
-    with pytest.raises(TooManyRequests):
-        throttle.take("2001:db8::ffff:1")
-    throttle.take("2001:db8:0:1::1")
-
-
-def test_the_throttle_remembers_a_bounded_number_of_addresses() -> None:
-    throttle = Throttle(1, now=Time())
-    for number in range(10_100):
-        throttle.take(f"10.{number // 65536}.{number // 256 % 256}.{number % 256}")
-    assert len(throttle._buckets) == 10_000
 
 
 def test_a_merge_patch_leaves_no_empty_object() -> None:

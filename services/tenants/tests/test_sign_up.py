@@ -1,7 +1,8 @@
 """The way of a sign-up request."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -11,6 +12,7 @@ from services.tenants.tests.world import PATH, Office, ScriptedAuth, sign_up_bod
 
 from common.ids import Kind, to_text
 from common.testing.harness import Harness
+from tenants.parts import TenantsParts
 
 KEY = "Idempotency-Key"
 
@@ -204,3 +206,29 @@ async def test_waiting_requests_hold_no_connection(
         await office.play_others(body["owner_email"])
     answers = await asyncio.gather(*asking)
     assert {answer.status_code for answer in answers} == {201}
+
+
+@pytest.fixture
+def strict(service: Harness) -> Iterator[None]:
+    """Two sign-ups a minute."""
+    state = service.client._transport.app._app.state  # type: ignore[attr-defined]
+    parts: TenantsParts = state.parts
+    settings = parts.settings.model_copy(update={"signup_rate_per_minute": 2})
+    state.parts = replace(parts, settings=settings)
+    yield
+    state.parts = parts
+
+
+@pytest.mark.usefixtures("strict")
+async def test_an_address_signs_up_so_often_a_minute(service: Harness) -> None:
+    """Whatever becomes of the attempts."""
+
+    async def attempt(address: str) -> httpx.Response:
+        headers = {"X-Forwarded-For": address}
+        return await service.client.post(PATH, json={}, headers=headers)
+
+    assert [(await attempt("198.51.100.7")).status_code for _ in range(3)] == [422, 422, 429]
+    refused = await attempt("198.51.100.7")
+    assert refused.json()["code"] == "rate_limited"
+    assert 1 <= int(refused.headers["Retry-After"]) <= 60
+    assert (await attempt("198.51.100.8")).status_code == 422

@@ -5,6 +5,7 @@ from tests.isolation.mutations.mutation import Edit, code
 _WEB = "libs/common/src/common/web"
 _ROUTES, _TOKENS = f"{_WEB}/routes.py", f"{_WEB}/tokens.py"
 _HANDLERS, _SERVICE_TOKENS = f"{_WEB}/error_handlers.py", f"{_WEB}/service_tokens.py"
+_PLATFORM = f"{_WEB}/platform.py"
 _DECODED = '"require": self._required, "strict_aud": True'
 
 _NAMING = "test_routes.py::test_naming_another_tenant_is_forbidden"
@@ -62,6 +63,11 @@ TOKEN_CHECKS = (
         "signatures not verified",
         _FORGED,
         Edit(_TOKENS, _DECODED, f'"verify_signature": False, {_DECODED}'),
+    ),
+    code(
+        "closed operators served",
+        "test_platform.py::test_a_closed_operators_token_is_refused_alike",
+        Edit(_PLATFORM, "            await _require_open(kernel, operator)\n", ""),
     ),
     code(
         "algorithm none accepted",

@@ -14,6 +14,7 @@ from penguinmails import demo, display, documents, mailbox, trace
 from penguinmails.billing_command import billing_app
 from penguinmails.binaries import BinaryMissing
 from penguinmails.config import Broker
+from penguinmails.deletion_command import deletion_app
 from penguinmails.display import console
 from penguinmails.events_command import events_app
 from penguinmails.home import default_home
@@ -54,6 +55,7 @@ def _running_stack() -> Stack:
 
 app.add_typer(events_app(_running_stack), name="events")
 app.add_typer(provisioning_app(_running_stack), name="provisioning")
+app.add_typer(deletion_app(_running_stack), name="deletion")
 app.add_typer(operator_app(_running_stack), name="operator")
 app.add_typer(tenants_app(_running_stack), name="tenants")
 app.add_typer(billing_app(_running_stack), name="billing")

@@ -11,12 +11,18 @@ from uuid import UUID
 import asyncpg
 import typer
 
-from common.db.session import Database
+from common import clock
+from common.bus import outbox
+from common.context import SystemContext
+from common.contracts.audit import AccessRecord, AccessRecorded, HttpRequest, Target
+from common.contracts.envelope import Actor
+from common.db.session import Database, TenantSession
 from common.errors import ApiError, Invalid
-from common.ids import Kind, parse
+from common.ids import Kind, new_id, parse
 from common.service import open_database
 from common.settings import ServiceSettings
 
+_COMMAND_LINE = "command line"
 SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
 
 By = Annotated[
@@ -50,6 +56,22 @@ def read_id(kind: Kind, text: str) -> UUID:
 def from_environment(settings: type[SettingsT]) -> SettingsT:
     """The service's settings."""
     return settings()  # type: ignore[call-arg]  # fields come from the environment
+
+
+def acting(tenant_id: UUID, service: str, by: str) -> SystemContext:
+    """The platform acting for a tenant, on the word of who is at the command line."""
+    return SystemContext(tenant_id, "platform", service, on_behalf_of=Actor(type="operator", id=by))
+
+
+async def tell_read(session: TenantSession, command: str, *targets: Target) -> None:
+    """Record a read at the command line, in its own transaction, as one over HTTP is recorded."""
+    request = HttpRequest(
+        request_id=str(new_id()), method="GET", route=command, ip="", user_agent=_COMMAND_LINE
+    )
+    record = AccessRecord(
+        at=clock.now(), actor=session.context.actor, request=request, status=200, targets=targets
+    )
+    await outbox.emit(session, AccessRecorded(tenant_id=session.tenant_id, records=(record,)))
 
 
 @asynccontextmanager

@@ -1,4 +1,5 @@
-"""Takes from a tenant's log what is older than its feature `data_retention_days`, and leaves proof of it."""
+"""Takes from a tenant's log, and what was kept beside it, what is older than its feature
+`data_retention_days`, and leaves proof of it."""
 
 from sqlalchemy import text
 
@@ -8,18 +9,19 @@ from common.db.session import TenantSession
 
 BATCH = 2000
 
-_TRIM = text("SELECT days, first, last, trimmed FROM audit.trim(:batch)")
+_TRIM = text("SELECT days, first, last, trimmed, records FROM audit.trim(:batch)")
 
 
 async def trim_log(session: TenantSession) -> bool:
     """Take a batch from the old end, and say so in the same transaction; whether there may be more."""
     row = (await session.execute(_TRIM, {"batch": BATCH})).one()
-    if not row.trimmed:
+    if not row.trimmed and not row.records:
         return False
     event = AuditLogTrimmed(
         tenant_id=session.tenant_id,
         retention_days=row.days,
         events=row.trimmed,
+        records=row.records,
         first=row.first,
         last=row.last,
     )

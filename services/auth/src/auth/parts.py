@@ -7,7 +7,8 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from auth.key.ring import KeyRing
-from auth.login.throttle import Throttle, Turns
+from auth.login.throttle import Patience, Throttle
+from auth.login.turns import Turns
 from auth.password.hashing import Hasher
 from auth.settings import AuthSettings, settings_of
 from common.web.kernel import Kernel
@@ -29,14 +30,15 @@ def make_parts(kernel: Kernel) -> AuthParts:
         settings=settings,
         keys=KeyRing(kernel.database, settings.key_encryption_key.get_secret_value()),
         hasher=Hasher(settings.password_threads, settings.password_queue),
-        address_throttle=_throttle(settings, settings.login_failures_per_address),
-        ip_throttle=_throttle(settings, settings.login_failures_per_ip),
+        address_throttle=_throttle(kernel, settings, "address", settings.login_failures_per_address),
+        ip_throttle=_throttle(kernel, settings, "network", settings.login_failures_per_ip),
         turns=Turns(),
     )
 
 
-def _throttle(settings: AuthSettings, free: int) -> Throttle:
-    return Throttle(free, settings.login_longest_wait, settings.login_forget_after)
+def _throttle(kernel: Kernel, settings: AuthSettings, name: str, free: int) -> Throttle:
+    patience = Patience(free, settings.login_longest_wait, settings.login_forget_after)
+    return Throttle(name, patience, kernel.rate_limiter.store, settings.link_secret.get_secret_value())
 
 
 async def get_parts(request: Request) -> AuthParts:

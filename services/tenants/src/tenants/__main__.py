@@ -9,6 +9,7 @@ from tenants.app import create_app
 from tenants.billing.commands import commands as billing
 from tenants.billing.reconciliation import reconcile_daily
 from tenants.billing.worker import settle_billing
+from tenants.custom_domain.worker import recheck_domains
 from tenants.deletion.commands import commands as deletion
 from tenants.deletion.worker import delete_tenants
 from tenants.erasure import ERASING
@@ -27,7 +28,14 @@ SERVICE = Service(
     migrations=Path(__file__).parents[2] / "migrations",
     handlers=HANDLERS,
     describe=describe,
-    workers=(settle_billing, take_in_events, reconcile_daily, delete_tenants, finish_exports),
+    workers=(
+        settle_billing,
+        take_in_events,
+        reconcile_daily,
+        delete_tenants,
+        finish_exports,
+        recheck_domains,
+    ),
     commands={
         "billing": billing,
         "deletion": deletion,

@@ -101,13 +101,15 @@ class SubscriptionRow(Timestamps, TenantRow):
 
 
 class CustomDomainRow(Timestamps, TenantRow):
-    """The host name that the tenant's links are to have; used while `verified_at` says that DNS agrees."""
+    """The host name that the tenant's links are to have; used while `verified_at` says that DNS agrees, which
+    is asked again at `next_check_at`."""
 
     __tablename__ = "custom_domains"
 
     domain: Mapped[str] = mapped_column(Text)
     verified_at: Mapped[datetime | None]
     checked_at: Mapped[datetime | None]
+    next_check_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     problem: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (_SCHEMA,)
@@ -172,17 +174,24 @@ class SignUpKeyRow(TenantRow):
 class DeletionRow(TenantRow):
     """A tenant's way out; it stays when the tenant is gone.
 
-    Scheduled until `deleted_at`; `erased_at`: every service has erased it; certified when its events are past
-    all retention, too.
+    Scheduled until `deleted_at`, and beyond recall from `begun_at`; `erased_at`: every service has erased it;
+    certified when its events are past all retention, too. All times are the database's.
+
+    `next_step_at`: not to be looked at before; `attempts` and `problem`: how often its present step was tried
+    and what stood in its way the last time.
     """
 
     __tablename__ = "deletions"
 
     scheduled_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     erase_at: Mapped[datetime]
+    begun_at: Mapped[datetime | None]
     deleted_at: Mapped[datetime | None]
     erased_at: Mapped[datetime | None]
     certified_at: Mapped[datetime | None]
+    next_step_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    attempts: Mapped[int] = mapped_column(Integer, server_default=text("0"))
+    problem: Mapped[str | None] = mapped_column(Text)
     certificate: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
 
     __table_args__ = (_SCHEMA,)

@@ -7,11 +7,10 @@ from fastapi import Depends
 from starlette.requests import Request
 
 from common.web.kernel import Kernel
-from tenants.billing.gateway import Stripe
+from tenants.billing.gateway import Stripe, connect
 from tenants.custom_domain.gateway import Dns
 from tenants.provisioning.desk import WaitingRoom
 from tenants.provisioning.gateway import AuthService
-from tenants.provisioning.throttle import Throttle
 from tenants.settings import TenantsSettings, settings_of
 
 
@@ -19,7 +18,6 @@ from tenants.settings import TenantsSettings, settings_of
 class TenantsParts:
     settings: TenantsSettings
     auth: AuthService
-    throttle: Throttle
     waiting: WaitingRoom
     stripe: Stripe
     dns: Dns
@@ -32,10 +30,8 @@ class TenantsParts:
 
 def make_parts(kernel: Kernel) -> TenantsParts:
     settings = settings_of(kernel)
-    throttle = Throttle(settings.signup_rate_per_minute)
-    stripe = Stripe(settings.stripe_secret_key.get_secret_value(), settings.stripe_api_base)
     dns = Dns(settings.dns_server)
-    return TenantsParts(settings, AuthService(settings), throttle, WaitingRoom(), stripe, dns)
+    return TenantsParts(settings, AuthService(settings), WaitingRoom(), connect(settings), dns)
 
 
 async def get_parts(request: Request) -> TenantsParts:

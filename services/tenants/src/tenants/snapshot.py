@@ -8,6 +8,7 @@ from sqlalchemy import select
 from common.contracts.envelope import Event
 from common.contracts.tenants import Plan, TenantDescribed
 from common.db.session import TenantSession
+from tenants.custom_domain.queries import find_custom_domain
 from tenants.models import CompanyRow
 from tenants.tenant.rules import features_of, limits_of
 
@@ -18,6 +19,7 @@ async def describe(session: TenantSession) -> AsyncIterator[Event]:
     """The tenant itself."""
     for row in await session.scalars(select(CompanyRow).with_for_update(read=True)):
         plan = cast(Plan, row.plan)
+        domain = await find_custom_domain(session)
         yield TenantDescribed(
             tenant_id=session.tenant_id,
             version=row.version,
@@ -26,4 +28,5 @@ async def describe(session: TenantSession) -> AsyncIterator[Event]:
             plan=plan,
             limits=limits_of(plan, row.limit_overrides),
             features=features_of(plan, row.feature_overrides),
+            link_host=domain.domain if domain is not None and domain.verified_at is not None else None,
         )

@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+from datetime import timedelta
 from itertools import chain
 from typing import Any
 
@@ -15,6 +16,8 @@ from common.settings import ServiceSettings
 log = logging.getLogger(__name__)
 
 _TOPIC_EXISTS = 36
+_MILLISECOND = timedelta(milliseconds=1)
+_SEGMENT = timedelta(days=1)
 _FRESH_SECONDS = 1.0
 _ABANDON_SECONDS = 1.0
 
@@ -60,7 +63,7 @@ class Cluster:
             present = set(await admin.list_topics())
             missing = [name for name in all_topics() if name not in present]
             if missing:
-                await _create_topics(admin, missing, self._settings.kafka_replication_factor)
+                await _create_topics(admin, missing, self._settings)
             await self._refuse_other_topics(admin)
             return str(described["cluster_id"])
         except BaseException:
@@ -92,8 +95,24 @@ class Cluster:
             await admin.close()
 
 
-async def _create_topics(admin: AIOKafkaAdminClient, names: list[str], replication: int) -> None:
-    topics = [NewTopic(name, num_partitions=PARTITIONS, replication_factor=replication) for name in names]
+def topic_settings(retention: timedelta) -> dict[str, str]:
+    """How long a topic keeps events. Only closed segments are dropped, so each is closed after a day."""
+    return {
+        "retention.ms": str(retention // _MILLISECOND),
+        "segment.ms": str(min(retention, _SEGMENT) // _MILLISECOND),
+    }
+
+
+async def _create_topics(admin: AIOKafkaAdminClient, names: list[str], settings: ServiceSettings) -> None:
+    topics = [
+        NewTopic(
+            name,
+            num_partitions=PARTITIONS,
+            replication_factor=settings.kafka_replication_factor,
+            topic_configs=topic_settings(timedelta(days=settings.event_retention_days)),
+        )
+        for name in names
+    ]
     answer: Any = await admin.create_topics(topics)
     for name, code, *_ in answer.topic_errors:
         if code not in (0, _TOPIC_EXISTS):

@@ -10,7 +10,9 @@ from typing import Any
 
 from sqlalchemy import text
 
+from common.context import SystemContext
 from common.contracts.auth import (
+    OperatorTokensRevoked,
     SessionDescribed,
     SessionEnded,
     SessionsRevoked,
@@ -26,6 +28,7 @@ from common.contracts.tenants import (
     TenantDeletionCancelled,
     TenantDeletionScheduled,
     TenantDescribed,
+    TenantErasureAwaited,
     TenantExportRequested,
     TenantFeaturesUpdated,
     TenantLimitsUpdated,
@@ -85,6 +88,11 @@ WHERE t.tenant_id = :tenant
 """)
 _ERASURE = text("""
 INSERT INTO tenancy.erasures (tenant_id) VALUES (:tenant) ON CONFLICT (tenant_id) DO NOTHING
+""")
+# What was told may have been lost: it is looked for and told again.
+_ERASE_AGAIN = text("""
+UPDATE tenancy.erasures SET erased_at = NULL, next_step_at = clock_timestamp()
+WHERE tenant_id = :tenant AND erased_at IS NOT NULL
 """)
 _EXPORT = text("""
 INSERT INTO tenancy.exports (tenant_id, job_id) VALUES (:tenant, :job)
@@ -195,6 +203,14 @@ async def project_deletion(session: TenantSession, event: TenantDeleted) -> None
     await _bury(session, event.version)
 
 
+async def project_awaited_erasure(session: TenantSession, event: TenantErasureAwaited) -> None:
+    """Let `common.erasure` erase and tell, also when it has; whoever has told already is not meant."""
+    context = session.context
+    if isinstance(context, SystemContext) and context.service in event.services:
+        await _bury(session, event.version)
+        await session.execute(_ERASE_AGAIN, {"tenant": session.tenant_id})
+
+
 async def note_export(session: TenantSession, event: TenantExportRequested) -> None:
     """Have `common.exporting` write what there is."""
     await session.execute(_EXPORT, {"tenant": session.tenant_id, "job": event.job_id})
@@ -269,6 +285,12 @@ async def project_session_end(session: TenantSession, event: SessionEnded) -> No
     await session.execute(_REVOKE_SESSION, values)
 
 
+async def project_operators_end(session: TenantSession, event: OperatorTokensRevoked) -> None:
+    """An operator has no sessions, so their id stands for all of them."""
+    values = {"tenant": session.tenant_id, "session": event.operator_id, "at": event.at}
+    await session.execute(_REVOKE_SESSION, values)
+
+
 async def project_workspace(session: TenantSession, event: WorkspaceCreated) -> None:
     await _put_workspace(session, event.workspace_id, "active", event.version)
     await _put_role(session, event.workspace_id, event.admin_id, "admin", 1)
@@ -301,6 +323,7 @@ PROJECTIONS: dict[type[Event], Handler] = {
     TenantDeletionScheduled: project_scheduled_deletion,
     TenantDeletionCancelled: project_cancelled_deletion,
     TenantDeleted: project_deletion,
+    TenantErasureAwaited: project_awaited_erasure,
     TenantExportRequested: note_export,
     TenantSettingsUpdated: project_tenant_name,
     TenantFeaturesUpdated: project_tenant_features,
@@ -314,6 +337,7 @@ PROJECTIONS: dict[type[Event], Handler] = {
     SessionsRevoked: project_sessions_revoked,
     SessionEnded: project_session_end,
     SessionDescribed: project_described_session,
+    OperatorTokensRevoked: project_operators_end,
     WorkspaceCreated: project_workspace,
     WorkspaceDescribed: project_described_workspace,
     WorkspaceArchived: project_archival,

@@ -92,7 +92,11 @@ class AccessGap(_AccessEvent):
 
 
 class AuditLogTrimmed(Event):
-    """The proof of what retention took from the tenant's log: how many events, and from when to when."""
+    """The proof of what retention took from the tenant's log: how many events, and from when to when.
+
+    Or, without any event, how many records that were kept beside them: raw ones, accesses to be judged,
+    resources that are no more.
+    """
 
     TOPIC: ClassVar[Topic] = "penguinmails.security"
     SUBJECT: ClassVar[str] = "tenant_id"
@@ -103,6 +107,7 @@ class AuditLogTrimmed(Event):
     tenant_id: TenantId
     retention_days: int
     events: int
+    records: int = 0
     first: datetime
     last: datetime
 

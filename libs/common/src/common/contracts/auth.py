@@ -284,6 +284,20 @@ class OperatorClosed(_OperatorEvent):
     ACTION: ClassVar[str | None] = "operator.closed"
 
 
+class OperatorTokensRevoked(Event):
+    """The operator's tokens are worthless in every service from now on. That they were closed is told to
+    audit by `OperatorClosed`."""
+
+    TOPIC: ClassVar[Topic] = "penguinmails.users"
+    SUBJECT: ClassVar[str] = "operator_id"
+    RESOURCE: ClassVar[str] = "operator"
+    ACTION: ClassVar[str | None] = None
+
+    tenant_id: TenantId
+    operator_id: OperatorId
+    at: datetime
+
+
 class OperatorLoggedIn(_OperatorEvent):
     """Somebody proved to be the operator and got a token."""
 

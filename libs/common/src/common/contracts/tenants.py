@@ -75,7 +75,8 @@ class ProvisioningResumed(Event):
 
 
 class TenantDescribed(_TenantEvent):
-    """The tenant as it is now, told again for projections; nothing has happened to it."""
+    """The tenant as it is now, told again for projections; nothing has happened to it. `link_host`: see
+    `LinkHostChanged`."""
 
     ACTION: ClassVar[str | None] = None
 
@@ -84,6 +85,7 @@ class TenantDescribed(_TenantEvent):
     plan: Plan
     limits: Limits
     features: Features
+    link_host: DomainName | None = None
 
 
 class TenantSuspended(_TenantEvent):
@@ -158,6 +160,17 @@ class TenantDeletionCancelled(_TenantEvent):
     status: Literal["active", "suspended"]
 
 
+class TenantDeletionResumed(Event):
+    """An operator had the next step of a deletion taken at once, after its grace."""
+
+    TOPIC: ClassVar[Topic] = "penguinmails.tenants"
+    SUBJECT: ClassVar[str] = "tenant_id"
+    RESOURCE: ClassVar[str] = "tenant"
+    ACTION: ClassVar[str | None] = "tenant.deletion_resumed"
+
+    tenant_id: TenantId
+
+
 class TenantDeleted(_TenantEvent):
     """The grace is over: every service erases what it has of the tenant, and says so with `TenantErased`."""
 
@@ -178,7 +191,8 @@ class KeptRows(Part):
 
 
 class TenantErased(_TenantEvent):
-    """A service has erased what it had of a deleted tenant. Told once by each; `version`: of the deletion."""
+    """A service has erased what it had of a deleted tenant. Told once by each, unless asked again;
+    `version`: of the deletion."""
 
     ACTION: ClassVar[str | None] = "tenant.erased"
     OUTLIVES_TENANT: ClassVar[bool] = True
@@ -186,6 +200,16 @@ class TenantErased(_TenantEvent):
     service: Annotated[str, Field(examples=["campaigns"])]
     erased: tuple[ErasedRows, ...]
     kept: tuple[KeptRows, ...]
+
+
+class TenantErasureAwaited(_TenantEvent):
+    """Some services have not said for long that they have erased a deleted tenant: they do it now, whether or
+    not they know of the deletion, and say so (again)."""
+
+    ACTION: ClassVar[str | None] = "tenant.erasure_awaited"
+    OUTLIVES_TENANT: ClassVar[bool] = True
+
+    services: tuple[Annotated[str, Field(examples=["campaigns"])], ...]
 
 
 class TenantDeletionCertified(_TenantEvent):
@@ -242,6 +266,18 @@ class TenantExportFailed(_ExportEvent):
     ACTION: ClassVar[str | None] = "export.failed"
 
     missing: tuple[Annotated[str, Field(examples=["campaigns"])], ...]
+
+
+class PlanChangeRequested(Event):
+    """The owner wants another plan. It holds when Stripe has it: then `TenantPlanChanged` says so."""
+
+    TOPIC: ClassVar[Topic] = "penguinmails.tenants"
+    SUBJECT: ClassVar[str] = "tenant_id"
+    RESOURCE: ClassVar[str] = "tenant"
+    ACTION: ClassVar[str | None] = "subscription.change_requested"
+
+    tenant_id: TenantId
+    plan: Plan
 
 
 class SubscriptionChanged(_TenantEvent):

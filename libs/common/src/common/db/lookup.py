@@ -1,9 +1,10 @@
 """The steps that all slices take with single rows."""
 
 from collections.abc import Mapping
+from datetime import datetime
 from typing import Any, TypeVar
 
-from sqlalchemy import Select
+from sqlalchemy import Select, func, select
 from sqlalchemy.exc import IntegrityError
 
 from common.db.errors import violated_constraint
@@ -23,6 +24,11 @@ async def get_one(session: TenantSession, statement: Select[Found], missing: Res
     if found is None:
         raise missing
     return found
+
+
+async def database_time(session: TenantSession) -> datetime:
+    """What the database's clock says, the one clock that all processes share."""
+    return (await session.execute(select(func.clock_timestamp()))).scalar_one()
 
 
 def change_fields(row: object, given: Mapping[str, Any]) -> tuple[str, ...]:

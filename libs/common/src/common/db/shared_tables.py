@@ -36,7 +36,9 @@ ROLE_POLICIES: dict[str, str] = {
     "auth.mails": "auth.due_mail_tenants reads, as the owner, whose mails are due",
     "tenants.provisionings": "tenants.unfinished_sign_ups reads, as the owner, whose sign-up is unfinished",
     "tenants.tenants": "tenants.list_tenants shows, as the owner, all tenants to the platform's operators",
-    "tenants.deletions": "tenants.due_deletions reads, as the owner, which deletions have come due",
+    "tenants.deletions": "due_deletions and open_deletions read, as the owner, which deletions are due, "
+    "and which are not certified yet",
+    "tenants.custom_domains": "tenants.due_domains reads, as the owner, whose domain is to be looked up",
     "tenants.exports": "tenants.due_exports reads, as the owner, which exports have come due",
     "tenants.subscriptions": "due_billing_tenants, tenants_of_customer, billed_tenants read, as the owner, "
     "whose billing is due, whose a customer at Stripe is, and who is billed",
@@ -71,6 +73,8 @@ DEFINER_FUNCTIONS: dict[str, str] = {
     "tenants.release_domain": "gives the current tenant's own claim up",
     "tenants.unfinished_sign_ups": "tells the platform's job whose sign-up is unfinished: ids only",
     "tenants.due_deletions": "tells the platform's job which deletions have come due: ids only",
+    "tenants.open_deletions": "tells the platform acting for an operator whose deletion is under way: ids",
+    "tenants.due_domains": "tells the platform's job whose domain is to be looked up: ids only",
     "tenants.due_exports": "tells the platform's job which exports have come due: ids only",
     "tenants.due_billing_tenants": "tells the platform's job which tenants have due billing: ids only",
     "tenants.list_tenants": "lists tenants for operators: name, plan, status; only to the platform acting "

@@ -1,7 +1,7 @@
 """What an endpoint may do, read from its code: errors it raises, events it emits, roles it asks for.
 
 A walk over calls by name, from the endpoint into the functions of its service and of `common.web`; what
-a docstring says under `Raises` counts too. What is called through an object (`parts.throttle.take`) is
+a docstring says under `Raises` counts too. What is called through an object (`parts.dns.find`) is
 not seen: such a route declares it in `responses`.
 """
 

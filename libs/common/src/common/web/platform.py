@@ -10,14 +10,16 @@ from uuid import UUID
 
 from fastapi import APIRouter, Depends
 from fastapi.routing import APIRoute
+from sqlalchemy import text
 from starlette.requests import Request
 from starlette.responses import Response
 
 from common import telemetry
 from common.context import OperatorContext
 from common.db.session import TenantSession
+from common.errors import Unauthenticated
 from common.ids import Kind, TenantId, parse, to_text
-from common.web.kernel import kernel_of
+from common.web.kernel import Kernel, kernel_of
 from common.web.routes import TENANT_PROBLEMS, bearer_token, note_quota, path_targets, request_info
 
 _PROBLEMS: dict[int | str, dict[str, Any]] = {
@@ -25,6 +27,9 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
     404: {**TENANT_PROBLEMS[404], "description": "There is no such tenant"},
     429: {**TENANT_PROBLEMS[429], "description": "Too many requests of the operator"},
 }
+
+
+_CLOSED = text("SELECT true FROM tenancy.revocations WHERE tenant_id = :platform AND session_id = :operator")
 
 
 class PlatformRoute(APIRoute):
@@ -44,6 +49,7 @@ class PlatformRoute(APIRoute):
             )
             kernel = kernel_of(request)
             note_quota(request, await kernel.rate_limiter.take_operator(operator))
+            await _require_open(kernel, operator)
             response = await inner(request)
             if request.method in ("GET", "HEAD"):
                 targets = path_targets(request.path_params)
@@ -69,6 +75,18 @@ def operator_of(request: Request) -> OperatorContext | None:
 async def _authenticate(request: Request) -> OperatorContext:
     claims = await kernel_of(request).verifier.verify_operator(bearer_token(request))
     return OperatorContext(claims.operator_id, claims.email, request_info(request))
+
+
+async def _require_open(kernel: Kernel, operator: OperatorContext) -> None:
+    """Refuse tokens of an operator who was closed after they were given.
+
+    Raises:
+        Unauthenticated: so it was.
+    """
+    async with kernel.database.tenant(operator.at_the_platform(kernel.service)) as session:
+        values = {"platform": session.tenant_id, "operator": operator.operator_id}
+        if (await session.execute(_CLOSED, values)).first() is not None:
+            raise Unauthenticated
 
 
 def _named_tenant(request: Request) -> UUID | None:

@@ -10,7 +10,8 @@ itself: requests go on, and none is refused that the store would have let pass.
 """
 
 import asyncio
-import logging
+import contextlib
+import hmac
 import math
 import time
 from collections import OrderedDict
@@ -23,17 +24,16 @@ from limits import RateLimitItemPerMinute
 from limits.aio.storage import MemoryStorage, RedisStorage
 from limits.aio.strategies import RateLimiter as Counter
 from limits.aio.strategies import SlidingWindowCounterRateLimiter
-from valkey.asyncio import BlockingConnectionPool, ConnectionPool
-from valkey.exceptions import ValkeyError
+from valkey.asyncio import ConnectionPool
 
 from common.context import OperatorContext, UserContext
 from common.db.errors import EntryRefused, MemberUnknown, is_unavailable
 from common.db.session import Database
 from common.flags import number_of
+from common.networks import network_of
+from common.web.store import Store, StoreAway
 
-log = logging.getLogger(__name__)
-
-CountedFor = Literal["tenant", "session", "operator"]
+CountedFor = Literal["tenant", "session", "operator", "address"]
 WINDOW_SECONDS = 60
 FIRST_LIMIT = 300
 """The limit of a tenant that the database does not know yet: the smallest plan's."""
@@ -42,15 +42,12 @@ OPERATOR_LIMIT = 600
 
 _TENANTS = 50_000
 """Limits remembered; the tenant away for longest is forgotten first."""
+_ADDRESSES = 1 << 18
+"""Counters for networks of clients nobody knows: two may have one, and nobody can say which."""
 _KEPT_SECONDS = 60.0
 _REFUSED_SECONDS = 0.5
 """How old a limit may be that a request is refused by."""
-_STORE_SECONDS = 0.5
-"""How long the shared store may take before it counts as away."""
-_STORE_CONNECTIONS = 16
 _REST_SECONDS = 5.0
-_AWAY_SECONDS = 5.0
-"""How long a store that was away is left alone."""
 
 
 class _Requests(RateLimitItemPerMinute):
@@ -111,17 +108,17 @@ class _Known:
 
 
 class RateLimiter:
-    """Counts the requests to one service. An empty `url` counts in this process."""
+    """Counts the requests to one service. An empty `url` counts in this process; `secret` (hex) is what keeps
+    addresses of clients out of the counters' names."""
 
-    def __init__(self, service: str, database: Database, url: str = "") -> None:
-        self._service, self._database = service, database
+    def __init__(self, service: str, database: Database, url: str = "", secret: str = "") -> None:
+        self._service, self._database, self._key = service, database, bytes.fromhex(secret)
         self._known: OrderedDict[UUID, _Known] = OrderedDict()
         self._asking: dict[UUID, asyncio.Task[None]] = {}
         self._memory = _Memory()
         self._local = SlidingWindowCounterRateLimiter(self._memory)
-        self._pool = _pool(url) if url else None
-        self._shared = _shared_counter(self._pool) if self._pool else None
-        self._away_until = 0.0
+        self.store = Store(url)
+        self._shared = _shared_counter(self.store.pool) if self.store.pool else None
 
     async def take(self, caller: UserContext, counted_for: CountedFor = "tenant") -> Quota:
         """Count one request of the caller's tenant, or of the caller's session alone."""
@@ -141,6 +138,12 @@ class RateLimiter:
             f"{self._service}/operator/{operator.operator_id}", "operator", OPERATOR_LIMIT
         )
 
+    async def take_address(self, what: str, address: str, limit: int) -> Quota:
+        """Count one request for `what` of the network of a client who is nobody yet."""
+        digest = hmac.digest(self._key, network_of(address).encode(), "sha256")
+        place = int.from_bytes(digest[:8], "big") % _ADDRESSES
+        return await self._count(f"{self._service}/{what}/{place}", "address", limit)
+
     def learn(self, tenant_id: UUID, features: Mapping[str, Any]) -> None:
         """Note the limit among the features that the tenant has now."""
         known = self._known.get(tenant_id)
@@ -153,8 +156,7 @@ class RateLimiter:
     async def close(self) -> None:
         """Let the counters and the store go."""
         await self._memory.stop()
-        if self._pool is not None:
-            await self._pool.disconnect()
+        await self.store.close()
 
     def _remember(self, tenant_id: UUID, limit: int, features: Mapping[str, Any]) -> None:
         self._known[tenant_id] = _Known(limit, time.monotonic(), features)
@@ -194,36 +196,10 @@ class RateLimiter:
             )
 
     async def _count(self, key: str, counted_for: CountedFor, limit: int) -> Quota:
-        if self._shared is None or time.monotonic() < self._away_until:
-            return await _hit(self._local, counted_for, limit, key)
-        try:
-            async with asyncio.timeout(_STORE_SECONDS):
-                return await _hit(self._shared, counted_for, limit, key)
-        except (ValkeyError, OSError, TimeoutError) as error:
-            self._note_away(error)
-            return await _hit(self._local, counted_for, limit, key)
-
-    def _note_away(self, error: Exception) -> None:
-        now = time.monotonic()
-        if now >= self._away_until:
-            fields = {"error": type(error).__name__, "seconds": _AWAY_SECONDS}
-            log.warning("rate limit store away, counting here", extra={"fields": fields})
-        self._away_until = now + _AWAY_SECONDS
-
-
-def _pool(url: str) -> ConnectionPool:
-    """Connections to the store; the two names stand for one protocol.
-
-    The library's own patience is as short as ours: where it loses a cancellation (`asyncio.wait_for` before
-    Python 3.12 does, when what it waits for ends in the same moment), a request would wait for it.
-    """
-    return BlockingConnectionPool.from_url(
-        url.replace("redis", "valkey", 1),
-        max_connections=_STORE_CONNECTIONS,
-        timeout=_STORE_SECONDS,
-        socket_timeout=_STORE_SECONDS,
-        socket_connect_timeout=_STORE_SECONDS,
-    )
+        if self._shared is not None and self.store.is_there:
+            with contextlib.suppress(StoreAway):
+                return await self.store.ask(_hit(self._shared, counted_for, limit, key))
+        return await _hit(self._local, counted_for, limit, key)
 
 
 def _shared_counter(pool: ConnectionPool) -> Counter:

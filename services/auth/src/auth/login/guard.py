@@ -24,13 +24,13 @@ async def guarded(parts: AuthParts, name: str, ip: str) -> AsyncGenerator[None]:
     """
     began, source = asyncio.get_running_loop().time(), network_of(ip)
     async with parts.turns.of(name):
-        parts.ip_throttle.check(source)
-        parts.address_throttle.check(name)
+        await parts.ip_throttle.check(source)
+        await parts.address_throttle.check(name)
         try:
             yield
         except InvalidCredentials:
-            parts.address_throttle.note_failure(name)
-            parts.ip_throttle.note_failure(source)
+            await parts.address_throttle.note_failure(name)
+            await parts.ip_throttle.note_failure(source)
             await _wait_for_grid(began, parts.settings.login_failure_grid)
             raise
 

@@ -15,11 +15,9 @@ from auth.password.rules import MAX_LENGTH, MIN_LENGTH, weakness
 from auth.password.service import address_key, get_parameters
 from auth.sealing import read_key
 from auth.settings import AuthSettings
-from common.context import SystemContext
-from common.contracts.envelope import Actor
 from common.db.session import TenantSession
 from common.ids import PLATFORM_TENANT, Kind, to_text
-from common.operators import By, from_environment, opened, run, say
+from common.operators import By, acting, from_environment, opened, run, say
 from common.schema import Email
 
 _EMAIL: TypeAdapter[str] = TypeAdapter(Email)
@@ -88,8 +86,7 @@ async def _close(email: str, by: str) -> None:
 
 @asynccontextmanager
 async def _platform(settings: AuthSettings, by: str) -> AsyncGenerator[TenantSession]:
-    context = SystemContext(PLATFORM_TENANT, "platform", "auth", on_behalf_of=Actor(type="operator", id=by))
-    async with opened(settings) as database, database.tenant(context) as session:
+    async with opened(settings) as database, database.tenant(acting(PLATFORM_TENANT, "auth", by)) as session:
         yield session
 
 

@@ -12,7 +12,13 @@ from auth.operator.errors import OperatorExists
 from auth.settings import AuthSettings
 from common import clock
 from common.bus import outbox
-from common.contracts.auth import OperatorClosed, OperatorCreated, OperatorLoggedIn, OperatorLoginFailed
+from common.contracts.auth import (
+    OperatorClosed,
+    OperatorCreated,
+    OperatorLoggedIn,
+    OperatorLoginFailed,
+    OperatorTokensRevoked,
+)
 from common.db.lookup import flush_or_refuse
 from common.db.session import TenantSession
 from common.ids import new_id
@@ -45,12 +51,15 @@ async def create(
 
 
 async def close(session: TenantSession, row: OperatorRow) -> None:
-    """Let the operator of the locked `row` log in no more; tokens already given live on for minutes."""
+    """Let the operator of the locked `row` log in no more; tokens already given end with the event."""
     if row.status == "closed":
         return
     row.status = "closed"
     await session.flush()
-    await outbox.emit(session, OperatorClosed(tenant_id=session.tenant_id, operator_id=row.operator_id))
+    tenant_id, operator_id = session.tenant_id, row.operator_id
+    await outbox.emit(session, OperatorClosed(tenant_id=tenant_id, operator_id=operator_id))
+    ended = OperatorTokensRevoked(tenant_id=tenant_id, operator_id=operator_id, at=clock.now())
+    await outbox.emit(session, ended)
 
 
 def account_of(row: OperatorRow | None) -> rules.Account | None:

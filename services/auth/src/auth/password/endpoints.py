@@ -51,4 +51,4 @@ async def reset_password(body: PasswordReset, request: Request, shared: Shared, 
     async with shared.database.tenant(context) as session:
         await service.set_password(session, token, password_hash)
         await session.commit()
-    parts.address_throttle.forget(key.hex())
+    await parts.address_throttle.forget(key.hex())

@@ -16,6 +16,7 @@ from common import telemetry
 from tenants.billing.drift import Subscription
 from tenants.billing.rules import CURRENCY, TRIAL_DAYS, Price
 from tenants.billing.schemas import Invoice
+from tenants.settings import TenantsSettings
 
 _TIMEOUT_SECONDS = 5.0
 _PAGE = 100
@@ -190,6 +191,21 @@ class Stripe:
                 }
             )
         )
+
+
+def connect(settings: TenantsSettings) -> Stripe:
+    """The installation's Stripe account."""
+    return Stripe(settings.stripe_secret_key.get_secret_value(), settings.stripe_api_base)
+
+
+@asynccontextmanager
+async def opened_stripe(settings: TenantsSettings) -> AsyncGenerator[Stripe]:
+    """The installation's Stripe account, for as long as a worker needs it."""
+    stripe = connect(settings)
+    try:
+        yield stripe
+    finally:
+        await stripe.close()
 
 
 def _subscription(found: stripe.Subscription) -> Subscription:

@@ -6,7 +6,7 @@
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import asdict, dataclass
 from datetime import date, timedelta
@@ -17,6 +17,7 @@ from common import clock
 from common.context import SystemContext
 from common.db.errors import is_unavailable
 from common.db.session import TenantSession
+from common.errors import NotFound
 from common.ids import PLATFORM_TENANT, Kind, new_id, parse, to_text
 from common.web.kernel import Kernel
 from tenants.billing import errand, queries, service
@@ -25,6 +26,7 @@ from tenants.billing.gateway import BillingFailed
 from tenants.billing.rules import LEASE
 from tenants.billing.service import Case
 from tenants.billing.worker import Clerk, open_clerk
+from tenants.deletion.queries import find_deletion
 from tenants.settings import settings_of
 
 log = logging.getLogger(__name__)
@@ -37,14 +39,15 @@ _WAIT_SECONDS = 0.2
 _DAYS_LEASE = timedelta(minutes=15)
 _KEPT_ENTRIES = 500
 
-Result = Literal["agrees", "mended", "differs", "failed", "orphan"]
+Result = Literal["agrees", "mended", "differs", "failed", "over", "orphan"]
 
 
 @dataclass(frozen=True, slots=True)
 class Entry:
     """What came of one tenant, or of a customer that belongs to none; `customer_id` of orphans only.
 
-    `differs`: nothing was mended, because that was not asked for.
+    `differs`: nothing was mended, because that was not asked for; `over`: the tenant is being deleted, or was
+    meanwhile, and nothing is charged any more.
     """
 
     result: Result
@@ -96,6 +99,8 @@ class Reconciliation:
             )
         except BillingFailed as failure:
             return Entry("failed", tenant, error=failure.code)
+        except NotFound:
+            return Entry("over", tenant)
         except TimeoutError:
             return Entry("failed", tenant, error="busy")
         if not findings:
@@ -103,7 +108,7 @@ class Reconciliation:
         return Entry("differs" if self._dry_run else "mended", tenant, findings=findings)
 
     async def _look(self, tenant_id: UUID, others: Sequence[str]) -> list[str]:
-        case = await self._read(tenant_id)
+        case = await self._read(tenant_id, service.read_live)
         return [*findings_of(case.known, await errand.look(self._stripe, case, others))]
 
     async def _mend(self, tenant_id: UUID, others: Sequence[str]) -> list[str]:
@@ -120,6 +125,7 @@ class Reconciliation:
         """The case, as soon as nobody else is at it.
 
         Raises:
+            NotFound: nobody may be at it any more.
             TimeoutError: somebody was all the time.
         """
         async with asyncio.timeout(2 * LEASE.total_seconds()):
@@ -127,11 +133,14 @@ class Reconciliation:
                 case = await self._clerk.claim(tenant_id, at_once=True)
                 if case is not None:
                     return case
+                await self._read(tenant_id, service.read_live)
                 await asyncio.sleep(_WAIT_SECONDS)
 
-    async def _read(self, tenant_id: UUID) -> Case:
+    async def _read(
+        self, tenant_id: UUID, read: Callable[[TenantSession], Awaitable[Case]] = service.read
+    ) -> Case:
         async with self._database.tenant(SystemContext(tenant_id, "job", "tenants")) as session:
-            return await service.read(session)
+            return await read(session)
 
     async def _tenants(self) -> AsyncIterator[UUID]:
         last = PLATFORM_TENANT
@@ -145,13 +154,16 @@ class Reconciliation:
             last = found[-1]
 
     async def _is_ours(self, tenant: str | None) -> bool:
-        """Whether it is a tenant that signed up while the run went on."""
+        """Whether it is a tenant that signed up while the run went on, or was deleted: its customer stays."""
         try:
             tenant_id = parse(Kind.TENANT, tenant or "")
         except ValueError:
             return False
         async with self._database.tenant(SystemContext(tenant_id, "job", "tenants")) as session:
-            return await queries.find_subscription(session) is not None
+            if await queries.find_subscription(session) is not None:
+                return True
+            deletion = await find_deletion(session)
+            return deletion is not None and deletion.deleted_at is not None
 
 
 class Report:

@@ -8,8 +8,9 @@ from uuid import UUID
 from common import clock, telemetry
 from common.bus import outbox
 from common.contracts.envelope import Actor
-from common.contracts.tenants import Plan, SubscriptionChanged
+from common.contracts.tenants import Plan, PlanChangeRequested, SubscriptionChanged
 from common.db.session import TenantSession
+from common.errors import NotFound
 from common.ids import Kind, new_id, to_text
 from tenants.billing import queries
 from tenants.billing.drift import Known
@@ -87,6 +88,18 @@ async def read(session: TenantSession) -> Case:
     )
 
 
+async def read_live(session: TenantSession) -> Case:
+    """The same of a tenant whose billing is still at work.
+
+    Raises:
+        NotFound: it has none, or its billing is retired.
+    """
+    row = await queries.get_subscription(session)
+    if row.claim is not None and row.next_attempt_at is None:
+        raise NotFound
+    return await read(session)
+
+
 async def want_plan(session: TenantSession, user_id: UUID, plan: Plan) -> SubscriptionRow:
     """Store that the owner wants a plan; Stripe is asked after the commit.
 
@@ -103,6 +116,7 @@ async def want_plan(session: TenantSession, user_id: UUID, plan: Plan) -> Subscr
     row.traceparent = telemetry.carrier().get("traceparent")
     await session.flush()
     await queries.request_look(session)
+    await outbox.emit(session, PlanChangeRequested(tenant_id=session.tenant_id, plan=plan))
     return row
 
 

@@ -24,7 +24,7 @@ from common.web.kernel import Kernel
 from common.work import Rounds
 from tenants.billing import errand, queries, service
 from tenants.billing.drift import Finding, findings_of
-from tenants.billing.gateway import BillingFailed, Stripe
+from tenants.billing.gateway import BillingFailed, Stripe, opened_stripe
 from tenants.billing.rules import CALL_SECONDS, GRACE
 from tenants.billing.service import Case
 from tenants.settings import TenantsSettings, settings_of
@@ -44,11 +44,8 @@ async def settle_billing(kernel: Kernel) -> None:
 @asynccontextmanager
 async def open_clerk(database: Database, settings: TenantsSettings) -> AsyncGenerator["Clerk"]:
     """A clerk for the installation's Stripe account."""
-    stripe = Stripe(settings.stripe_secret_key.get_secret_value(), settings.stripe_api_base)
-    try:
+    async with opened_stripe(settings) as stripe:
         yield Clerk(database, stripe, timedelta(days=settings.billing_grace_days))
-    finally:
-        await stripe.close()
 
 
 class Clerk:

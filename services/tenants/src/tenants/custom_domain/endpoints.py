@@ -10,7 +10,7 @@ from common.web.deps import Opened, Session, owner_or_admin
 from common.web.routes import TENANT_PROBLEMS, tenant_router
 from tenants.custom_domain import queries, service
 from tenants.custom_domain.gateway import DnsAway
-from tenants.custom_domain.rules import DnsRecord, Problem, find_problem, ownership_token, records_of
+from tenants.custom_domain.rules import DnsRecord, Problem, find_problem, required_records
 from tenants.custom_domain.schemas import CustomDomain, LinkRecord
 from tenants.models import CustomDomainRow
 from tenants.parts import Parts, TenantsParts
@@ -48,10 +48,8 @@ async def verify_custom_domain(tenant_id: TenantId, session: Opened, parts: Part
 
 
 async def _look_up(records: tuple[DnsRecord, DnsRecord], parts: TenantsParts) -> Problem | None:
-    ownership, links = records
     try:
-        texts = await parts.dns.find_texts(ownership.name)
-        return find_problem(records, texts, await parts.dns.find_target(links.name))
+        return find_problem(records, *await parts.dns.find(records))
     except DnsAway as error:
         raise Unavailable from error
 
@@ -75,8 +73,7 @@ async def _present(session: TenantSession, row: CustomDomainRow | None, parts: T
 
 
 def _records(row: CustomDomainRow, parts: TenantsParts) -> tuple[DnsRecord, DnsRecord]:
-    token = ownership_token(_secret(parts), row.tenant_id, row.domain)
-    return records_of(row.domain, token, parts.settings.link_host)
+    return required_records(_secret(parts), row.tenant_id, row.domain, parts.settings.link_host)
 
 
 def _secret(parts: TenantsParts) -> str:

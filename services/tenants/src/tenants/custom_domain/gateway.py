@@ -4,6 +4,8 @@ import dns.asyncresolver
 import dns.exception
 import dns.resolver
 
+from tenants.custom_domain.rules import DnsRecord
+
 _SECONDS = 3.0
 _PORT = 53
 
@@ -18,6 +20,15 @@ class Dns:
     def __init__(self, server: str) -> None:
         """`server`: address and optional port (`192.0.2.53:5353`); empty: the system's resolvers."""
         self._server = server
+
+    async def find(self, records: tuple[DnsRecord, DnsRecord]) -> tuple[list[str], str | None]:
+        """What stands where the two records should: texts and target.
+
+        Raises:
+            DnsAway: no answer that says anything.
+        """
+        ownership, links = records
+        return await self.find_texts(ownership.name), await self.find_target(links.name)
 
     async def find_texts(self, name: str) -> list[str]:
         """The TXT records of a name, the strings of each put together."""

@@ -2,6 +2,7 @@
 
 from collections.abc import Collection
 from dataclasses import dataclass
+from datetime import timedelta
 from typing import Literal
 from uuid import UUID
 
@@ -10,6 +11,10 @@ from tenants.provisioning.rules import keyed_hash
 
 _OWNERSHIP = "_penguinmails"
 _TOKEN_BYTES = 16
+DAILY = timedelta(days=1)
+"""How often a domain in use is looked up."""
+AGAIN = timedelta(hours=1)
+"""After a look that found a record missing, or nobody to ask."""
 MAX_DOMAIN = MAX_NAME - len(_OWNERSHIP) - 1
 """The longest domain that leaves room for its ownership record."""
 
@@ -41,6 +46,13 @@ def records_of(domain: str, token: str, link_host: str) -> tuple[DnsRecord, DnsR
         DnsRecord("ownership", "TXT", owner, f"penguinmails-verification={token}"),
         DnsRecord("links", "CNAME", domain, link_host),
     )
+
+
+def required_records(
+    secret: str, tenant_id: UUID, domain: str, link_host: str
+) -> tuple[DnsRecord, DnsRecord]:
+    """What must stand in DNS for this tenant's domain."""
+    return records_of(domain, ownership_token(secret, tenant_id, domain), link_host)
 
 
 def find_problem(

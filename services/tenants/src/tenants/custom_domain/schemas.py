@@ -19,7 +19,10 @@ class LinkRecord(Answer):
 
 
 class CustomDomain(Answer):
-    """`link_host` is what links use now; `problem`: what the last check did not find in DNS."""
+    """`link_host` is what links use now; `problem`: what the last check did not find in DNS.
+
+    A verified domain is looked up every day; with a problem, again after an hour, and then it is `pending`.
+    """
 
     tenant_id: TenantId
     domain: str | None = None

@@ -6,7 +6,7 @@ from common.contracts.tenants import LinkHostChanged
 from common.db.session import TenantSession
 from tenants.custom_domain import queries
 from tenants.custom_domain.errors import DomainUnavailable
-from tenants.custom_domain.rules import Problem, claim_hash
+from tenants.custom_domain.rules import AGAIN, DAILY, Problem, claim_hash
 from tenants.models import CompanyRow, CustomDomainRow
 
 
@@ -46,8 +46,25 @@ async def settle(
     row.checked_at, row.problem = now, problem
     row.verified_at = (row.verified_at or now) if verified else None
     await session.flush()
+    await queries.check_after(session, DAILY)
     if changed:
         await tell(session, company, row.domain if verified else None)
+
+
+async def settle_again(
+    session: TenantSession, company: CompanyRow, row: CustomDomainRow, problem: Problem | None, secret: str
+) -> None:
+    """Note what DNS says of a domain in use; links leave it when the look an hour later finds the same.
+
+    Raises:
+        DomainUnavailable: see `settle`.
+    """
+    if problem is None or row.problem is not None or row.verified_at is None:
+        await settle(session, company, row, problem, secret)
+        return
+    row.checked_at, row.problem = clock.now(), problem
+    await session.flush()
+    await queries.check_after(session, AGAIN)
 
 
 async def tell(session: TenantSession, company: CompanyRow, link_host: str | None) -> None:

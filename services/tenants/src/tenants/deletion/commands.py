@@ -1,52 +1,110 @@
-"""`python -m tenants deletion …`: what operators ask about deletions; prints JSON."""
+"""`python -m tenants deletion …`: deletions, seen and helped on by operators; prints JSON."""
 
-from typing import Any
+from typing import Annotated, Any
 from uuid import UUID
 
 import typer
 
 from common import clock
-from common.context import SystemContext
-from common.ids import Kind
-from common.operators import from_environment, opened, read_id, run, say
-from tenants.deletion import queries
+from common.contracts.audit import Target
+from common.db.session import TenantSession
+from common.ids import PLATFORM_TENANT, Kind, to_text
+from common.operators import By, acting, from_environment, opened, read_id, run, say, tell_read
+from tenants.deletion import queries, service
+from tenants.deletion.rules import SERVICES
 from tenants.settings import TenantsSettings
 
-commands = typer.Typer(no_args_is_help=True, help="Deletions of tenants; prints JSON.")
+commands = typer.Typer(no_args_is_help=True, help="Deletions of tenants: list, show, run; prints JSON.")
+
+_TIMES = ("scheduled_at", "erase_at", "begun_at", "deleted_at", "erased_at", "next_step_at", "certified_at")
+Tenant = Annotated[str, typer.Argument(help="tenant_…")]
+
+
+@commands.command("list")
+def list_deletions(
+    by: By,
+    stuck: Annotated[
+        bool, typer.Option("--stuck", help="Only those that something stands in the way of.")
+    ] = False,
+) -> None:
+    """Every deletion that is not certified yet, oldest first."""
+    run(_list(by, stuck))
 
 
 @commands.command()
-def show(tenant: str) -> None:
+def show(tenant: Tenant, by: By) -> None:
     """How far the deletion of a tenant is; nothing when it is to stay."""
-    run(_show(read_id(Kind.TENANT, tenant)))
+    run(_show(read_id(Kind.TENANT, tenant), by))
 
 
 @commands.command()
-def certificate(tenant: str) -> None:
+def certificate(tenant: Tenant, by: By) -> None:
     """What was erased, and what is kept and why; status 1 while there is no certificate."""
-    run(_certify(read_id(Kind.TENANT, tenant)))
+    run(_certify(read_id(Kind.TENANT, tenant), by))
 
 
-async def _show(tenant_id: UUID) -> None:
-    if (found := await _read(tenant_id)) is not None:
+@commands.command("run")
+def run_deletion(tenant: Tenant, by: By) -> None:
+    """Have the next step taken now, not when it comes again by itself; never before the grace is over."""
+    run(_run(read_id(Kind.TENANT, tenant), by))
+
+
+async def _list(by: str, stuck: bool) -> None:
+    async with opened(from_environment(TenantsSettings)) as database:
+        async with database.tenant(acting(PLATFORM_TENANT, "tenants", by)) as session:
+            tenants = await queries.list_open_tenants(session)
+            await tell_read(session, "deletion list")
+            await session.commit()
+        for tenant_id in tenants:
+            async with database.tenant(acting(tenant_id, "tenants", by)) as session:
+                found = await _describe(session)
+            if found is not None and (found["problem"] or not stuck):
+                say(found)
+
+
+async def _show(tenant_id: UUID, by: str) -> None:
+    if (found := await _read(tenant_id, by, "deletion show")) is not None:
         say(found)
 
 
-async def _certify(tenant_id: UUID) -> None:
-    found = await _read(tenant_id)
+async def _certify(tenant_id: UUID, by: str) -> None:
+    found = await _read(tenant_id, by, "deletion certificate")
     if found is None or found["certificate"] is None:
         typer.echo("There is no certificate (yet): see `deletion show`.", err=True)
         raise typer.Exit(1)
     say(found["certificate"])
 
 
-async def _read(tenant_id: UUID) -> dict[str, Any] | None:
-    context = SystemContext(tenant_id, "job", "tenants")
+async def _run(tenant_id: UUID, by: str) -> None:
+    context = acting(tenant_id, "tenants", by)
     async with opened(from_environment(TenantsSettings)) as database, database.tenant(context) as session:
-        row = await queries.find_deletion(session)
-        reports = await queries.list_reports(session)
+        await service.hasten(session)
+        found = await _describe(session)
+        await session.commit()
+    if found is not None:
+        say(found)
+
+
+async def _read(tenant_id: UUID, by: str, command: str) -> dict[str, Any] | None:
+    context = acting(tenant_id, "tenants", by)
+    async with opened(from_environment(TenantsSettings)) as database, database.tenant(context) as session:
+        found = await _describe(session)
+        await tell_read(session, command, Target(type="tenant", id=to_text(Kind.TENANT, tenant_id)))
+        await session.commit()
+    return found
+
+
+async def _describe(session: TenantSession) -> dict[str, Any] | None:
+    row = await queries.lock_deletion(session)
     if row is None:
         return None
-    times = ("scheduled_at", "erase_at", "deleted_at", "erased_at", "certified_at")
-    told = {name: clock.rfc3339(time) for name in times if (time := getattr(row, name)) is not None}
-    return {**told, "reported": [report.service for report in reports], "certificate": row.certificate}
+    reported = [report.service for report in await queries.list_reports(session)]
+    return {
+        "tenant_id": to_text(Kind.TENANT, row.tenant_id),
+        **{name: clock.rfc3339(time) for name in _TIMES if (time := getattr(row, name)) is not None},
+        "attempts": row.attempts,
+        "problem": row.problem,
+        "reported": reported,
+        "missing": sorted(SERVICES - {*reported}) if row.deleted_at else [],
+        "certificate": row.certificate,
+    }

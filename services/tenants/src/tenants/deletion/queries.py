@@ -1,15 +1,17 @@
-"""Reads of deletions."""
+"""Reads of deletions, and whose turn it is."""
 
 from collections.abc import Sequence
 from datetime import timedelta
 from uuid import UUID
 
-from sqlalchemy import delete, select, text
+from sqlalchemy import delete, func, select, text, update
 
 from common.db.session import TenantSession
 from tenants.models import DeletionRow, ErasureReportRow, SignUpKeyRow
 
-_DUE_TENANTS = text("SELECT tenants.due_deletions(:batch, :retention)")
+_DUE_TENANTS = text("SELECT tenants.due_deletions(:batch)")
+_VERSION = text("SELECT version FROM tenancy.tenants WHERE tenant_id = :tenant")
+_OPEN_TENANTS = text("SELECT tenants.open_deletions()")
 
 
 async def find_deletion(session: TenantSession) -> DeletionRow | None:
@@ -23,14 +25,40 @@ async def lock_deletion(session: TenantSession) -> DeletionRow | None:
     return await session.scalar(statement)
 
 
+async def claim_due(session: TenantSession) -> DeletionRow | None:
+    """The tenant's deletion when a step of it is due and nobody is at it, locked."""
+    now = func.clock_timestamp()
+    statement = select(DeletionRow).where(
+        DeletionRow.certified_at.is_(None),
+        DeletionRow.next_step_at <= now,
+        DeletionRow.deleted_at.is_not(None) | (DeletionRow.erase_at <= now),
+    )
+    return await session.scalar(statement.with_for_update(skip_locked=True))
+
+
+async def stand_back(session: TenantSession, delay: timedelta) -> None:
+    """Let the tenant's deletion rest for `delay`."""
+    await session.execute(update(DeletionRow).values(next_step_at=func.clock_timestamp() + delay))
+
+
 async def list_reports(session: TenantSession) -> Sequence[ErasureReportRow]:
     """What the services have said."""
     return (await session.scalars(select(ErasureReportRow).order_by(ErasureReportRow.service))).all()
 
 
-async def list_due_tenants(session: TenantSession, batch: int, retention: timedelta) -> Sequence[UUID]:
-    """Tenants whose grace, or the retention of whose events, is over; for the platform's tenant."""
-    return (await session.scalars(_DUE_TENANTS, {"batch": batch, "retention": retention})).all()
+async def get_version(session: TenantSession) -> int:
+    """The version that the tenant has in the kernel's projection, deleted or not."""
+    return (await session.execute(_VERSION, {"tenant": session.tenant_id})).scalar_one()
+
+
+async def list_due_tenants(session: TenantSession, batch: int) -> Sequence[UUID]:
+    """Tenants with a step of their deletion due, longest due first; for the platform's tenant."""
+    return (await session.scalars(_DUE_TENANTS, {"batch": batch})).all()
+
+
+async def list_open_tenants(session: TenantSession) -> Sequence[UUID]:
+    """Tenants whose deletion is not certified yet, oldest first; in the platform's own context."""
+    return (await session.scalars(_OPEN_TENANTS)).all()
 
 
 async def forget_sign_up(session: TenantSession, tenant_id: UUID) -> None:

@@ -7,6 +7,14 @@ from typing import Any
 SERVICES = frozenset({"auth", "tenants", "workspaces", "campaigns", "audit"})
 """Who must have erased the tenant before that can be certified."""
 
+LEASE = timedelta(seconds=30)
+"""A step that takes longer belongs to a process that died."""
+SWEEP = timedelta(minutes=10)
+"""After all have erased: whoever was writing a file of the tenant's then has ended, and the file is found."""
+_FIRST_RETRY = timedelta(seconds=1)
+_LONGEST_RETRY = timedelta(hours=1)
+_FIRST_REMINDER = timedelta(hours=1)
+_LONGEST_REMINDER = timedelta(days=1)
 _WHOLE_DAYS = timedelta(days=2, hours=2)
 """The history of events is dropped in whole days, the inbox forgets a day later; both every hour."""
 
@@ -14,6 +22,16 @@ _WHOLE_DAYS = timedelta(days=2, hours=2)
 def events_last(retention_days: int) -> timedelta:
     """How long after its publication an event is past the retention of outbox histories and topics."""
     return timedelta(days=retention_days) + _WHOLE_DAYS
+
+
+def retry_delay(attempts: int) -> timedelta:
+    """Pause after the failed attempt number `attempts` (from 1)."""
+    return min(_FIRST_RETRY * 2 ** min(attempts - 1, 16), _LONGEST_RETRY)
+
+
+def reminder_delay(reminders: int) -> timedelta:
+    """How long services may take for their reports, after so many reminders."""
+    return min(_FIRST_REMINDER * 2 ** min(reminders, 16), _LONGEST_REMINDER)
 
 
 def make_certificate(

@@ -12,15 +12,27 @@ from common.contracts.tenants import (
     TenantDeleted,
     TenantDeletionCancelled,
     TenantDeletionCertified,
+    TenantDeletionResumed,
     TenantDeletionScheduled,
     TenantErased,
+    TenantErasureAwaited,
 )
+from common.db.lookup import database_time
 from common.db.session import TenantSession
 from common.errors import NotFound
 from common.ids import Kind, to_text
 from tenants.deletion import queries
 from tenants.deletion.errors import CompanyNameMismatch, DeletionScheduled
-from tenants.deletion.rules import SERVICES, events_last, make_certificate, rows_erased
+from tenants.deletion.rules import (
+    LEASE,
+    SERVICES,
+    SWEEP,
+    events_last,
+    make_certificate,
+    reminder_delay,
+    retry_delay,
+    rows_erased,
+)
 from tenants.models import CompanyRow, DeletionRow, ErasureReportRow
 from tenants.tenant.queries import lock_company
 
@@ -38,8 +50,8 @@ async def schedule(
         raise CompanyNameMismatch
     if company.status in ("deleting", "deleted"):
         raise DeletionScheduled
-    now = clock.now()
-    row = DeletionRow(scheduled_at=now, erase_at=now + grace)
+    now = await database_time(session)
+    row = DeletionRow(scheduled_at=now, erase_at=now + grace, next_step_at=now + grace)
     session.add(row)
     company.status = "deleting"
     await session.flush()
@@ -59,7 +71,7 @@ async def cancel(session: TenantSession, company: CompanyRow) -> None:
     row = await queries.lock_deletion(session)
     if row is None:
         return
-    if row.deleted_at is not None or row.erase_at <= clock.now():
+    if row.begun_at is not None or row.erase_at <= await database_time(session):
         raise NotFound
     await session.delete(row)
     status: Literal["active", "suspended"] = "suspended" if company.suspensions else "active"
@@ -69,40 +81,96 @@ async def cancel(session: TenantSession, company: CompanyRow) -> None:
     await outbox.emit(session, event)
 
 
-async def is_due(session: TenantSession) -> bool:
-    """Whether the tenant's grace is over and it is not deleted yet, held so until the transaction ends."""
-    row = await queries.lock_deletion(session)
-    return row is not None and row.deleted_at is None and row.erase_at <= clock.now()
+async def begin_step(session: TenantSession) -> DeletionRow | None:
+    """Make the tenant's due step ours for a lease; None when there is none or somebody is at it.
 
-
-async def conclude(session: TenantSession, retention_days: int) -> None:
-    """Take the next step if it is due: the deletion itself, or the certificate."""
-    company = await lock_company(session) if await _is_still_there(session) else None
-    row = await queries.lock_deletion(session)
-    now = clock.now()
-    if row is None or row.certified_at is not None:
-        return
-    if row.deleted_at is None and row.erase_at <= now and company is not None:
-        await _delete(session, company, row, now)
-    elif row.erased_at is not None and row.erased_at + events_last(retention_days) <= now:
-        await _certify(session, row, now, retention_days)
-
-
-async def _is_still_there(session: TenantSession) -> bool:
-    row = await queries.find_deletion(session)
-    return row is not None and row.deleted_at is None
-
-
-async def _delete(session: TenantSession, company: CompanyRow, row: DeletionRow, now: datetime) -> None:
-    company.status = "deleted"
-    row.deleted_at = now
+    From the first on nothing can be cancelled: what the tenant pays for may have ended by then.
+    """
+    row = await queries.claim_due(session)
+    if row is None:
+        return None
+    row.attempts += 1
+    row.begun_at = row.begun_at or await database_time(session)
     await session.flush()
+    await queries.stand_back(session, LEASE + retry_delay(row.attempts))
+    return row
+
+
+async def put_off(session: TenantSession, problem: str) -> None:
+    """The step failed: say why, try again later."""
+    row = await queries.lock_deletion(session)
+    if row is None:
+        return
+    row.problem = problem
+    await session.flush()
+    await queries.stand_back(session, retry_delay(row.attempts))
+
+
+async def hasten(session: TenantSession) -> None:
+    """Have the next step taken now, on an operator's word; before the grace is over there is none."""
+    row = await queries.lock_deletion(session)
+    now = await database_time(session)
+    if row is None or row.certified_at is not None or row.erase_at > now:
+        return
+    row.next_step_at = now
+    await session.flush()
+    await outbox.emit(session, TenantDeletionResumed(tenant_id=session.tenant_id))
+
+
+async def delete(session: TenantSession) -> None:
+    """Say that the tenant is deleted, once; nothing of it is charged any more."""
+    if await _is_deleted(session):
+        return
+    company = await lock_company(session)
+    row = await queries.lock_deletion(session)
+    if row is None or row.deleted_at is not None:
+        return
+    company.status = "deleted"
+    row.deleted_at, row.attempts, row.problem = await database_time(session), 0, None
+    await session.flush()
+    await queries.stand_back(session, reminder_delay(0))
     await outbox.emit(session, TenantDeleted(tenant_id=session.tenant_id, version=company.version))
 
 
-async def _certify(session: TenantSession, row: DeletionRow, now: datetime, retention_days: int) -> None:
+async def _is_deleted(session: TenantSession) -> bool:
+    row = await queries.find_deletion(session)
+    return row is None or row.deleted_at is not None
+
+
+async def follow_up(session: TenantSession, retention_days: int) -> None:
+    """Remind who has not reported; when all have, wait for their events to run out, and certify that."""
+    row = await queries.lock_deletion(session)
+    if row is None or row.deleted_at is None or row.certified_at is not None:
+        return
+    now = await database_time(session)
+    if row.erased_at is None:
+        await _remind(session, row)
+    elif (gone_at := row.erased_at + events_last(retention_days)) <= now:
+        await _certify(session, row, now, gone_at, retention_days)
+    else:
+        await queries.stand_back(session, gone_at - now)
+
+
+async def _remind(session: TenantSession, row: DeletionRow) -> None:
+    missing = tuple(sorted(SERVICES - {report.service for report in await queries.list_reports(session)}))
+    row.problem = "reports_missing"
+    await session.flush()
+    await queries.stand_back(session, reminder_delay(row.attempts))
+    version = await queries.get_version(session)
+    event = TenantErasureAwaited(tenant_id=session.tenant_id, version=version, services=missing)
+    await outbox.emit(session, event)
+
+
+async def _certify(
+    session: TenantSession, row: DeletionRow, now: datetime, gone_at: datetime, retention_days: int
+) -> None:
     reports = {report.service: report.report for report in await queries.list_reports(session)}
-    times = {"scheduled_at": row.scheduled_at, "deleted_at": row.deleted_at, "certified_at": now}
+    times = {
+        "scheduled_at": row.scheduled_at,
+        "deleted_at": row.deleted_at,
+        "events_gone_at": gone_at,
+        "certified_at": now,
+    }
     texts = {name: clock.rfc3339(time) for name, time in times.items() if time is not None}
     tenant = to_text(Kind.TENANT, session.tenant_id)
     certificate = make_certificate(tenant, texts, reports, retention_days)
@@ -130,8 +198,9 @@ async def note_erasure(session: TenantSession, event: TenantErased) -> None:
     await session.execute(statement.on_conflict_do_nothing())
     reported = {report.service for report in await queries.list_reports(session)}
     if reported >= SERVICES and row.erased_at is None:
-        row.erased_at = clock.now()
+        row.erased_at, row.problem = await database_time(session), None
         await session.flush()
+        await queries.stand_back(session, SWEEP)
 
 
 def _report(event: TenantErased) -> Mapping[str, Any]:

@@ -1,10 +1,10 @@
 """What can be done about an export."""
 
+from collections.abc import Iterable
 from datetime import UTC, datetime
 
 from sqlalchemy.dialects.postgresql import insert
 
-from common import clock
 from common.bus import outbox
 from common.contracts.tenants import (
     TenantExportFailed,
@@ -12,6 +12,7 @@ from common.contracts.tenants import (
     TenantExportRequested,
     TenantPartExported,
 )
+from common.db.lookup import database_time
 from common.db.session import TenantSession
 from common.ids import new_id
 from tenants.export import queries
@@ -27,7 +28,8 @@ async def request(session: TenantSession, company: CompanyRow) -> ExportRow:
     running = await queries.find_running(session)
     if running is not None:
         return running
-    row = ExportRow(job_id=new_id(), status="queued", next_step_at=clock.now() + PATIENCE)
+    give_up_at = await database_time(session) + PATIENCE
+    row = ExportRow(job_id=new_id(), status="queued", next_step_at=give_up_at)
     session.add(row)
     await session.flush()
     await outbox.emit(session, TenantExportRequested(tenant_id=company.tenant_id, job_id=row.job_id))
@@ -38,7 +40,7 @@ async def note_part(session: TenantSession, event: TenantPartExported) -> None:
     """A service has written its part; with the last one the archive can be put together."""
     row = await queries.lock_export(session, event.job_id)
     if row is not None and row.status == "failed":  # its files are erased already, this one came after
-        row.next_step_at = clock.now()
+        row.next_step_at = await database_time(session)
         await session.flush()
     if row is None or row.status not in ("queued", "running"):
         return
@@ -47,23 +49,27 @@ async def note_part(session: TenantSession, event: TenantPartExported) -> None:
     await session.execute(insert(ExportPartRow).values(**part, resources=resources).on_conflict_do_nothing())
     row.status = "running"
     if set(await queries.list_parts(session, row.job_id)) >= PARTS:
-        row.next_step_at = clock.now()
+        row.next_step_at = await database_time(session)
     await session.flush()
 
 
 async def finish(session: TenantSession, row: ExportRow) -> None:
     """The archive of the locked `row` is there, for a while."""
-    expires_at = clock.now() + LINK_LASTS
+    expires_at = await database_time(session) + LINK_LASTS
     row.status, row.expires_at, row.next_step_at = "done", expires_at, expires_at
     await session.flush()
     event = TenantExportFinished(tenant_id=session.tenant_id, job_id=row.job_id, expires_at=expires_at)
     await outbox.emit(session, event)
 
 
-async def give_up(session: TenantSession, row: ExportRow) -> None:
-    """Not all parts of the locked `row` came in time."""
-    missing = sorted(PARTS - set(await queries.list_parts(session, row.job_id)))
-    row.status, row.error, row.next_step_at = "failed", "parts_missing", NEVER
+async def give_up(session: TenantSession, row: ExportRow, lost: Iterable[str] = ()) -> None:
+    """Not all parts of the locked `row` came in time, or those of `lost` are not to be had any more.
+
+    Its files are looked for once more when nobody can be writing any of them.
+    """
+    missing = sorted(PARTS - set(await queries.list_parts(session, row.job_id)) | set(lost))
+    row.status, row.error = "failed", "parts_missing"
+    row.next_step_at = await database_time(session) + PATIENCE
     await session.flush()
     event = TenantExportFailed(tenant_id=session.tenant_id, job_id=row.job_id, missing=tuple(missing))
     await outbox.emit(session, event)

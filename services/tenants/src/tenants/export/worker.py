@@ -4,14 +4,17 @@ What is done with files is done without a transaction, and may be done twice: wh
 export that comes due again.
 """
 
+import asyncio
+import shutil
 import tempfile
 import zipfile
+from collections.abc import Iterable
 from datetime import timedelta
 from typing import IO
 from uuid import UUID
 
-from common import clock
 from common.context import SystemContext
+from common.db.lookup import database_time
 from common.db.session import Database
 from common.exporting import export_folder, part_path
 from common.files import Files
@@ -53,7 +56,7 @@ class Archivist:
             if row is None:
                 return
             complete = set(await queries.list_parts(session, row.job_id)) >= PARTS
-            row.next_step_at = clock.now() + _LEASE
+            row.next_step_at = await database_time(session) + _LEASE
             await session.commit()
         if row.status in ("done", "failed"):
             await self._expire(context, row)
@@ -63,11 +66,11 @@ class Archivist:
             await self._give_up(context, row)
 
     async def _complete(self, context: SystemContext, row: ExportRow) -> None:
-        parts = [part_path(row.tenant_id, row.job_id, name) for name in sorted(PARTS)]
         with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as whole:
-            with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
-                for path in parts:
-                    await self._add(archive, path)
+            lost = await self._put_together(whole, row)
+            if lost:
+                await self._give_up(context, row, lost)
+                return
             whole.seek(0)
             await self._files.write(archive_path(row.tenant_id, row.job_id), whole)
         async with self._database.tenant(context) as session:
@@ -78,21 +81,29 @@ class Archivist:
         if current is None:  # the tenant was erased meanwhile
             await self._files.erase_below(export_folder(row.tenant_id, row.job_id))
 
+    async def _put_together(self, whole: IO[bytes], row: ExportRow) -> list[str]:
+        """Write all parts into one archive; the services whose part is gone or broken."""
+        lost: list[str] = []
+        with zipfile.ZipFile(whole, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name in sorted(PARTS):
+                try:
+                    await self._add(archive, part_path(row.tenant_id, row.job_id, name))
+                except (FileNotFoundError, zipfile.BadZipFile):
+                    lost.append(name)
+        return lost
+
     async def _add(self, archive: zipfile.ZipFile, path: str) -> None:
-        """Copy the files of a part into the archive."""
+        """Copy the files of a part into the archive; packing takes its time, so not on the event loop."""
         with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as stored:
             async for piece in self._files.read(path):
-                stored.write(piece)
-            with zipfile.ZipFile(stored) as part:
-                for name in part.namelist():
-                    with part.open(name) as source, archive.open(name, "w") as target:
-                        _copy(source, target)
+                await asyncio.to_thread(stored.write, piece)
+            await asyncio.to_thread(_append, archive, stored)
 
-    async def _give_up(self, context: SystemContext, row: ExportRow) -> None:
+    async def _give_up(self, context: SystemContext, row: ExportRow, lost: Iterable[str] = ()) -> None:
         async with self._database.tenant(context) as session:
             current = await queries.lock_export(session, row.job_id)
             if current is not None and current.status in ("queued", "running"):
-                await service.give_up(session, current)
+                await service.give_up(session, current, lost)
             await session.commit()
         await self._files.erase_below(export_folder(row.tenant_id, row.job_id))
 
@@ -110,6 +121,8 @@ def archive_path(tenant_id: UUID, job_id: UUID) -> str:
     return f"{export_folder(tenant_id, job_id)}/archive.zip"
 
 
-def _copy(source: IO[bytes], target: IO[bytes]) -> None:
-    while piece := source.read(_PIECE):
-        target.write(piece)
+def _append(archive: zipfile.ZipFile, stored: IO[bytes]) -> None:
+    with zipfile.ZipFile(stored) as part:
+        for name in part.namelist():
+            with part.open(name) as source, archive.open(name, "w") as target:
+                shutil.copyfileobj(source, target, _PIECE)

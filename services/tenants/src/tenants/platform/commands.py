@@ -8,12 +8,11 @@ from uuid import UUID
 import typer
 from pydantic import TypeAdapter, ValidationError
 
-from common.context import SystemContext
-from common.contracts.envelope import Actor
+from common.contracts.audit import Target
 from common.db.session import TenantSession
 from common.errors import ResourceNotFound
-from common.ids import PLATFORM_TENANT, Kind
-from common.operators import By, from_environment, opened, read_id, run, say
+from common.ids import PLATFORM_TENANT, Kind, to_text
+from common.operators import By, acting, from_environment, opened, read_id, run, say, tell_read
 from common.schema import Text
 from tenants.models import CompanyRow
 from tenants.platform import queries, service
@@ -130,6 +129,8 @@ async def _list(by: str, wanted: queries.Wanted) -> None:
             for row in rows:
                 say(TenantSummary.model_validate(row).model_dump(mode="json"))
             before = rows[-1].tenant_id
+        await tell_read(session, "tenants list")
+        await session.commit()
 
 
 async def _act(tenant: str, by: str, act: Act | None = None) -> None:
@@ -145,6 +146,10 @@ async def _changed(tenant_id: UUID, by: str, act: Act | None) -> TenantDetail:
         row = await lock_company(session)
         if act is not None:
             await act(session, row)
+        else:
+            await tell_read(
+                session, "tenants show", Target(type="tenant", id=to_text(Kind.TENANT, tenant_id))
+            )
         detail = await present(session, row)
         await session.commit()
     return detail
@@ -152,6 +157,6 @@ async def _changed(tenant_id: UUID, by: str, act: Act | None) -> TenantDetail:
 
 @asynccontextmanager
 async def _session(tenant_id: UUID, by: str) -> AsyncGenerator[TenantSession]:
-    context = SystemContext(tenant_id, "platform", "tenants", on_behalf_of=Actor(type="operator", id=by))
+    context = acting(tenant_id, "tenants", by)
     async with opened(from_environment(TenantsSettings)) as database, database.tenant(context) as session:
         yield session

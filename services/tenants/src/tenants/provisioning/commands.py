@@ -14,7 +14,17 @@ from common.contracts.tenants import TenantProvisioned
 from common.db.session import Database
 from common.errors import NotFound
 from common.ids import PLATFORM_TENANT, Kind, to_text
-from common.operators import By, from_environment, opened, read_id, relay_connection, run, say
+from common.operators import (
+    By,
+    acting,
+    from_environment,
+    opened,
+    read_id,
+    relay_connection,
+    run,
+    say,
+    tell_read,
+)
 from tenants.provisioning import queries
 from tenants.provisioning.repair import diagnose, resume
 from tenants.provisioning.schemas import Diagnosis
@@ -27,16 +37,17 @@ commands = typer.Typer(no_args_is_help=True, help="Sign-ups: list, show, resume;
 
 @commands.command("list")
 def list_sign_ups(
+    by: By,
     stuck: Annotated[bool, typer.Option("--stuck", help="Only those that somebody should look at.")] = False,
 ) -> None:
     """Every unfinished sign-up, oldest first."""
-    run(_list(stuck))
+    run(_list(stuck, by))
 
 
 @commands.command("show")
-def show_sign_up(tenant: str) -> None:
+def show_sign_up(tenant: str, by: By) -> None:
     """One sign-up with the reason for each step that is not done."""
-    run(_show(read_id(Kind.TENANT, tenant)))
+    run(_show(read_id(Kind.TENANT, tenant), by))
 
 
 @commands.command("resume")
@@ -45,9 +56,10 @@ def resume_sign_up(tenant: str, by: By) -> None:
     run(_resume(read_id(Kind.TENANT, tenant), by))
 
 
-async def _list(stuck: bool) -> None:
+async def _list(stuck: bool, by: str) -> None:
     settings = from_environment(TenantsSettings)
     async with opened(settings) as database:
+        await _tell(database, PLATFORM_TENANT, by, "provisioning list")
         async with database.tenant(SystemContext(PLATFORM_TENANT, "job", "tenants")) as session:
             tenants = await queries.list_unfinished(session)
         for tenant_id in tenants:
@@ -56,10 +68,12 @@ async def _list(stuck: bool) -> None:
                 say(found.model_dump(mode="json"))
 
 
-async def _show(tenant_id: UUID) -> None:
+async def _show(tenant_id: UUID, by: str) -> None:
     settings = from_environment(TenantsSettings)
     async with opened(settings) as database:
         found = await _diagnosis(settings, database, tenant_id)
+        if found is not None:
+            await _tell(database, tenant_id, by, "provisioning show")
     if found is not None:
         say(found.model_dump(mode="json"))
 
@@ -88,6 +102,12 @@ async def _diagnosis(settings: TenantsSettings, database: Database, tenant_id: U
             return await diagnose(session, unpublished=unpublished)
         except NotFound:
             return None
+
+
+async def _tell(database: Database, tenant_id: UUID, by: str, command: str) -> None:
+    async with database.tenant(acting(tenant_id, "tenants", by)) as session:
+        await tell_read(session, command)
+        await session.commit()
 
 
 def _context(tenant_id: UUID) -> SystemContext:

@@ -11,7 +11,7 @@ from common.db.session import TenantSession
 from common.errors import NotFound
 from common.ids import Kind, TenantId, to_text
 from common.web.deps import Session, Shared, owner_or_admin
-from common.web.routes import PUBLIC_PROBLEMS, public_router, request_info, tenant_router
+from common.web.routes import PUBLIC_PROBLEMS, note_quota, public_router, request_info, tenant_router
 from tenants.parts import Parts
 from tenants.provisioning import queries
 from tenants.provisioning.desk import Desk, Outcome
@@ -40,8 +40,9 @@ IdempotencyKey = Annotated[
 ]
 
 
-async def throttle(request: Request, parts: Parts) -> None:
-    parts.throttle.take(request_info(request).ip)
+async def throttle(request: Request, shared: Shared, parts: Parts) -> None:
+    address, most = request_info(request).ip, parts.settings.signup_rate_per_minute
+    note_quota(request, await shared.rate_limiter.take_address("sign-up", address, most))
 
 
 @router.post(
