@@ -15,11 +15,12 @@ NEVER = 3600.0
 class Desk:
     """Work that counts how often it was looked for, and says what it was told to."""
 
-    def __init__(self, database: Database, **polls: float) -> None:
+    def __init__(self, database: Database, idle_poll: float) -> None:
         self.looks = 0
         self.due: list[UUID] = []
         self.done: list[UUID] = []
-        self.rounds = Rounds("tests", "workspaces", database, self._list_due, self._attempt, 1, **polls)
+        tasks = (self._list_due, self._attempt)
+        self.rounds = Rounds("tests", "workspaces", database, *tasks, 1, poll=0.01, idle_poll=idle_poll)
 
     async def _list_due(self, _session: TenantSession, _most: int) -> Sequence[UUID]:
         self.looks += 1
@@ -34,7 +35,7 @@ class Desk:
 
 
 async def test_what_comes_with_an_event_is_done_at_once(database: Database) -> None:
-    desk, tenant = Desk(database, poll=0.01, idle_poll=NEVER), new_id()
+    desk, tenant = Desk(database, NEVER), new_id()
     async with running(desk.rounds.run()):
         await until(lambda: desk.has_looked(1))
         desk.due = [tenant]
@@ -44,13 +45,13 @@ async def test_what_comes_with_an_event_is_done_at_once(database: Database) -> N
 
 
 async def test_what_comes_without_one_is_found_by_looking(database: Database) -> None:
-    desk = Desk(database, poll=0.01, idle_poll=0.02)
+    desk = Desk(database, 0.02)
     async with running(desk.rounds.run()):
         await until(lambda: desk.has_looked(3))
 
 
 async def test_after_work_it_looks_again_soon(database: Database) -> None:
-    desk, tenant = Desk(database, poll=0.01, idle_poll=NEVER), new_id()
+    desk, tenant = Desk(database, NEVER), new_id()
     desk.due = [tenant]
     async with running(desk.rounds.run()):
         await until(lambda: desk.has_looked(2))

@@ -8,6 +8,7 @@ file for ever. Only what it saves at a request's end is kept. It stays a program
 """
 
 import builtins
+import inspect
 import io
 import os
 import runpy
@@ -62,9 +63,11 @@ def confine(folder: Path) -> None:
 
 
 def _amid_a_change() -> bool:
-    """Whether who opens a file is the store that something is being put into, or taken from."""
-    saving = sys._getframe(2).f_back
-    return saving is not None and saving.f_code.co_name in SETTERS
+    """Whether the file is opened for a store that something is being put into, or taken from."""
+    frame = inspect.currentframe()
+    for _ in ("the opening", "the saving", "the change"):
+        frame = frame and frame.f_back
+    return frame is not None and frame.f_code.co_name in SETTERS
 
 
 def main() -> None:
