@@ -15,7 +15,7 @@ from tests.faults.bus import ledger
 from bench.bus import raw
 from bench.bus.pace import delays, paced, percentiles
 from bench.bus.reader import REAL, Reader, Times
-from bench.bus.scene import Scene, envelopes, place, scene, tenants
+from bench.bus.scene import Scene, envelopes, scene, tenants
 from bench.report import Line
 from bench.subject import Subject
 
@@ -27,7 +27,7 @@ async def measure(subject: Subject) -> Line:
     """The 99th percentile beside the queue, as a multiple of that without it."""
     async with scene(subject) as bus:
         (hot,) = tenants(1)
-        others = [one for one in tenants(600) if place(one) != place(hot)]
+        others = [one for one in tenants(600) if ledger.place(one) != ledger.place(hot)]
         idle, beside, left = await _with_queue(bus, hot, others)
         bare = {client: await _bare(bus, client, others) for client in raw.CLIENTS}
     factor = beside[1] / idle[1]

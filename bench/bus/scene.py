@@ -2,35 +2,33 @@
 
 import asyncio
 import random
-import subprocess
-import sys
 from collections.abc import AsyncGenerator, Sequence
 from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from uuid import UUID
 
 import asyncpg
-from aiokafka.partitioner import DefaultPartitioner
 from tests.e2e.client import eventually
 from tests.faults.bus import ledger
+from tests.faults.bus.broker import OwnBroker
 
 from bench.subject import Subject
 from common import clock
 from common.bus.kafka import Cluster
 from common.bus.relay import Relay
-from common.contracts.envelope import PARTITIONS, Envelope, tenant_key
+from common.contracts.envelope import Envelope
 from common.contracts.workspaces import WorkspaceUpdated
 from common.db.provision import role_names
 from common.db.session import Database
 from common.ids import new_id
 from common.settings import ServiceSettings
 from common.testing.databases import DatabaseServer, ServiceDatabase, make_database
-from penguinmails import ports, probes
 
 SAMPLED = 0.01
 """Share of the events that are traced."""
 _AGGREGATES = 5
-_PLACES = list(range(PARTITIONS))
 
 
 @dataclass(frozen=True)
@@ -81,20 +79,14 @@ async def scene(subject: Subject) -> AsyncGenerator[Scene]:
 @asynccontextmanager
 async def _broker() -> AsyncGenerator[str]:
     """The local stack's broker, on ports of its own."""
-    outer = ports.random_free(set())
-    inner = ports.random_free({outer})
-    process = await asyncio.create_subprocess_exec(
-        *(sys.executable, "-m", "penguinmails.broker", "--port", str(outer), "--inner-port", str(inner)),
-        stdin=subprocess.DEVNULL,
-        stdout=subprocess.DEVNULL,
-    )
-    accepts = probes.accepts(outer)
-    try:
-        await eventually(lambda: accepts(process.pid), within=30)
-        yield f"127.0.0.1:{outer}"
-    finally:
-        process.terminate()
-        await process.wait()
+    with TemporaryDirectory() as folder:
+        broker = OwnBroker(Path(folder))
+        broker.start()
+        try:
+            await eventually(broker.is_open, within=30)
+            yield broker.address
+        finally:
+            broker.kill()
 
 
 @asynccontextmanager
@@ -120,11 +112,6 @@ async def _opened(made: ServiceDatabase, address: str, short: bool) -> AsyncGene
 
 def tenants(count: int) -> list[UUID]:
     return [new_id() for _ in range(count)]
-
-
-def place(tenant: UUID) -> int:
-    """The partition of the tenant's events."""
-    return int(DefaultPartitioner()(tenant_key(tenant).encode(), _PLACES, _PLACES))
 
 
 def change(tenant: UUID, workspace: UUID, version: int) -> WorkspaceUpdated:

@@ -18,7 +18,7 @@ from common.ids import Kind, new_id, parse
 from penguinmails.stack import Stack
 from tests.e2e.client import Platform, Tenant, eventually
 from tests.e2e.test_command import run
-from tests.isolation.remains import counts_of, ids_of, search, spellings
+from tests.isolation.remains import by_length, counts_of, ids_of, search, spellings, words_in
 
 SERVICES = ("auth", "tenants", "workspaces", "campaigns", "audit")
 CROWD = 4000
@@ -217,7 +217,8 @@ async def _has_left(sql: asyncpg.Connection, tenant_id: object) -> bool:
 def files_that_name(folder: Path, words: set[str]) -> list[str]:
     """Files below the folder with one of the words in their name or contents."""
     found: list[str] = []
+    wanted = by_length(words)
     for path in folder.rglob("*"):
         text = str(path.relative_to(folder)) + (path.read_text(errors="replace") if path.is_file() else "")
-        found += [str(path)] if any(word.lower() in text.lower() for word in words) else []
+        found += [str(path)] if words_in(text.lower(), wanted) else []
     return found

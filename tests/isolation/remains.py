@@ -46,10 +46,27 @@ def spellings(value: UUID) -> tuple[str, str, str]:
 
 async def search(sql: asyncpg.Connection, words: Iterable[str]) -> Mapping[str, set[str]]:
     """Which of the words stand where, by table, in any column of any type."""
-    wanted, found = [word.lower() for word in words], dict[str, set[str]]()
+    wanted, found = by_length(words), dict[str, set[str]]()
     for table in await sql.fetch(_TABLES):
         for (text,) in await sql.fetch(f"SELECT lower(t::text) FROM {table['name']} AS t"):
-            for word in wanted:
-                if word in text:
-                    found.setdefault(table["name"], set()).add(word)
+            if standing := words_in(text, wanted):
+                found.setdefault(table["name"], set()).update(standing)
     return found
+
+
+def by_length(words: Iterable[str]) -> dict[int, set[str]]:
+    """The words in small letters, as `words_in` wants them."""
+    found: dict[int, set[str]] = {}
+    for word in map(str.lower, words):
+        found.setdefault(len(word), set()).add(word)
+    return found
+
+
+def words_in(text: str, wanted: Mapping[int, set[str]]) -> set[str]:
+    """Looks up every piece that is as long as some word, so that thousands of words cost as little as one."""
+    return {
+        piece
+        for length, words in wanted.items()
+        for start in range(len(text) - length + 1)
+        if (piece := text[start : start + length]) in words
+    }

@@ -4,7 +4,7 @@ import asyncio
 import os
 import signal
 import sys
-from asyncio.subprocess import Process
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 
@@ -28,37 +28,59 @@ def heard() -> Heard:
     return asyncio.Queue()
 
 
-@pytest.fixture
-async def server(tmp_path: Path, heard: Heard) -> AsyncIterator[tuple[str, Process]]:
-    """Its URL and process."""
-    port, inner = (ports.random_free(set()) for _ in range(2))
-    async with Ear(heard) as ear:
-        places = ["--port", str(port), "--inner-port", str(inner), "--folder", str(tmp_path)]
-        command = [
-            sys.executable,
-            "-m",
-            "penguinmails.stripe",
-            *places,
-            "--webhook",
-            f"http://127.0.0.1:{ear}/",
-        ]
-        with (tmp_path / "log").open("wb") as log:
+class Server:
+    """The stand-in, which can be started again on what it keeps in its folder."""
+
+    def __init__(self, folder: Path, ear: int) -> None:
+        port, inner = (ports.random_free(set()) for _ in range(2))
+        self.url = f"http://127.0.0.1:{port}"
+        self.store = folder / "localstripe.pickle"
+        places = ["--port", str(port), "--inner-port", str(inner), "--folder", str(folder)]
+        hook = ["--webhook", f"http://127.0.0.1:{ear}/"]
+        self._command = [sys.executable, "-m", "penguinmails.stripe", *places, *hook]
+        self._log = folder / "log"
+
+    async def start(self) -> None:
+        with self._log.open("ab") as log:
             environment = {**os.environ, "STRIPE_WEBHOOK_SECRET": SECRET}
-            process = await asyncio.create_subprocess_exec(*command, stdout=log, stderr=log, env=environment)
-        yield f"http://127.0.0.1:{port}", process
-        if process.returncode is None:
-            process.terminate()
-        await process.wait()
+            self.process = await asyncio.create_subprocess_exec(
+                *self._command, stdout=log, stderr=log, env=environment
+            )
+
+    @property
+    def inner(self) -> int:
+        """Pid of localstripe."""
+        (inner,) = psutil.Process(self.process.pid).children()
+        return inner.pid
+
+    async def ended(self) -> None:
+        async with asyncio.timeout(30):
+            await self.process.wait()
 
 
 @pytest.fixture
-async def stripe(server: tuple[str, object]) -> AsyncIterator[Stripe]:
-    client = Stripe("sk_test_local", server[0])
+async def server(tmp_path: Path, heard: Heard) -> AsyncIterator[Server]:
+    async with Ear(heard) as ear:
+        server = Server(tmp_path, ear)
+        await server.start()
+        yield server
+        if server.process.returncode is None:
+            server.process.terminate()
+        await server.ended()
+
+
+@pytest.fixture
+async def stripe(server: Server) -> AsyncIterator[Stripe]:
+    client = Stripe("sk_test_local", server.url)
+    await until_it_answers(client)
+    yield client
+    await client.close()
+
+
+async def until_it_answers(client: Stripe) -> None:
     async with asyncio.timeout(30):
         while not await _answers(client):  # noqa: ASYNC110 - another process decides
             await asyncio.sleep(0.05)
-    yield client
-    await client.close()
 
 
 async def _answers(client: Stripe) -> bool:
@@ -70,7 +92,7 @@ async def _answers(client: Stripe) -> bool:
 
 
 async def test_it_is_localstripe_with_pages_and_signed_events(
-    stripe: Stripe, heard: Heard, server: tuple[str, Process]
+    stripe: Stripe, heard: Heard, server: Server
 ) -> None:
     customer = await stripe.create_customer("tenant", "a@example.com", "Ä & Co", "key")
     made = await stripe.create_subscription(customer, "tenant", PRICES["starter"], "key")
@@ -90,8 +112,33 @@ async def test_it_is_localstripe_with_pages_and_signed_events(
         told = webhooks.read(*await heard.get(), SECRET, 300)
     assert told.customer_id == customer
 
-    _, process = server
-    (inner,) = psutil.Process(process.pid).children()
-    inner.send_signal(signal.SIGKILL)
-    async with asyncio.timeout(30):
-        await process.wait()
+    os.kill(server.inner, signal.SIGKILL)
+    await server.ended()
+
+
+async def test_a_kill_in_the_middle_of_a_request_leaves_nothing_half_made(
+    stripe: Stripe, server: Server
+) -> None:
+    """localstripe saves whenever anything is put into its store; it is killed as soon as it has."""
+    first, second = [await stripe.create_customer("tenant", f"{n}@example.com", n, n) for n in "ab"]
+    made = await stripe.create_subscription(first, "tenant", PRICES["starter"], "first")
+    victim, before = server.inner, server.store.stat().st_ino
+
+    def kill_when_it_has_saved() -> None:
+        deadline = time.monotonic() + 30
+        while server.store.stat().st_ino == before and time.monotonic() < deadline:
+            pass
+        os.kill(victim, signal.SIGKILL)
+
+    killing = asyncio.create_task(asyncio.to_thread(kill_when_it_has_saved))
+    making = asyncio.create_task(stripe.create_subscription(second, "tenant", PRICES["starter"], "second"))
+    await killing
+    await asyncio.wait({making})
+    told = [] if making.exception() else [making.result()]
+    await server.ended()
+    await server.start()
+    await until_it_answers(stripe)
+    assert await stripe.list_subscriptions(first, "tenant") == [made]
+    kept = await stripe.list_subscriptions(second, "tenant")
+    assert [one.status for one in kept] in ([], [made.status])
+    assert [one for one in told if one not in kept] == []

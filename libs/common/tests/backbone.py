@@ -1,11 +1,12 @@
 """What tests of the event backbone share: events, a consumer of the test's own, and waiting."""
 
 import asyncio
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
 from contextlib import asynccontextmanager, suppress
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, TopicPartition
 
 from common import clock
@@ -26,6 +27,11 @@ from common.testing.databases import ServiceDatabase
 
 TOPIC = "penguinmails.workspaces"
 PLACES = [TopicPartition(TOPIC, number) for number in range(PARTITIONS)]
+_STAND = """
+INSERT INTO tenancy.consumer_offsets AS o (consumer, topic, partition, cluster_id, next_offset, epoch)
+VALUES ($1, $2, $3, $4, $5, 1)
+ON CONFLICT (consumer, topic, partition) DO UPDATE SET next_offset = excluded.next_offset
+"""
 Databases = Callable[[str], Awaitable[ServiceDatabase]]
 
 
@@ -94,9 +100,26 @@ async def ends(settings: ServiceSettings) -> dict[TopicPartition, int]:
     async with reading(settings) as reader:
         for place, offset in (await reader.end_offsets(PLACES)).items():
             reader.seek(place, offset)
-        while await reader.getmany(timeout_ms=300):
+        while await reader.getmany(timeout_ms=50) or not await _at_end(reader):
             pass
         return {place: await reader.position(place) for place in PLACES}
+
+
+async def _at_end(reader: Any) -> bool:
+    marks = [(reader.highwater(place), await reader.position(place)) for place in PLACES]
+    return all(mark is not None and position >= mark for mark, position in marks)
+
+
+async def stand_at(
+    settings: ServiceSettings, consumer: str, cluster: str, positions: Mapping[TopicPartition, int]
+) -> None:
+    """Have the consumer, when it runs, go on from there."""
+    connection = await asyncpg.connect(settings.relay_database_url)
+    try:
+        rows = [(consumer, place.topic, place.partition, cluster, at) for place, at in positions.items()]
+        await connection.executemany(_STAND, rows)
+    finally:
+        await connection.close()
 
 
 class Recorder:

@@ -3,7 +3,7 @@
 from collections.abc import AsyncIterator
 
 import pytest
-from libs.common.tests.backbone import Databases, Handled
+from libs.common.tests.backbone import Databases, Handled, ends, stand_at
 
 from common.bus.kafka import Cluster
 from common.db.session import Database
@@ -41,4 +41,7 @@ async def cluster(settings: ServiceSettings) -> AsyncIterator[Cluster]:
 
 @pytest.fixture
 async def handled(database: Database, settings: ServiceSettings, cluster: Cluster) -> Handled:
-    return Handled(database, settings, cluster)
+    """It begins where the log ends now: what other tests left there is not its to handle."""
+    handled = Handled(database, settings, cluster)
+    await stand_at(settings, handled.name, await cluster.current_id(), await ends(settings))
+    return handled

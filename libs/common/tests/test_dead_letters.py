@@ -6,7 +6,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from libs.common.tests.backbone import Databases, Handled, ends, running, send, until, update, wrap
+from libs.common.tests.backbone import Databases, Handled, running, send, until, update, wrap
 
 from common.bus.brake import release
 from common.bus.handling import Handling
@@ -48,20 +48,9 @@ class Grave:
 
 
 @pytest.fixture
-async def grave(
-    handled: Handled, settings: ServiceSettings, cluster: Cluster, service_database: Databases
-) -> AsyncIterator[Grave]:
-    """The consumer begins where the log ends now: what other tests left there is not ours to bury."""
+async def grave(handled: Handled, service_database: Databases) -> AsyncIterator[Grave]:
     made = await service_database("workspaces")
     connection = await asyncpg.connect(made.superuser_url)
-    log = await cluster.current_id()
-    places = await ends(settings)
-    rows = [(handled.name, place.topic, place.partition, log, at) for place, at in places.items()]
-    await connection.executemany(
-        "INSERT INTO tenancy.consumer_offsets (consumer, topic, partition, cluster_id, next_offset, epoch) "
-        "VALUES ($1, $2, $3, $4, $5, 1)",
-        rows,
-    )
     yield Grave(connection, handled.name)
     await connection.close()
 

@@ -7,21 +7,17 @@ gets shorter: after each start it is another cluster.
 import os
 from collections.abc import AsyncIterator
 
-import asyncpg
 import pytest
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.admin import AIOKafkaAdminClient
-from libs.common.tests.backbone import TOPIC, Handled, running, send, until, update, wrap
+from libs.common.tests.backbone import PLACES, Handled, running, send, stand_at, until, update, wrap
 
 from common.bus.group import group_of
 from common.bus.kafka import Cluster
-from common.contracts.envelope import PARTITIONS
 from common.ids import new_id
 from common.settings import ServiceSettings
 
 pytestmark = pytest.mark.skipif(os.environ.get("KAFKA") != "apache", reason="runs with KAFKA=apache")
-
-_PLACES = [TopicPartition(TOPIC, number) for number in range(PARTITIONS)]
 
 
 @pytest.fixture
@@ -44,7 +40,7 @@ async def reader(settings: ServiceSettings, cluster: Cluster) -> AsyncIterator[A
 async def lag(admin: AIOKafkaAdminClient, reader: AIOKafkaConsumer, group: str) -> dict[TopicPartition, int]:
     """As lag tools reckon it: the log's end less what the group has committed."""
     committed = await admin.list_consumer_group_offsets(group)
-    ends = await reader.end_offsets(_PLACES)
+    ends = await reader.end_offsets(PLACES)
     return {place: ends[place] - position.offset for place, position in committed.items()}
 
 
@@ -55,7 +51,7 @@ async def test_lag_tools_see_how_far_a_consumer_is(
     group = group_of(handled.name)
 
     async def no_lag() -> bool:
-        return await lag(admin, reader, group) == dict.fromkeys(_PLACES, 0)
+        return await lag(admin, reader, group) == dict.fromkeys(PLACES, 0)
 
     async with running(handled.consumer().run()):
         await send(settings, *(wrap(update(tenant, workspace, 1)) for tenant in tenants))
@@ -77,14 +73,14 @@ async def test_what_was_handled_last_is_told_before_the_consumer_goes(
     async with running(handled.consumer().run()):
         await send(settings, *(wrap(update(tenant, workspace, version)) for version in (1, 2, 3)))
         await until(handled_all)
-    assert await lag(admin, reader, group_of(handled.name)) == dict.fromkeys(_PLACES, 0)
+    assert await lag(admin, reader, group_of(handled.name)) == dict.fromkeys(PLACES, 0)
 
 
 async def test_a_log_that_lost_its_end_is_read_from_the_beginning(
     handled: Handled, settings: ServiceSettings, cluster: Cluster
 ) -> None:
     tenant, workspace = new_id(), new_id()
-    await stand_at(handled.name, await cluster.current_id(), 1_000_000, settings)
+    await stand_at(settings, handled.name, await cluster.current_id(), dict.fromkeys(PLACES, 1_000_000))
 
     async def handled_one() -> bool:
         return handled.effects_of(workspace) == [1]
@@ -92,14 +88,3 @@ async def test_a_log_that_lost_its_end_is_read_from_the_beginning(
     async with running(handled.consumer().run()):
         await send(settings, wrap(update(tenant, workspace, 1)))
         await until(handled_one)
-
-
-async def stand_at(consumer: str, cluster: str, offset: int, settings: ServiceSettings) -> None:
-    connection = await asyncpg.connect(settings.relay_database_url)
-    try:
-        await connection.executemany(
-            "INSERT INTO tenancy.consumer_offsets VALUES ($1, $2, $3, $4, $5, 1)",
-            [(consumer, TOPIC, place.partition, cluster, offset) for place in _PLACES],
-        )
-    finally:
-        await connection.close()

@@ -1,4 +1,4 @@
-"""Brokers that tests may kill."""
+"""Brokers that tests may kill, and the bench starts."""
 
 import signal
 import subprocess
@@ -6,7 +6,7 @@ import sys
 from pathlib import Path
 from typing import Protocol
 
-from penguinmails import ports
+from penguinmails import ports, probes
 from penguinmails.child import dying_with_us
 from penguinmails.stack import Stack
 
@@ -72,6 +72,11 @@ class OwnBroker:
                 stderr=log,
                 preexec_fn=dying_with_us(signal.SIGKILL),  # noqa: PLW1509 - as the stack does
             )
+
+    async def is_open(self) -> bool:
+        """Whether clients are let in."""
+        assert self._process
+        return await probes.accepts(self._port)(self._process.pid)
 
     def kill(self) -> None:
         """The broker proper dies with its door."""

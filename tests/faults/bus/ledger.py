@@ -7,11 +7,13 @@ from collections.abc import Awaitable, Callable
 from pathlib import Path
 from uuid import UUID
 
+from aiokafka.partitioner import DefaultPartitioner
 from sqlalchemy import text
 
 from common.bus import outbox
 from common.bus.errors import Invalid
 from common.context import SystemContext
+from common.contracts.envelope import PARTITIONS, tenant_key
 from common.contracts.workspaces import WorkspaceUpdated
 from common.db.session import Database, TenantSession
 
@@ -25,6 +27,7 @@ Counter = tuple[UUID, UUID]
 POISON, INVALID = "poison", "invalid"
 """Names of steps that the handler cannot handle: a bug, and a refusal."""
 
+_PLACES = list(range(PARTITIONS))
 _STEP = text("""
 INSERT INTO ledger.counters AS c (counter_id, version) VALUES (:counter, 1)
 ON CONFLICT (tenant_id, counter_id) DO UPDATE SET version = c.version + 1 RETURNING version
@@ -32,6 +35,11 @@ ON CONFLICT (tenant_id, counter_id) DO UPDATE SET version = c.version + 1 RETURN
 _EFFECT = text("INSERT INTO ledger.effects (counter_id, version) VALUES (:counter, :version)")
 _TAKE_LONG = text("SELECT pg_sleep(:seconds)")
 _TAKE_ID = text("SELECT pg_current_xact_id()")
+
+
+def place(tenant_id: UUID) -> int:
+    """The partition of the tenant's events, as every Kafka client chooses it."""
+    return int(DefaultPartitioner()(tenant_key(tenant_id).encode(), _PLACES, _PLACES))
 
 
 async def step(

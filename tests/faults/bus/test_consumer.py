@@ -10,6 +10,7 @@ from statistics import median
 import pytest
 
 from common.bus.offsets import Offsets
+from common.contracts.envelope import PARTITIONS
 from tests.e2e.client import eventually
 from tests.faults import chance
 from tests.faults.bus import crashes, ledger
@@ -154,17 +155,22 @@ async def test_an_owner_that_hands_over_is_not_taken_for_dead_while_a_handler_wo
 
 
 async def test_a_newcomer_does_not_wait_for_a_hot_tenant(scene: Scene, conclude: Callable[..., None]) -> None:
-    """What has not begun is left to the newcomer; the owner finishes one handler, not its queue."""
-    hot, *others = scene.counters(tenants=13, each=1)
+    """What has not begun is left to the newcomer; the owner finishes one handler, not its queue.
+
+    The hot tenant's partition is one of those that the newcomer gets.
+    """
+    made = scene.counters(tenants=60, each=1)
+    hot = next(counter for counter in made if ledger.place(counter[0]) >= PARTITIONS // 2)
+    others = [counter for counter in made if ledger.place(counter[0]) != ledger.place(hot[0])][:12]
     scene.start("relay")
     await scene.write([hot], 80, writers=1)
     scene.start("consume", handler_seconds=0.1)
     await scene.until_effects(1)
-    scene.start("consume")
+    scene.start("consume", handler_seconds=0.1)
     await shares(scene, 2)
     await scene.write(others, 24)
+    await scene.until_effects(24, of=others)
     left = 80 - await scene.effects([hot])
-    await scene.until_effects(len(others), of=others)
     conclude(await scene.settled(), hot_left=left)
     assert left > 20, left
 

@@ -8,13 +8,11 @@ from contextlib import asynccontextmanager, suppress
 from statistics import quantiles
 from typing import Any
 
-from aiokafka.partitioner import DefaultPartitioner
-
 from common import clock
 from common.bus.consumer import Consumer
 from common.bus.kafka import make_producer
 from common.bus.lanes import WORKERS, Lanes
-from common.contracts.envelope import PARTITIONS, Envelope, tenant_key
+from common.contracts.envelope import Envelope
 from common.contracts.workspaces import WorkspaceUpdated
 from common.db.session import TenantSession
 from common.ids import new_id
@@ -27,12 +25,6 @@ from tests.faults.bus.verdict import judge
 WAITING = int(os.environ.get("FAULT_HOT_EVENTS", "3000"))
 """Events of the hot tenant that wait all the time."""
 COLD = 40
-
-
-def partition(counter: Counter) -> int:
-    """Where the tenant's events go."""
-    places = list(range(PARTITIONS))
-    return int(DefaultPartitioner()(tenant_key(counter[0]).encode(), places, places))
 
 
 def envelope(counter: Counter, version: int) -> Envelope:
@@ -136,7 +128,8 @@ async def test_a_hot_tenant_delays_the_single_event_of_another_by_a_bounded_fact
 ) -> None:
     """Seconds are compared within the run, and what counts is how many turns of the hot tenant go first."""
     (hot,) = scene.counters(tenants=1, each=1)
-    others = [other for other in scene.counters(tenants=200, each=1) if partition(other) != partition(hot)]
+    place = ledger.place(hot[0])
+    others = [other for other in scene.counters(tenants=200, each=1) if ledger.place(other[0]) != place]
     idle, cold = others[:COLD], others[COLD : 2 * COLD]
     rounds = Rounds(scene)
     async with rounds.running():

@@ -1,11 +1,14 @@
 """Runs somebody else's server with its habits confined: loopback only, files in a folder of ours.
 
 `python -m penguinmails.confine FOLDER MODULE ARGUMENTS…` is for localstripe, which listens on every
-address and keeps its data in one fixed file below /tmp, shared by all stacks of a machine. It stays a
-program of its own, started as `python -m`, and our code does not import it.
+address and keeps its data in one fixed file below /tmp, shared by all stacks of a machine. It also saves
+whenever anything is put into its store, and that is not whole yet: killed then, it would stumble over its
+file for ever. Only what it saves at a request's end is kept. It stays a program of its own, started as
+`python -m`, and our code does not import it.
 """
 
 import builtins
+import inspect
 import io
 import os
 import runpy
@@ -14,6 +17,7 @@ import sys
 from pathlib import Path
 from typing import Any
 
+SETTERS = {"__setitem__", "__delitem__"}
 WILDCARDS = {"::", "0.0.0.0", ""}  # noqa: S104 - the addresses we replace
 
 
@@ -50,10 +54,20 @@ def confine(folder: Path) -> None:
         if not (isinstance(file, str) and file.startswith("/tmp/")):  # noqa: S108
             return plain_open(file, mode, *rest, **options)
         inside = folder / Path(file).name
-        return ReplacedWhenClosed(inside) if mode == "wb" else plain_open(inside, mode, *rest, **options)
+        if mode != "wb":
+            return plain_open(inside, mode, *rest, **options)
+        return plain_open(os.devnull, mode) if _amid_a_change() else ReplacedWhenClosed(inside)
 
     builtins.open = open_inside
     socket.socket = LoopbackSocket  # type: ignore[misc]
+
+
+def _amid_a_change() -> bool:
+    """Whether the file is opened for a store that something is being put into, or taken from."""
+    frame = inspect.currentframe()
+    for _ in ("the opening", "the saving", "the change"):
+        frame = frame and frame.f_back
+    return frame is not None and frame.f_code.co_name in SETTERS
 
 
 def main() -> None:

@@ -1,12 +1,14 @@
 """Work for many tenants, a few at a time: the loop of every worker that empties a queue.
 
 A worker says which tenants have something due (longest first) and how one attempt for a tenant goes; it
-claims and commits before it talks to anybody outside, and settles afterwards.
+claims and commits before it talks to anybody outside, and settles afterwards. As long as nothing is due it
+looks more rarely, and at once when this process has committed an event: with it comes what is due.
 """
 
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -35,9 +37,13 @@ class Rounds:
     attempt: Attempt
     at_a_time: int
     poll: float = 0.2
+    idle_poll: float = 0.5
     farewell: float = 6.0
     _under_way: set[asyncio.Task[None]] = field(default_factory=set[asyncio.Task[None]])
     _paused_until: float = 0.0
+
+    def __post_init__(self) -> None:
+        self._stirred = self.database.listen()
 
     async def run(self) -> None:
         """Until cancelled; then what is under way is finished, within `farewell`."""
@@ -51,6 +57,7 @@ class Rounds:
         """Start on the tenants that have waited longest; returns when it is time to look again."""
         room = self.at_a_time - len(self._under_way)
         due = room > 0 and asyncio.get_running_loop().time() >= self._paused_until
+        self._stirred.clear()
         for tenant_id in await self._list_due(room) if due else ():
             task = asyncio.create_task(self._try(tenant_id))
             self._under_way.add(task)
@@ -58,7 +65,13 @@ class Rounds:
         if self._under_way:
             await asyncio.wait(self._under_way, timeout=self.poll, return_when=asyncio.FIRST_COMPLETED)
         else:
-            await asyncio.sleep(self.poll)
+            await self._rest()
+
+    async def _rest(self) -> None:
+        await asyncio.sleep(self.poll)
+        with suppress(TimeoutError):
+            async with asyncio.timeout(max(self.idle_poll - self.poll, 0)):
+                await self._stirred.wait()
 
     def pause(self, seconds: float) -> None:
         """Start nothing new for a while: the system outside is away."""

@@ -191,7 +191,8 @@ class Consumer:
         await self._store(term)
         if await self._cluster.current_id() != term.cluster:
             raise KafkaError("the broker came back as another cluster")
-        surplus = await ownership.surplus(term.connection)
+        share = await ownership.share(term.connection)
+        surplus = ownership.surplus(share)
         if surplus:
             async with heard(term.connection):
                 await self._processor.let_go(surplus)
@@ -199,7 +200,7 @@ class Consumer:
             await ownership.release(term.connection, surplus)
             for partition in surplus:
                 del self._progress[partition]
-        gained = await ownership.claim_share(term.connection)
+        gained = await ownership.claim(term.connection, share)
         for partition in gained:
             progress = await self._offsets.take_over(term.connection, partition, term.cluster)
             self._progress[partition] = progress

@@ -60,24 +60,26 @@ class Cluster:
             described = await admin.describe_cluster()
             if not described["brokers"]:
                 raise KafkaError("the broker is not in its cluster")
-            present = set(await admin.list_topics())
-            missing = [name for name in all_topics() if name not in present]
-            if missing:
-                await _create_topics(admin, missing, self._settings)
-            await self._refuse_other_topics(admin)
+            await self._keep_topics(admin)
             return str(described["cluster_id"])
         except BaseException:
             await self.close()
             raise
 
-    async def _refuse_other_topics(self, admin: AIOKafkaAdminClient) -> None:
-        """Keys find their partition by the number of partitions: with another number, order is lost.
+    async def _keep_topics(self, admin: AIOKafkaAdminClient) -> None:
+        """Make those that are missing.
+
+        Keys find their partition by the number of partitions: with another number, order is lost.
 
         Raises:
             KafkaError: a topic was made by somebody else, such as a broker that makes topics by itself.
         """
-        described: list[dict[str, Any]] = await admin.describe_topics(all_topics())
-        wrong = [item["topic"] for item in described if len(item["partitions"]) != PARTITIONS]
+        partitions = await _count_partitions(admin)
+        missing = [name for name in all_topics() if name not in partitions]
+        if missing:
+            await _create_topics(admin, missing, self._settings)
+            partitions = await _count_partitions(admin)
+        wrong = [name for name in all_topics() if partitions.get(name) != PARTITIONS]
         if wrong:
             raise KafkaError(f"topics with other than {PARTITIONS} partitions: {', '.join(wrong)}")
 
@@ -93,6 +95,12 @@ class Cluster:
         self._seen = (float("-inf"), "")
         if admin is not None:
             await admin.close()
+
+
+async def _count_partitions(admin: AIOKafkaAdminClient) -> dict[str, int]:
+    """Of every topic that is there."""
+    described: list[dict[str, Any]] = await admin.describe_topics()
+    return {topic["topic"]: len(topic["partitions"]) for topic in described}
 
 
 def topic_settings(retention: timedelta) -> dict[str, str]:

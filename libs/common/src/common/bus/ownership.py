@@ -62,9 +62,14 @@ class Ownership:
     async def announce(self, connection: asyncpg.Connection) -> None:
         await connection.execute(_PRESENT, self._class)
 
-    async def claim_share(self, connection: asyncpg.Connection) -> list[TopicPartition]:
-        """Lock free partitions up to our even share; returns the new ones."""
-        wanted = await self._share(connection) - len(self.owned)
+    async def share(self, connection: asyncpg.Connection) -> int:
+        """How many partitions each of the replicas that are there now should own."""
+        replicas = max(1, await connection.fetchval(_REPLICAS, self._class % 2**32))
+        return -(-len(self._partitions) // replicas)
+
+    async def claim(self, connection: asyncpg.Connection, share: int) -> list[TopicPartition]:
+        """Lock free partitions up to our share; returns the new ones."""
+        wanted = share - len(self.owned)
         free = [i for i, partition in enumerate(self._partitions) if partition not in self.owned]
         if wanted <= 0 or not free:
             return []
@@ -73,9 +78,8 @@ class Ownership:
         self.owned.update(gained)
         return gained
 
-    async def surplus(self, connection: asyncpg.Connection) -> list[TopicPartition]:
+    def surplus(self, share: int) -> list[TopicPartition]:
         """Partitions beyond our share, to be drained and released to a newcomer."""
-        share = await self._share(connection)
         return sorted(self.owned)[share:]
 
     async def release(self, connection: asyncpg.Connection, partitions: Sequence[TopicPartition]) -> None:
@@ -83,7 +87,3 @@ class Ownership:
             index = self._partitions.index(partition)
             await connection.execute("SELECT pg_advisory_unlock($1, $2)", self._class, index)
             self.owned.discard(partition)
-
-    async def _share(self, connection: asyncpg.Connection) -> int:
-        replicas = max(1, await connection.fetchval(_REPLICAS, self._class % 2**32))
-        return -(-len(self._partitions) // replicas)

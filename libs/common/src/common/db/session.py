@@ -101,8 +101,18 @@ class Database:
         self._prover = Prover(tenancy_key)
         self._pooled = pooler_mode == "transaction"
         self._engine = make_engine(url, pool_size, pool_timeout, statement_cache=not self._pooled)
-        self.events_written = asyncio.Event()
-        """Set after each commit that wrote an outbox row; the relay waits for it."""
+        self._listeners: list[asyncio.Event] = []
+        self.events_written = self.listen()
+        """The relay's."""
+
+    def listen(self) -> asyncio.Event:
+        """An event that is set after each commit that wrote an outbox row; whoever asked for it clears it."""
+        self._listeners.append(asyncio.Event())
+        return self._listeners[-1]
+
+    def tell_listeners(self) -> None:
+        for written in self._listeners:
+            written.set()
 
     @asynccontextmanager
     async def tenant(self, context: TenantContext) -> AsyncGenerator[TenantSession]:
@@ -197,10 +207,10 @@ def name_tenant(session: _EnteringSession, _context: object, _instances: object)
 
 
 @event.listens_for(_EnteringSession, "after_commit")
-def wake_relay(session: _EnteringSession) -> None:
+def wake_listeners(session: _EnteringSession) -> None:
     if session.wrote_events:
         session.wrote_events = False
-        session.database.events_written.set()
+        session.database.tell_listeners()
 
 
 @event.listens_for(_EnteringSession, "after_rollback")
