@@ -16,6 +16,7 @@ from tenants.export.worker import finish_exports
 from tenants.handlers import HANDLERS
 from tenants.platform.commands import commands as tenants
 from tenants.provisioning.commands import commands as provisioning
+from tenants.provisioning.watch import watch_sign_ups
 from tenants.settings import TenantsSettings
 from tenants.snapshot import describe
 from tenants.webhook.worker import take_in_events
@@ -27,7 +28,14 @@ SERVICE = Service(
     migrations=Path(__file__).parents[2] / "migrations",
     handlers=HANDLERS,
     describe=describe,
-    workers=(settle_billing, take_in_events, reconcile_daily, delete_tenants, finish_exports),
+    workers=(
+        settle_billing,
+        take_in_events,
+        reconcile_daily,
+        delete_tenants,
+        finish_exports,
+        watch_sign_ups,
+    ),
     commands={
         "billing": billing,
         "deletion": deletion,
