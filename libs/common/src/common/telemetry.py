@@ -25,6 +25,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from sqlalchemy import Connection, Engine, event
 
 from common import clock
+from common.redaction import redact, redact_fields
 
 _STACK_FRAMES = 12
 
@@ -144,7 +145,8 @@ def trace_statements(engine: Engine) -> None:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line. Exceptions appear by type and place, never by their message's values."""
+    """One JSON object per line. Exceptions appear by type and place, never by their message's values; secrets
+    and addresses are taken out of everything else."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
@@ -156,10 +158,9 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "service": self._service,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": redact(record.getMessage()),
             "trace_id": current_trace_id(),
-            **log_fields.get({}),
-            **getattr(record, "fields", {}),
+            **redact_fields({**log_fields.get({}), **getattr(record, "fields", {})}),
         }
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = type(record.exc_info[1]).__qualname__

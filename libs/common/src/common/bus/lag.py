@@ -19,7 +19,7 @@ _TOPIC_MS = 10
 _POSITIONS = "SELECT consumer, topic, partition, cluster_id, next_offset FROM tenancy.consumer_offsets"
 _OUTBOX = """
 SELECT
-    (SELECT count(*) FROM (SELECT FROM tenancy.outbox WHERE parked_at IS NULL LIMIT $1) AS some) AS rows,
+    (SELECT count(*) FROM (SELECT FROM tenancy.outbox WHERE parked_at IS NULL LIMIT $1) AS w) AS rows,
     (SELECT count(*) FROM tenancy.outbox WHERE parked_at IS NOT NULL) AS parked,
     (SELECT greatest(extract(epoch FROM clock_timestamp() - occurred_at), 0)::float
      FROM tenancy.outbox WHERE parked_at IS NULL ORDER BY id LIMIT 1) AS oldest_seconds

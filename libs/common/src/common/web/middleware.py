@@ -14,6 +14,7 @@ from common import metrics, telemetry
 from common.errors import PayloadTooLarge
 from common.ids import new_id
 from common.metric_names import HTTP_SERVER_REQUEST_DURATION
+from common.redaction import redact
 from common.web.ratelimit import Quota
 
 log = logging.getLogger("common.access")
@@ -54,6 +55,8 @@ class RequestMiddleware:
                 route = getattr(scope.get("route"), "path_format", "")
                 span.update_name(f"{scope['method']} {route}".strip())
                 span.set_attribute("http.route", route)
+                if route:
+                    span.set_attribute("url.path", _shown_path(scope))
                 span.set_attribute("http.response.status_code", exchange.status)
                 for name, value in telemetry.log_fields.get({}).items():
                     span.set_attribute(f"app.{name.removesuffix('_id')}.id", value)
@@ -128,9 +131,17 @@ def _labels(method: str, route: str, status: int, scheme: str) -> metrics.Labels
     return labels
 
 
+def _shown_path(scope: Scope) -> str:
+    """The path with its ids only: what else is in a path may open something to whoever has it."""
+    path: str = scope["path"]
+    for name, value in scope.get("path_params", {}).items():
+        if not name.endswith("_id"):
+            path = path.replace(str(value), f"{{{name}}}")
+    return redact(path)
+
+
 def _request_attributes(scope: Scope) -> dict[str, Any]:
     return {
         "http.request.method": scope["method"],
-        "url.path": scope["path"],
         "url.scheme": scope["scheme"],
     }
