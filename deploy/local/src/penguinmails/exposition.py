@@ -11,7 +11,7 @@ from typing import Any
 Json = dict[str, Any]
 Labels = tuple[tuple[str, str], ...]
 
-KEPT_SECONDS = 300.0
+KEPT_SECONDS = 60.0
 """How long a series stays that nobody sends any more: the exporter's `metric_expiration`."""
 _UNITS = {"s": "seconds", "ms": "milliseconds", "By": "bytes", "%": "percent"}
 _KINDS = ("gauge", "sum", "histogram")
