@@ -126,8 +126,8 @@ _SESSIONS = (
         "test_standing.py::test_a_session_that_ended_opens_nothing",
         Edit(
             _SESSION,
-            '        if verdict != "ok":\n            note_denial("refused")\n            raise EntryRefused\n',
-            "",
+            'note_denial("refused")\n            raise EntryRefused\n',
+            'note_denial("refused")\n',
         ),
     ),
     code(
