@@ -24,8 +24,8 @@ async def test_the_stack_emits_every_metric_that_dashboards_and_rules_query(
     missing = set(wanted)
 
     async def all_there() -> bool:
-        text = (await platform.http.get(environment["metrics"])).text
         nonlocal missing
+        text = (await platform.http.get(environment["metrics"])).text
         missing = wanted - set(re.findall(r"^(\w+)[{ ]", text, re.MULTILINE))
         return not missing
 

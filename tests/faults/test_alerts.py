@@ -27,6 +27,10 @@ RULES = Path(__file__).parents[2] / "deploy/observability/prometheus/rules"
 PROMETHEUS = shutil.which("prometheus")
 SERVICES = ("auth", "tenants", "workspaces", "campaigns", "audit")
 RELAYS_LOCK = 0x72656C61
+LOCKS = """
+FROM pg_locks WHERE locktype = 'advisory' AND objid = $1
+    AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
+"""
 
 pytestmark = pytest.mark.skipif(
     PROMETHEUS is None, reason="prometheus is not here (Debian: apt install prometheus)"
@@ -40,10 +44,10 @@ class Watch:
     """A Prometheus that reads the stack."""
 
     def __init__(self, url: str) -> None:
-        self._url = url
+        self.url = url
 
     async def firing(self) -> Alerts:
-        async with httpx.AsyncClient(base_url=self._url) as http:
+        async with httpx.AsyncClient(base_url=self.url) as http:
             alerts = (await http.get("/api/v1/alerts")).json()["data"]["alerts"]
         return {
             (alert["labels"]["alertname"], alert["labels"].get("job", "").rpartition("/")[2])
@@ -110,7 +114,7 @@ async def watching(watch: Watch) -> Watch:
 
     async def answers() -> bool:
         try:
-            async with httpx.AsyncClient(base_url=watch._url) as http:
+            async with httpx.AsyncClient(base_url=watch.url) as http:
                 query = 'count(count_over_time(process_uptime_seconds{job=~"penguinmails/.*"}[1m]) > 1)'
                 found = (await http.get("/api/v1/query", params={"query": query})).json()["data"]["result"]
         except httpx.HTTPError:
@@ -183,16 +187,10 @@ async def _lock_held(stack: Stack, service: str) -> AsyncIterator[asyncpg.Connec
         waiting = asyncio.create_task(connection.execute("SELECT pg_advisory_lock($1)", RELAYS_LOCK))
 
         async def waits() -> bool:
-            return bool(
-                await other.fetchval(
-                    "SELECT count(*) FROM pg_locks WHERE objid = $1 AND NOT granted", RELAYS_LOCK
-                )
-            )
+            return bool(await other.fetchval(f"SELECT count(*) {LOCKS} AND NOT granted", RELAYS_LOCK))
 
         await eventually(waits)
-        await other.execute(
-            "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE objid = $1 AND granted", RELAYS_LOCK
-        )
+        await other.execute(f"SELECT pg_terminate_backend(pid) {LOCKS} AND granted", RELAYS_LOCK)
         await waiting
         yield connection
     finally:
