@@ -69,6 +69,7 @@ check: $(SYNCED) ## Format, lint, types, import rules, drift, house rules
 	@$(RUN)lint-imports
 	@$(RUN)penguinmails event-document --check
 	@$(RUN)penguinmails api-document --check
+	@$(RUN)penguinmails dashboards --check
 	@$(RUN)pytest -q tests/house
 	@$(MAKE) --no-print-directory lint-api
 
@@ -92,6 +93,7 @@ $(KAFKA_JARS): deploy/kafka/pom.xml
 docs: $(SYNCED) ## Make the reference pages from the code
 	@$(RUN)penguinmails event-document
 	@$(RUN)penguinmails api-document
+	@$(RUN)penguinmails dashboards
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'

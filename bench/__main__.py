@@ -49,7 +49,7 @@ def main(arguments: list[str]) -> int:
         print(f"there is no {', '.join(unknown)}; there are {', '.join(LINES)}")
         return 2
     short = "--short" in arguments
-    telemetry.start_tracing("bench", "", SAMPLED)
+    telemetry.start_tracing(telemetry.resource_of("bench", ()), "", SAMPLED)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         lines = runner.run(measure(names, short))
     if short:

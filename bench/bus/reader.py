@@ -69,7 +69,7 @@ class Reader:
 
 
 def _main(client: str, settings: ServiceSettings, name: str, pipe: Connection) -> None:
-    telemetry.start_tracing("bench", "", SAMPLED)
+    telemetry.start_tracing(telemetry.resource_of("bench", ()), "", SAMPLED)
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(client, settings, name, pipe))
 

@@ -59,6 +59,19 @@ async def test_one_trace_from_gateway_through_sql_outbox_and_kafka_to_audit(
     assert statements, "the SQL of the change is part of the trace"
 
 
+async def test_no_span_has_the_secret_of_a_link(platform: Platform, environment: dict[str, Any]) -> None:
+    secret = "5ecretL1nkThatOpensTheWholeExportOfATenant"
+    answer = await platform.http.get(f"/api/v1/tenants/provisioning/{secret}?also={secret}")
+    trace_id = answer.headers["X-Trace-Id"]
+
+    async def complete() -> list[dict[str, Any]] | None:
+        spans = spans_of(Path(environment["traces"]), trace_id)
+        return spans if {"gateway", "tenants"} <= {span["service"] for span in spans} else None
+
+    spans = await eventually(complete)
+    assert not [span["name"] for span in spans if secret in json.dumps(span)]
+
+
 async def test_log_lines_are_json_with_the_ids_of_trace_tenant_and_request(
     platform: Platform, tenant: Tenant, environment: dict[str, Any]
 ) -> None:

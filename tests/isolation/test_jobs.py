@@ -17,9 +17,12 @@ from auth.settings import settings_of
 from common.context import TenantContext
 from common.db.session import Database
 from common.ids import PLATFORM_TENANT, Kind, to_text
+from common.metric_names import SIGN_UPS_UNFINISHED
 from common.testing.harness import Harness, MadeTenant
+from common.testing.measuring import value_of
 from tenants.billing.reconciliation import Calendar
 from tenants.billing.worker import Clerk
+from tenants.provisioning.watch import look
 from tenants.webhook.worker import Reader
 from tests.isolation.installation import World
 from tests.isolation.seeds import sign_up
@@ -31,6 +34,7 @@ TRIED = {
     "tenants.deletion.worker.delete_tenants": "services/tenants/tests/test_deletion.py",
     "tenants.custom_domain.worker.recheck_domains": "services/tenants/tests/test_domain_checks.py",
     "tenants.export.worker.finish_exports": "test_export.py",
+    "tenants.provisioning.watch.watch_sign_ups": "test_sign_ups_are_counted_without_entering_their_tenants",
     "tenants.webhook.worker.take_in_events": "test_an_event_of_stripes_has_its_own_tenant_looked_at",
     "tenants.billing.reconciliation.reconcile_daily": "test_billing_is_compared_in_each_tenant",
     "audit.ingest.worker.ingest": "test_events.py: one role for all tenants, one log for each",
@@ -74,6 +78,18 @@ async def work_until(step: Callable[[], Awaitable[None]], done: Callable[[], boo
 async def pair(harness: Harness) -> list[MadeTenant]:
     """Two tenants that have nothing behind them."""
     return [await harness.make_tenant(company) for company in ("Anchor Ltd", "Bottle Ltd")]
+
+
+@pytest.mark.parametrize("world", ["tenants"], indirect=True)
+async def test_sign_ups_are_counted_without_entering_their_tenants(
+    world: World, entered: list[TenantContext]
+) -> None:
+    for tenant in await pair(world.harness):
+        await sign_up(world.harness, tenant)
+    entered.clear()
+    await look(world.harness.kernel)
+    assert value_of(SIGN_UPS_UNFINISHED) >= 2
+    assert [context.tenant_id for context in entered] == [PLATFORM_TENANT]
 
 
 @pytest.mark.parametrize("world", ["auth"], indirect=True)

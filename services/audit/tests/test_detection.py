@@ -12,6 +12,8 @@ from common.contracts.audit import Target
 from common.contracts.campaigns import CampaignDeleted, CampaignUpdated
 from common.contracts.workspaces import WorkspaceUpdated
 from common.ids import PLATFORM_TENANT, Kind, new_id, to_text
+from common.metric_names import AUDIT_DELAY, AUDIT_RECORDED, CROSS_TENANT_ATTEMPTS, ISOLATION_BREACHES
+from common.testing.measuring import value_of
 
 ATTEMPT, BREACH = "cross_tenant_attempt", "isolation_breach"
 
@@ -280,3 +282,28 @@ async def test_ingestion_publishes_on_no_other_topic(book: Book, ours: UUID) -> 
             await connection.execute(statement, ours)
     finally:
         await connection.close()
+
+
+async def test_attempts_and_breaches_are_counted_once_each(book: Book, ours: UUID, theirs: UUID) -> None:
+    other = created(theirs)
+    await book.tell(other)
+    metrics = (CROSS_TENANT_ATTEMPTS, ISOLATION_BREACHES, AUDIT_RECORDED, AUDIT_DELAY)
+    before = [value_of(metric) for metric in metrics]
+    high = value_of(CROSS_TENANT_ATTEMPTS, app__severity="high")
+    changed = CampaignUpdated(
+        tenant_id=ours,
+        workspace_id=other.workspace_id,
+        campaign_id=other.campaign_id,
+        version=2,
+        fields=("name",),
+    )
+    await book.tell(
+        missed(ours, other.subject), missed(ours, other.subject, "DELETE"), missed(ours, camp()), changed
+    )
+    assert [value_of(metric) for metric in metrics] == [
+        before[0] + 2,
+        before[1] + 1,
+        before[2] + 4,
+        before[3] + 1,
+    ]
+    assert value_of(CROSS_TENANT_ATTEMPTS, app__severity="high") == high + 1

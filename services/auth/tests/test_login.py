@@ -19,7 +19,9 @@ from auth.password import hashing
 from common.contracts.tenants import Owner
 from common.errors import TooManyRequests
 from common.ids import PLATFORM_TENANT, Kind, new_id, to_text
+from common.metric_names import LOGINS_REFUSED
 from common.testing.harness import Harness, MadeTenant, bearer
+from common.testing.measuring import value_of
 from common.web.store import Store
 
 WRONG = "a walrus on a tricycle"
@@ -228,3 +230,15 @@ async def test_turns_leave_nothing_behind() -> None:
 
     await asyncio.gather(*(take() for _ in range(5)))
     assert not turns._locks
+
+
+async def test_refused_and_throttled_log_ins_are_counted(
+    service: Harness, office: Office, email: str
+) -> None:
+    await account(service, office, email)
+    before = {reason: value_of(LOGINS_REFUSED, app__reason=reason) for reason in ("failed", "throttled")}
+    codes = [(await log_in(service, email, WRONG)).status_code for _ in range(8)]
+    assert (await log_in(service, f"other-{email}")).status_code == 401
+    after = {reason: value_of(LOGINS_REFUSED, app__reason=reason) for reason in before}
+    assert after["failed"] - before["failed"] == codes.count(401) + 1
+    assert after["throttled"] - before["throttled"] == codes.count(429) > 0

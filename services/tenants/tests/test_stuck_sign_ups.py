@@ -14,10 +14,13 @@ from typer.testing import CliRunner
 from common import clock
 from common.contracts.auth import WelcomeMailDelayed, WelcomeMailRefused, WelcomeMailSent
 from common.ids import Kind, new_id, to_text
+from common.metric_names import SIGN_UPS_AGE, SIGN_UPS_UNFINISHED
 from common.testing.harness import Harness
+from common.testing.measuring import value_of
 from tenants.billing.worker import Clerk
 from tenants.provisioning import commands
 from tenants.provisioning.rules import STUCK_AFTER, is_stuck
+from tenants.provisioning.watch import look
 
 Ask = Callable[..., Awaitable[list[dict[str, Any]]]]
 
@@ -157,3 +160,17 @@ async def test_what_is_done_is_left_alone(
     assert not await office.emitted(tenant_id, "ProvisioningResumed")
     assert await ask("show", to_text(Kind.TENANT, new_id())) == []
     assert await ask("resume", to_text(Kind.TENANT, new_id())) == []
+
+
+async def test_unfinished_sign_ups_and_the_age_of_the_oldest_are_measured(
+    service: Harness, office: Office, company: Company
+) -> None:
+    await office.fetch("UPDATE tenants.provisionings SET finished_at = now() WHERE finished_at IS NULL")
+    await look(service.kernel)
+    assert value_of(SIGN_UPS_UNFINISHED) == value_of(SIGN_UPS_AGE) == 0
+    await office.fetch(
+        "UPDATE tenants.provisionings SET finished_at = NULL WHERE tenant_id = $1", company.tenant.tenant_id
+    )
+    await look(service.kernel)
+    assert value_of(SIGN_UPS_UNFINISHED) == 1
+    assert 0 < value_of(SIGN_UPS_AGE) < 600

@@ -124,7 +124,11 @@ _SESSIONS = (
     code(
         "users whose standing ended served",
         "test_standing.py::test_a_session_that_ended_opens_nothing",
-        Edit(_SESSION, '        if verdict != "ok":\n            raise EntryRefused\n', ""),
+        Edit(
+            _SESSION,
+            'note_denial("refused")\n            raise EntryRefused\n',
+            'note_denial("refused")\n',
+        ),
     ),
     code(
         "everybody an owner",

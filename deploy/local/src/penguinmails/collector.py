@@ -1,4 +1,5 @@
-"""A small OpenTelemetry collector: OTLP over HTTP in, OTLP/JSON lines out, bounded in size.
+"""A small OpenTelemetry collector: OTLP over HTTP in, OTLP/JSON lines out, bounded in size; metrics also as
+Prometheus reads them, at `/metrics`.
 
 `python -m penguinmails.collector --port PORT --folder FOLDER`
 """
@@ -16,6 +17,7 @@ import uvicorn
 from google.protobuf.message import DecodeError
 
 from penguinmails import otlp
+from penguinmails.exposition import Exposition
 
 FILE_LIMIT = 64 << 20
 BODY_LIMIT = 16 << 20
@@ -46,6 +48,7 @@ class Collector:
     """ASGI application."""
 
     def __init__(self, folder: Path) -> None:
+        self.exposition = Exposition()
         self.files = {path: RotatedFile(folder / f"{path[4:]}.jsonl") for path in SIGNALS}
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -54,6 +57,8 @@ class Collector:
         path: str = scope["path"]
         if path in SIGNALS and scope["method"] == "POST":
             await _answer(send, self._store(path, dict(scope["headers"]), await _body(receive)))
+        elif path == "/metrics":
+            await _answer(send, 200, self.exposition.render().encode(), b"text/plain; version=0.0.4")
         else:
             await _answer(send, 200 if path == "/health/ready" else 404)
 
@@ -64,6 +69,8 @@ class Collector:
             message = _decode(path, headers, body)
         except (DecodeError, ValueError, OSError, EOFError, zlib.error):
             return 400
+        if path == "/v1/metrics":
+            self.exposition.take(message)
         self.files[path].append(json.dumps(message, separators=(",", ":")).encode())
         return 200
 
@@ -87,10 +94,12 @@ async def _body(receive: Receive) -> bytes | None:
     return None
 
 
-async def _answer(send: Send, status: int) -> None:
-    headers = [(b"content-type", b"application/x-protobuf"), (b"content-length", b"0")]
+async def _answer(
+    send: Send, status: int, body: bytes = b"", kind: bytes = b"application/x-protobuf"
+) -> None:
+    headers = [(b"content-type", kind), (b"content-length", str(len(body)).encode())]
     await send({"type": "http.response.start", "status": status, "headers": headers})
-    await send({"type": "http.response.body", "body": b""})
+    await send({"type": "http.response.body", "body": body})
 
 
 def main() -> None:

@@ -66,6 +66,7 @@ class Config:
             "PLATFORM_AUDIENCE": PLATFORM_AUDIENCE,
             "PUBLIC_URL": self.url("gateway"),
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.url("collector"),
+            "METRIC_INTERVAL": "2",
             "SMTP_URL": f"smtp://{LOOPBACK}:{self.ports['mail']}",
             "MAIL_FROM": "PenguinMails <no-reply@penguinmails.test>",
             "FILES_URL": self.home.files.as_uri(),

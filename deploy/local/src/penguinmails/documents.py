@@ -1,4 +1,4 @@
-"""The commands that make documents from the code, and check them: `api-document`, `event-document`."""
+"""The commands that make files from the code, and check them: the documents of API and events, dashboards."""
 
 from pathlib import Path
 from typing import Annotated, Protocol
@@ -6,6 +6,7 @@ from typing import Annotated, Protocol
 import typer
 from rich.markup import escape
 
+from penguinmails import dashboards
 from penguinmails.display import console
 
 app = typer.Typer()
@@ -48,6 +49,24 @@ def make_event_document(root: Root = Path(), check: Check = False, release: Rele
     from penguinmails.event_reference import pages  # noqa: PLC0415  # as above
 
     _make(pages, root, check=check, release=release)
+
+
+@app.command(name="dashboards")
+def make_dashboards(root: Root = Path(), check: Check = False) -> None:
+    """Make Grafana's dashboards."""
+    outdated = [path for path, page in dashboards.pages().items() if not check_file(root / path, page)]
+    if not check:
+        for path in outdated:
+            (root / path).write_text(dashboards.pages()[path], encoding="utf-8")
+        return
+    for path in outdated:
+        console.print(f"[red]{path} is out of date:[/] make docs")
+    raise typer.Exit(1 if outdated else 0)
+
+
+def check_file(path: Path, page: str) -> bool:
+    """Whether the file is there and says that."""
+    return path.is_file() and path.read_text(encoding="utf-8") == page
 
 
 def _make(documents: Documents, root: Path, *, check: bool, release: bool) -> None:

@@ -155,6 +155,7 @@ class Stack:
             "mail_dir": str(self.home.mail),
             "stripe": settings.url("stripe"),
             "traces": str(self.home.traces),
+            "metrics": f"{settings.url('collector')}/metrics",
             "postgres": {"superuser": settings.superuser_dsn, **settings.databases()},
             "services": {service: settings.url(service) for service in SERVICES},
             "pids": self.pids(),

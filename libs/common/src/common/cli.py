@@ -13,13 +13,14 @@ from collections.abc import Awaitable, Callable, Generator, Iterator
 import typer
 import uvicorn
 
-from common import telemetry
+from common import metrics, telemetry
 from common.bus.brake import Brake
 from common.bus.consumer import Consumer
 from common.bus.kafka import Cluster
 from common.bus.lanes import Lanes
 from common.bus.projections import PROJECTIONS
 from common.bus.relay import Relay
+from common.bus.soundings import Soundings
 from common.contracts.envelope import Topic
 from common.db.catalog import check_catalog
 from common.db.migrate import migrate
@@ -40,6 +41,7 @@ log = logging.getLogger(__name__)
 
 ROLES = ("serve", "consume", "relay", "work")
 _SHUTDOWN_SECONDS = 5
+_FAREWELL_MILLIS = 3000
 
 
 class _Server(uvicorn.Server):
@@ -84,14 +86,16 @@ def _role_command(service: Service, role: str) -> Callable[[], None]:
 def _run(service: Service, roles: tuple[str, ...]) -> None:
     settings = service.settings()  # type: ignore[call-arg]  # fields come from the environment
     telemetry.start_logging(service.name, settings.log_level)
-    provider = telemetry.start_tracing(
-        service.name, settings.otel_exporter_otlp_endpoint, settings.trace_ratio
-    )
+    endpoint = settings.otel_exporter_otlp_endpoint
+    resource = telemetry.resource_of(service.name, roles)
+    tracing = telemetry.start_tracing(resource, endpoint, settings.trace_ratio)
+    measuring = metrics.start_metrics(resource, endpoint, settings.metric_interval)
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(run_roles(service, settings, roles))
     finally:
-        provider.shutdown()
+        measuring.shutdown(timeout_millis=_FAREWELL_MILLIS)
+        tracing.shutdown()
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:
@@ -161,6 +165,7 @@ def _background(
 ) -> Iterator[Callable[[], Awaitable[None]]]:
     """The loops that the roles consist of, besides the HTTP server."""
     settings = kernel.settings
+    yield metrics.watch_event_loop
     if "serve" in roles:
         yield kernel.verifier.keys.keep_fresh
         yield kernel.access_log.keep_flushing
@@ -179,6 +184,7 @@ def _background(
         yield Undertaker(kernel, service.erasing).rounds.run
         yield Exporter(kernel, service.exporting).rounds.run
         yield Upkeep(kernel, service.forgetting).run
+        yield Soundings(service.name, settings).run
 
 
 async def _serve(service: Service, kernel: Kernel, stop: asyncio.Event) -> None:

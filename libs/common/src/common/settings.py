@@ -60,4 +60,5 @@ class ServiceSettings(BaseSettings):
 
     otel_exporter_otlp_endpoint: str = ""
     trace_ratio: float = 1.0
+    metric_interval: float = Field(default=10.0, gt=0, description="between two exports of metrics")
     log_level: str = "INFO"

@@ -6,16 +6,17 @@ Spans are made here rather than by instrumentation packages (see docs/adr/0006-o
 import contextvars
 import json
 import logging
+import socket
 import sys
 import traceback
-from collections.abc import Generator
+from collections.abc import Generator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
 from opentelemetry import trace
 from opentelemetry.context import Context
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
-from opentelemetry.sdk.resources import Resource
+from opentelemetry.sdk.resources import OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.sdk.trace.sampling import ParentBased, TraceIdRatioBased
@@ -24,6 +25,7 @@ from opentelemetry.trace.propagation.tracecontext import TraceContextTextMapProp
 from sqlalchemy import Connection, Engine, event
 
 from common import clock
+from common.redaction import redact, redact_fields
 
 _STACK_FRAMES = 12
 
@@ -34,12 +36,25 @@ log_fields: contextvars.ContextVar[dict[str, str]] = contextvars.ContextVar("log
 """Ids of the request or event at hand (`tenant_id`, `user_id`, `request_id`); stand on each log line."""
 
 
-def start_tracing(service: str, endpoint: str, ratio: float) -> TracerProvider:
-    """Install the tracer provider. Without an endpoint spans are made but sent nowhere."""
-    provider = TracerProvider(
-        resource=Resource.create({"service.name": service, "service.namespace": "penguinmails"}),
-        sampler=ParentBased(TraceIdRatioBased(ratio)),
+def resource_of(service: str, roles: Sequence[str]) -> Resource:
+    """What every span and metric of this process says of it; `OTEL_RESOURCE_ATTRIBUTES` goes before it.
+
+    An instance is a place rather than a process: at a restart its counters fall back to 0, and no others
+    begin beside them.
+    """
+    described = Resource.create(
+        {
+            "service.name": service,
+            "service.namespace": "penguinmails",
+            "service.instance.id": f"{socket.gethostname()}/{'+'.join(roles)}",
+        }
     )
+    return described.merge(OTELResourceDetector().detect())
+
+
+def start_tracing(resource: Resource, endpoint: str, ratio: float) -> TracerProvider:
+    """Install the tracer provider. Without an endpoint spans are made but sent nowhere."""
+    provider = TracerProvider(resource=resource, sampler=ParentBased(TraceIdRatioBased(ratio)))
     if endpoint:
         exporter = OTLPSpanExporter(endpoint=f"{endpoint.rstrip('/')}/v1/traces", timeout=5)
         provider.add_span_processor(BatchSpanProcessor(exporter, schedule_delay_millis=500))
@@ -130,7 +145,8 @@ def trace_statements(engine: Engine) -> None:
 
 
 class JsonFormatter(logging.Formatter):
-    """One JSON object per line. Exceptions appear by type and place, never by their message's values."""
+    """One JSON object per line. Exceptions appear by type and place, never by their message's values; secrets
+    and addresses are taken out of everything else."""
 
     def __init__(self, service: str) -> None:
         super().__init__()
@@ -142,10 +158,9 @@ class JsonFormatter(logging.Formatter):
             "level": record.levelname.lower(),
             "service": self._service,
             "logger": record.name,
-            "message": record.getMessage(),
+            "message": redact(record.getMessage()),
             "trace_id": current_trace_id(),
-            **log_fields.get({}),
-            **getattr(record, "fields", {}),
+            **redact_fields({**log_fields.get({}), **getattr(record, "fields", {})}),
         }
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = type(record.exc_info[1]).__qualname__

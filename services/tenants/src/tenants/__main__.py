@@ -17,6 +17,7 @@ from tenants.export.worker import finish_exports
 from tenants.handlers import HANDLERS
 from tenants.platform.commands import commands as tenants
 from tenants.provisioning.commands import commands as provisioning
+from tenants.provisioning.watch import watch_sign_ups
 from tenants.settings import TenantsSettings
 from tenants.snapshot import describe
 from tenants.webhook.worker import take_in_events
@@ -35,6 +36,7 @@ SERVICE = Service(
         delete_tenants,
         finish_exports,
         recheck_domains,
+        watch_sign_ups,
     ),
     commands={
         "billing": billing,

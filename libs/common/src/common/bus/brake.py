@@ -8,8 +8,12 @@ import asyncio
 import logging
 import sys
 from collections import deque
+from collections.abc import Iterator
 
 import asyncpg
+
+from common import metrics
+from common.metric_names import CONSUMER_STOPPED, EVENTS_BURIED
 
 log = logging.getLogger(__name__)
 
@@ -22,17 +26,29 @@ ON CONFLICT (consumer) DO NOTHING
 _STOPPED = "SELECT EXISTS (SELECT FROM tenancy.stopped_consumers WHERE consumer = $1)"
 
 
+_buried = metrics.counter(EVENTS_BURIED)
+
+
+def _is_stopped(brake: "Brake") -> Iterator[tuple[float, metrics.Labels]]:
+    yield int(brake.is_on), {"app.consumer": brake.consumer}
+
+
+_stops = metrics.Gauge(CONSUMER_STOPPED, _is_stopped)
+
+
 class Brake:
     """The brake of one consumer in one process. More than `limit` burials in a minute pull it."""
 
     def __init__(self, consumer: str, limit: int = sys.maxsize) -> None:
-        self._consumer = consumer
+        self.consumer = consumer
         self._limit = limit
         self._burials: deque[float] = deque()
         self._pulled = False
         self._begun = False
         self._free = asyncio.Event()
         self._free.set()
+        _buried.add(0, {"app.consumer": consumer})
+        _stops.watch(self)
 
     @property
     def is_on(self) -> bool:
@@ -46,6 +62,7 @@ class Brake:
         """Count a dead letter; pulls the brake at once when there are too many."""
         now = asyncio.get_running_loop().time()
         self._burials.append(now)
+        _buried.add(1, {"app.consumer": self.consumer})
         while now - self._burials[0] > _WINDOW_SECONDS:
             self._burials.popleft()
         if len(self._burials) > self._limit and not self.is_on:
@@ -55,24 +72,24 @@ class Brake:
     async def check(self, connection: asyncpg.Connection) -> None:
         """Tell others of our stop, and notice theirs and its end; a fresh process ends an older stop."""
         if not self._begun:
-            await connection.execute(_BEGIN, self._consumer)
+            await connection.execute(_BEGIN, self.consumer)
             self._begun = True
         if self._pulled:
-            await connection.execute(_STOP, self._consumer, len(self._burials))
+            await connection.execute(_STOP, self.consumer, len(self._burials))
             self._pulled = False
             self._tell()
-        if await connection.fetchval(_STOPPED, self._consumer):
+        if await connection.fetchval(_STOPPED, self.consumer):
             self._free.clear()
         elif self.is_on:
             self._burials.clear()
             self._free.set()
-            log.info("consumer goes on", extra={"fields": {"consumer": self._consumer}})
+            log.info("consumer goes on", extra={"fields": {"consumer": self.consumer}})
 
     def _tell(self) -> None:
         log.error(
             "consumer stopped: too many dead letters. Mend the cause, then `penguinmails events dlq retry` "
             "or `dlq drop`, or restart the service",
-            extra={"fields": {"consumer": self._consumer, "dead_letters": len(self._burials)}},
+            extra={"fields": {"consumer": self.consumer, "dead_letters": len(self._burials)}},
         )
 
 

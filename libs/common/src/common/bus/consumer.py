@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
 
@@ -10,6 +10,7 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
+from common import clock, metrics
 from common.bus.brake import Brake
 from common.bus.group import GroupPositions, group_of
 from common.bus.holes import Holes
@@ -19,6 +20,7 @@ from common.bus.offsets import Offsets, Progress
 from common.bus.ownership import Ownership, connect_owner, heard
 from common.contracts.envelope import PARTITIONS, Topic
 from common.db.errors import DRIVER_ERRORS
+from common.metric_names import CONSUMER_LAG_EVENTS, CONSUMER_LAG_TIME, CONSUMER_PARTITIONS
 from common.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
@@ -61,6 +63,28 @@ class Processor(Protocol):
         ...
 
 
+def _partitions(consumer: "Consumer") -> Iterator[tuple[float, metrics.Labels]]:
+    yield len(consumer.progress()), {"app.consumer": consumer.name}
+
+
+def _lag_events(consumer: "Consumer") -> Iterator[tuple[float, metrics.Labels]]:
+    behind = sum(max(0, one.end - one.next_offset) for one in consumer.progress())
+    yield behind, {"app.consumer": consumer.name}
+
+
+def _lag_time(consumer: "Consumer") -> Iterator[tuple[float, metrics.Labels]]:
+    now = clock.now().timestamp()
+    since = [at / 1000 for one in consumer.progress() if (at := one.waiting_since()) is not None]
+    yield max(0.0, now - min(since, default=now)), {"app.consumer": consumer.name}
+
+
+_GAUGES = (
+    metrics.Gauge(CONSUMER_PARTITIONS, _partitions),
+    metrics.Gauge(CONSUMER_LAG_EVENTS, _lag_events),
+    metrics.Gauge(CONSUMER_LAG_TIME, _lag_time),
+)
+
+
 class Consumer:
     """One consumer (a name and its topics) in one process. `run` until cancelled."""
 
@@ -80,7 +104,7 @@ class Consumer:
         `database_url`: whose connection holds locks and positions; by default the relay's role, so that SQL
         slipped into a request can neither end it nor move it.
         """
-        self._name = name
+        self.name = name
         self._settings = settings
         self._cluster = cluster
         self._processor = processor
@@ -91,6 +115,12 @@ class Consumer:
         self._progress: dict[TopicPartition, Progress] = {}
         self._holes = Holes()
         self.working = False
+        for gauge in _GAUGES:
+            gauge.watch(self)
+
+    def progress(self) -> list[Progress]:
+        """Of the partitions it owns; none while it is not at work."""
+        return list(self._progress.values())
 
     async def run(self) -> None:
         delay = 0.1
@@ -99,7 +129,7 @@ class Consumer:
                 async with own_cancellation_only():
                     await self._serve_term()
             except INTERRUPTIONS as error:
-                fields = {"consumer": self._name, "error": type(error).__name__}
+                fields = {"consumer": self.name, "error": type(error).__name__}
                 log.warning("consumer interrupted", extra={"fields": fields})
             delay = 0.1 if self.working else min(delay * 2, 2.0)
             self.working = False
@@ -111,11 +141,11 @@ class Consumer:
         connection = await connect_owner(self._database_url)
         try:
             cluster = await self._cluster.current_id()
-            ownership = Ownership(self._name, self._partitions)
+            ownership = Ownership(self.name, self._partitions)
             await ownership.announce(connection)
             kafka = AIOKafkaConsumer(
                 bootstrap_servers=self._settings.kafka_bootstrap_servers,
-                group_id=group_of(self._name),
+                group_id=group_of(self.name),
                 enable_auto_commit=False,
                 auto_offset_reset="earliest",
                 fetch_max_wait_ms=self._settings.kafka_fetch_wait_ms,
@@ -153,7 +183,7 @@ class Consumer:
                 continue
             deliveries = await self._fetch(term.kafka, loop.time())
             for delivery in deliveries:
-                self._progress[delivery.partition].started(delivery.record.offset)
+                self._progress[delivery.partition].started(delivery.record.offset, delivery.record.timestamp)
             async with heard(term.connection):
                 await self._processor.take(deliveries, self._done)
             self.working = True
@@ -172,6 +202,7 @@ class Consumer:
         fetched = await kafka.getmany(*ready, timeout_ms=_FETCH_TIMEOUT_MS, max_records=_FETCH_RECORDS)
         deliveries: list[Delivery] = []
         for partition, records in fetched.items():
+            self._progress[partition].end = kafka.highwater(partition) or 0
             expected = self._progress[partition].fetched
             taken = self._holes.before(partition, expected, records, now)
             if len(taken) < len(records):
@@ -212,7 +243,7 @@ class Consumer:
         term.kafka.assign(sorted(term.ownership.owned))
         for partition, progress in self._progress.items():
             term.kafka.seek(partition, progress.fetched)
-        fields = {"consumer": self._name, "owned": len(term.ownership.owned)}
+        fields = {"consumer": self.name, "owned": len(term.ownership.owned)}
         log.info("partitions assigned", extra={"fields": fields})
 
     async def _store(self, term: "_Term") -> None:
@@ -226,7 +257,7 @@ class Consumer:
                 await self._store(term)
                 await term.group.flush()
         except (TimeoutError, OSError, *DRIVER_ERRORS) as error:
-            fields = {"consumer": self._name, "error": type(error).__name__}
+            fields = {"consumer": self.name, "error": type(error).__name__}
             log.warning("hand-over incomplete; the inbox drops what comes twice", extra={"fields": fields})
 
 

@@ -1,7 +1,7 @@
 """How far behind one service is: its outbox, consumers and dead letters. Only reads, as the relay role."""
 
 from collections import defaultdict
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
 from typing import Any
@@ -18,11 +18,11 @@ _TOPIC_MS = 10
 """The client sleeps so long for each topic it has to ask Apache Kafka for."""
 _POSITIONS = "SELECT consumer, topic, partition, cluster_id, next_offset FROM tenancy.consumer_offsets"
 _OUTBOX = """
-SELECT count(*) FILTER (WHERE parked_at IS NULL) AS rows,
-    count(*) FILTER (WHERE parked_at IS NOT NULL) AS parked,
-    extract(epoch FROM clock_timestamp() - min(occurred_at) FILTER (WHERE parked_at IS NULL))::float
-        AS oldest_seconds
-FROM tenancy.outbox
+SELECT
+    (SELECT count(*) FROM (SELECT FROM tenancy.outbox WHERE parked_at IS NULL LIMIT $1) AS w) AS rows,
+    (SELECT count(*) FROM tenancy.outbox WHERE parked_at IS NOT NULL) AS parked,
+    (SELECT greatest(extract(epoch FROM clock_timestamp() - occurred_at), 0)::float
+     FROM tenancy.outbox WHERE parked_at IS NULL ORDER BY id LIMIT 1) AS oldest_seconds
 """
 _LETTERS = """
 SELECT consumer, count(*) FILTER (WHERE NOT waiting) AS dead, count(*) FILTER (WHERE waiting) AS waiting
@@ -43,12 +43,23 @@ class ConsumerLag:
     stopped_at: str | None = None
 
 
+async def read_outbox(connection: asyncpg.Connection, most: int | None = None) -> asyncpg.Record:
+    """`rows` to be published (counted up to `most`), `parked`, and `oldest_seconds` of the first, or None."""
+    (row,) = await connection.fetch(_OUTBOX, most)
+    return row
+
+
+async def read_letters(connection: asyncpg.Connection) -> Sequence[asyncpg.Record]:
+    """How many dead letters each `consumer` has: `dead`, and `waiting` behind them."""
+    return await connection.fetch(_LETTERS)
+
+
 async def measure(service: str, settings: ServiceSettings) -> dict[str, Any]:
     """The service's lag, fit for JSON."""
     connection = await asyncpg.connect(settings.relay_database_url, timeout=5)
     cluster = Cluster(settings)
     try:
-        (outbox,) = await connection.fetch(_OUTBOX)
+        outbox = await read_outbox(connection)
         consumers = await _consumers(connection, settings, await cluster.current_id())
     finally:
         await cluster.close()
@@ -69,7 +80,7 @@ async def _consumers(
         place = TopicPartition(row["topic"], row["partition"])
         positions[row["consumer"]][place] = row["next_offset"] if known else 0
     found = {name: ConsumerLag(name) for name in positions}
-    for row in await connection.fetch(_LETTERS):
+    for row in await read_letters(connection):
         lag = found.setdefault(row["consumer"], ConsumerLag(row["consumer"]))
         lag.dead_letters, lag.waiting = row["dead"], row["waiting"]
     for row in await connection.fetch(_STOPPED):

@@ -17,16 +17,18 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 from aiokafka import TopicPartition
 
-from common import clock
+from common import clock, metrics
 from common.bus.brake import Brake
 from common.bus.consumer import Delivery
 from common.bus.errors import Invalid, Transient
+from common.bus.group import group_of
 from common.bus.handling import UNREADABLE, Handling
 from common.bus.projections import Handler
 from common.contracts.envelope import Envelope, Event, InvalidEvent
 from common.db.errors import is_unavailable
 from common.db.session import Database
 from common.ids import PLATFORM_TENANT
+from common.metric_names import CONSUMED_MESSAGES, PROCESS_DURATION
 
 log = logging.getLogger(__name__)
 
@@ -40,6 +42,10 @@ _RETRY_SECONDS = (0.05, 5.0)
 Done = Callable[[Delivery], None]
 """Called when a delivery's effects are committed."""
 _Waiting = tuple[Delivery, Envelope, Done]
+
+
+_duration = metrics.histogram(PROCESS_DURATION)
+_consumed = metrics.counter(CONSUMED_MESSAGES)
 
 
 class _Pace:
@@ -71,6 +77,12 @@ class Lanes:
     ) -> None:
         self._handling = Handling(service, database, handlers)
         self._brake = brake or Brake(service)
+        self._labels = {
+            "messaging.system": "kafka",
+            "messaging.operation.name": "process",
+            "messaging.consumer.group.name": group_of(service),
+        }
+        _consumed.add(0, self._labels)
         self._lanes: dict[UUID, deque[_Waiting]] = {}
         self._turns: asyncio.Queue[UUID] = asyncio.Queue()
         self._busy: list[TopicPartition] = []
@@ -153,7 +165,10 @@ class Lanes:
         if len(run) == 1:
             delivery, envelope, _ = run[0]
             await self._handle(delivery.record.topic, envelope)
-        self._pace.note(len(run), asyncio.get_running_loop().time() - began)
+        seconds = asyncio.get_running_loop().time() - began
+        self._pace.note(len(run), seconds)
+        _duration.record(seconds, self._labels)
+        _consumed.add(len(run), self._labels)
         for delivery, _, done in run:
             done(delivery)
         for partition in busy:

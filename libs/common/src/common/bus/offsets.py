@@ -29,16 +29,24 @@ class Progress:
     epoch: int
     next_offset: int
     stored: int
-    in_flight: set[int] = field(default_factory=set[int])
+    in_flight: dict[int, int] = field(default_factory=dict[int, int])
+    """When each was published (milliseconds), by offset."""
     fetched: int = 0
+    end: int = 0
+    """The log's end, as far as we have heard."""
 
-    def started(self, offset: int) -> None:
-        self.in_flight.add(offset)
+    def started(self, offset: int, published: int) -> None:
+        self.in_flight[offset] = published
         self.fetched = offset + 1
 
     def finished(self, offset: int) -> None:
-        self.in_flight.discard(offset)
+        self.in_flight.pop(offset, None)
         self.next_offset = min(self.in_flight, default=self.fetched)
+
+    def waiting_since(self) -> int | None:
+        """When the oldest in flight was published, if any is. Other threads may ask."""
+        oldest = min(self.in_flight, default=None)
+        return None if oldest is None else self.in_flight.get(oldest)
 
 
 class Offsets:

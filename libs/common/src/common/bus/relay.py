@@ -10,7 +10,7 @@ aggregate overtakes an earlier one that failed.
 import asyncio
 import logging
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
@@ -25,11 +25,12 @@ from aiokafka.partitioner import DefaultPartitioner
 from aiokafka.producer.message_accumulator import BatchBuilder
 from opentelemetry.trace import Span, SpanKind
 
-from common import telemetry
+from common import metrics, telemetry
 from common.bus.interruptions import INTERRUPTIONS, own_cancellation_only
 from common.bus.kafka import Cluster, abandon, make_producer
 from common.bus.ownership import connect_owner
 from common.contracts.envelope import PARTITIONS, Envelope, tenant_key
+from common.metric_names import RELAY_ACTIVE, RELAY_BATCHES, RELAY_INTERRUPTIONS, SENT_MESSAGES
 from common.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
@@ -79,6 +80,18 @@ _HISTORY = "SELECT * FROM tenancy.outbox_history WHERE sequence > $1 ORDER BY se
 _PARK = "UPDATE tenancy.outbox SET parked_at = clock_timestamp(), error = $3 WHERE tenant_id = $1 AND id = $2"
 
 
+_batches = metrics.counter(RELAY_BATCHES, {})
+_interruptions = metrics.counter(RELAY_INTERRUPTIONS, {})
+_sent = metrics.counter(SENT_MESSAGES)
+
+
+def _is_active(relay: "Relay") -> Iterator[tuple[float, metrics.Labels]]:
+    yield int(relay.active), {}
+
+
+_active = metrics.Gauge(RELAY_ACTIVE, _is_active)
+
+
 class Relay:
     """The relay of one service. `run` until cancelled; every failure is retried from the table."""
 
@@ -90,6 +103,7 @@ class Relay:
         self._settings = settings
         self._written = written
         self.active = False
+        _active.watch(self)
 
     async def run(self) -> None:
         delay = 0.1
@@ -98,6 +112,7 @@ class Relay:
                 async with own_cancellation_only():
                     await self._serve_term()
             except INTERRUPTIONS as error:
+                _interruptions.add(1)
                 log.warning("relay interrupted", extra={"fields": {"error": type(error).__name__}})
             finally:
                 delay = 0.1 if self.active else min(delay * 2, 5.0)
@@ -187,6 +202,7 @@ class Relay:
         rows = await connection.fetch(_READ, BATCH)
         result = await self._send(producer, rows)
         sent = result.acknowledged
+        _batches.add(int(bool(sent)))
         await connection.execute(_CONFIRM, [row["tenant_id"] for row in sent], [row["id"] for row in sent])
         for row in result.oversized:
             log.error("event too large, parked", extra={"fields": {"event_id": str(row["event_id"])}})
@@ -220,6 +236,7 @@ class Relay:
                 result.failure = outcome
             else:
                 result.acknowledged += lane.rows
+                _sent.add(len(lane.rows), _labels(lane.rows[0]["topic"]))
         return result
 
 
@@ -263,6 +280,15 @@ class _Lane:
     def finish_spans(self) -> None:
         for span in self.spans:
             span.end()
+
+
+@lru_cache(maxsize=64)
+def _labels(topic: str) -> metrics.Labels:
+    return {
+        "messaging.system": "kafka",
+        "messaging.operation.name": "send",
+        "messaging.destination.name": topic,
+    }
 
 
 @lru_cache(maxsize=4096)

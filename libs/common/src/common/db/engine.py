@@ -1,11 +1,70 @@
 """The one place where engines are made."""
 
 import secrets
+import time
+from collections.abc import Iterator
 
-from sqlalchemy.engine import make_url
+from sqlalchemy import AsyncAdaptedQueuePool, Engine, PoolProxiedConnection, event
+from sqlalchemy.engine import ExceptionContext, make_url
+from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine  # noqa: TID251 - the one place
 
+from common import metrics
+from common.db.errors import is_privilege_missing, is_wall_violation
+from common.metric_names import (
+    DB_CONNECTION_TIMEOUTS,
+    DB_CONNECTION_WAIT,
+    DB_CONNECTIONS,
+    DB_CONNECTIONS_MAX,
+    ENTRY_DENIALS,
+)
+from common.metrics import Labels
 from common.telemetry import trace_statements
+
+_POOL = "db.client.connection.pool.name"
+_STATE = "db.client.connection.state"
+_REASONS: dict[str, Labels] = {
+    reason: {"app.reason": reason} for reason in ("refused", "unknown", "wall", "privilege")
+}
+
+_wait = metrics.histogram(DB_CONNECTION_WAIT)
+_timeouts = metrics.counter(DB_CONNECTION_TIMEOUTS)
+_denials = metrics.counter(ENTRY_DENIALS, *_REASONS.values())
+
+
+class _Pool(AsyncAdaptedQueuePool):
+    """Measures how long those wait who find no idle connection. `name`: the database's."""
+
+    name = ""
+
+    def connect(self) -> PoolProxiedConnection:
+        if self.checkedin():
+            return super().connect()
+        began = time.perf_counter()
+        try:
+            return super().connect()
+        except PoolTimeout:
+            _timeouts.add(1, {_POOL: self.name})
+            raise
+        finally:
+            _wait.record(time.perf_counter() - began, {_POOL: self.name})
+
+
+def _connections(pool: _Pool) -> Iterator[tuple[float, Labels]]:
+    yield pool.checkedout(), {_POOL: pool.name, _STATE: "used"}
+    yield pool.checkedin(), {_POOL: pool.name, _STATE: "idle"}
+
+
+def _most(pool: _Pool) -> Iterator[tuple[float, Labels]]:
+    yield pool.size(), {_POOL: pool.name}
+
+
+_GAUGES = (metrics.Gauge(DB_CONNECTIONS, _connections), metrics.Gauge(DB_CONNECTIONS_MAX, _most))
+
+
+def note_denial(reason: str) -> None:
+    """Count that the database did not let somebody in, or something through."""
+    _denials.add(1, _REASONS[reason])
 
 
 def make_engine(
@@ -21,6 +80,7 @@ def make_engine(
     names = {"prepared_statement_name_func": lambda: f"s{secrets.token_hex(16)}"}
     engine = create_async_engine(
         make_url(url).set(drivername="postgresql+asyncpg"),
+        poolclass=_Pool,
         pool_size=pool_size,
         max_overflow=0,
         hide_parameters=True,
@@ -33,4 +93,23 @@ def make_engine(
         },
     )
     trace_statements(engine.sync_engine)
+    _measure(engine.sync_engine)
     return engine
+
+
+def _measure(engine: Engine) -> None:
+    pool = engine.pool
+    if isinstance(pool, _Pool):
+        pool.name = engine.url.database or ""
+        _timeouts.add(0, {_POOL: pool.name})
+        for gauge in _GAUGES:
+            gauge.watch(pool)
+
+    @event.listens_for(engine, "handle_error")
+    def count(context: ExceptionContext) -> None:
+        if is_wall_violation(context.original_exception):
+            note_denial("wall")
+        elif is_privilege_missing(context.original_exception):
+            note_denial("privilege")
+
+    _ = count

@@ -68,6 +68,11 @@ def is_wall_violation(error: BaseException) -> bool:
     )
 
 
+def is_privilege_missing(error: BaseException) -> bool:
+    """Whether a grant or a proof was missing."""
+    return isinstance(driver_error(error), asyncpg.InsufficientPrivilegeError)
+
+
 def violated_constraint(error: exc.IntegrityError) -> str:
     """Name of the constraint that refused the row, or an empty string."""
     below = driver_error(error)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, with_lo
 
 from common.context import SystemContext, TenantContext, TenantRole, UserContext
 from common.db.base import TenantRow
-from common.db.engine import make_engine
+from common.db.engine import make_engine, note_denial
 from common.db.errors import EntryRefused, MemberUnknown, is_unavailable
 from common.db.proofs import Prover
 
@@ -171,6 +171,7 @@ class Database:
         if verdict == "unknown" and tenant_status != "deleted":  # whose members are erased
             raise MemberUnknown
         if verdict != "ok":
+            note_denial("refused")
             raise EntryRefused
         return Standing(role=role, tenant_status=tenant_status, features=features)
 

@@ -6,7 +6,7 @@ from collections import defaultdict, deque
 from datetime import datetime
 from uuid import UUID
 
-from common import clock, telemetry
+from common import clock, metrics, telemetry
 from common.bus import outbox
 from common.context import Principal, RequestInfo, SystemContext, UserContext
 from common.contracts.audit import (
@@ -21,8 +21,11 @@ from common.contracts.envelope import Actor
 from common.db.errors import is_unavailable
 from common.db.session import Database
 from common.ids import PLATFORM_TENANT
+from common.metric_names import READS_LOST
 
 log = logging.getLogger(__name__)
+
+_reads_lost = metrics.counter(READS_LOST, {})
 
 ANONYMOUS = Actor(type="anonymous")
 _FLUSH_SECONDS = 0.25
@@ -91,6 +94,7 @@ class AccessLog:
         if len(self._reads) >= _ROOM:
             count, since, _ = self._lost.get(tenant_id, (0, now, now))
             self._lost[tenant_id] = (count + 1, since, now)
+            _reads_lost.add(1)
             return
         record = AccessRecord(
             at=now,

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from starlette.requests import HTTPConnection
 
 from common.context import UserContext
+from common.db.engine import note_denial
 from common.db.errors import EntryRefused, MemberUnknown
 from common.db.paging import Cursors
 from common.db.session import Database, TenantSession
@@ -57,6 +58,7 @@ class Kernel:
                 raise Unauthenticated from error
             except MemberUnknown as error:
                 if clock() > deadline:
+                    note_denial("unknown")
                     raise Unavailable from error
             await asyncio.sleep(_POLL_SECONDS)
 

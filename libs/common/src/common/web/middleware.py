@@ -3,21 +3,29 @@
 import logging
 import re
 import time
+from functools import lru_cache
 from typing import Any
 
 from opentelemetry.trace import SpanKind, Status, StatusCode
 from starlette.datastructures import Headers, MutableHeaders
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-from common import telemetry
+from common import metrics, telemetry
 from common.errors import PayloadTooLarge
 from common.ids import new_id
+from common.metric_names import HTTP_SERVER_REQUEST_DURATION
+from common.redaction import redact
 from common.web.ratelimit import Quota
 
 log = logging.getLogger("common.access")
 
 BODY_LIMIT = 1024 * 1024
 _REQUEST_ID = re.compile(r"[A-Za-z0-9._-]{8,128}")
+_METHODS = frozenset({"GET", "HEAD", "POST", "PUT", "PATCH", "DELETE", "OPTIONS", "CONNECT", "TRACE"})
+_OTHER = "_OTHER"
+"""As the semantic conventions call every other method."""
+
+_duration = metrics.histogram(HTTP_SERVER_REQUEST_DURATION)
 
 
 class RequestMiddleware:
@@ -47,11 +55,14 @@ class RequestMiddleware:
                 route = getattr(scope.get("route"), "path_format", "")
                 span.update_name(f"{scope['method']} {route}".strip())
                 span.set_attribute("http.route", route)
+                if route:
+                    span.set_attribute("url.path", _shown_path(scope))
                 span.set_attribute("http.response.status_code", exchange.status)
                 for name, value in telemetry.log_fields.get({}).items():
                     span.set_attribute(f"app.{name.removesuffix('_id')}.id", value)
                 if exchange.status >= 500:
                     span.set_status(Status(StatusCode.ERROR))
+                exchange.measure(route)
                 exchange.log(route)
 
 
@@ -63,6 +74,7 @@ class _Exchange:
         self._limit, self._request_id = limit, request_id
         self._read = 0
         self._started = time.perf_counter()
+        self._seconds = 0.0
         self.status = 500
 
     async def receive(self) -> Message:
@@ -88,19 +100,48 @@ class _Exchange:
                 headers.update(quota.headers())
         await self._send(message)
 
+    def measure(self, route: str) -> None:
+        self._seconds = time.perf_counter() - self._started
+        method: str = self._scope["method"]
+        labels = _labels(method if method in _METHODS else _OTHER, route, self.status, self._scope["scheme"])
+        _duration.record(self._seconds, labels)
+
     def log(self, route: str) -> None:
         fields: dict[str, Any] = {
             "method": self._scope["method"],
             "route": route,
             "status": self.status,
-            "milliseconds": round((time.perf_counter() - self._started) * 1000, 1),
+            "milliseconds": round(self._seconds * 1000, 1),
         }
         log.info("request", extra={"fields": fields})
+
+
+@lru_cache(maxsize=4096)
+def _labels(method: str, route: str, status: int, scheme: str) -> metrics.Labels:
+    """`route` is a template of ours or empty, never a path."""
+    labels: dict[str, str | int] = {
+        "http.request.method": method,
+        "http.response.status_code": status,
+        "url.scheme": scheme,
+    }
+    if route:
+        labels["http.route"] = route
+    if status >= 500:
+        labels["error.type"] = str(status)
+    return labels
+
+
+def _shown_path(scope: Scope) -> str:
+    """The path with its ids only: what else is in a path may open something to whoever has it."""
+    path: str = scope["path"]
+    for name, value in scope.get("path_params", {}).items():
+        if not name.endswith("_id"):
+            path = path.replace(str(value), f"{{{name}}}")
+    return redact(path)
 
 
 def _request_attributes(scope: Scope) -> dict[str, Any]:
     return {
         "http.request.method": scope["method"],
-        "url.path": scope["path"],
         "url.scheme": scope["scheme"],
     }

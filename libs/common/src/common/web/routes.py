@@ -4,24 +4,29 @@
 """
 
 from collections.abc import Callable, Coroutine, Iterable, Iterator, Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, get_args
 
 from fastapi import APIRouter
 from fastapi.routing import APIRoute
 from starlette.requests import Request
 from starlette.responses import Response
 
-from common import telemetry
+from common import metrics, telemetry
 from common.context import RequestInfo, UserContext
 from common.contracts.audit import Target
 from common.errors import CrossTenantForbidden, TooManyRequests, Unauthenticated
 from common.ids import Kind, parse, to_text
+from common.metric_names import RATE_LIMIT_REFUSED
 from common.schema import Problem
 from common.web.idempotency import Replayed, keep_answer
 from common.web.kernel import kernel_of
 from common.web.ratelimit import CountedFor, Quota
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+
+_refused = metrics.counter(
+    RATE_LIMIT_REFUSED, *({"app.counted_for": counted_for} for counted_for in get_args(CountedFor))
+)
 
 _PROBLEM: dict[str, Any] = {
     "model": Problem,
@@ -205,6 +210,7 @@ def note_quota(request: Request, quota: Quota) -> None:
     """
     request.state.quota = quota
     if not quota.allowed:
+        _refused.add(1, {"app.counted_for": quota.counted_for})
         raise TooManyRequests(quota.reset)
 
 

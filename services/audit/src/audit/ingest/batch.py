@@ -2,7 +2,7 @@
 
 import logging
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from uuid import UUID
 
@@ -13,9 +13,11 @@ from audit.ingest import store
 from audit.ingest.ids import shadow_id
 from audit.ingest.rows import Entry, Rows, blanked, reduced
 from audit.ingest.store import OutboxEntry, VerdictEntry
+from common import metrics
 from common.contracts.audit import CrossTenantAttemptFlagged
 from common.contracts.envelope import Envelope, Meta
 from common.ids import Kind, new_id, parse, to_text
+from common.metric_names import CROSS_TENANT_ATTEMPTS, ISOLATION_BREACHES
 
 log = logging.getLogger(__name__)
 
@@ -23,13 +25,30 @@ SOURCE = "audit"
 _SHADOW_ACTIONS = {"cross_tenant_attempt": "access.attempted", "isolation_breach": "access.breached"}
 
 
+_attempts = metrics.counter(
+    CROSS_TENANT_ATTEMPTS, *({"app.severity": severity} for severity in ("medium", "high"))
+)
+_breaches = metrics.counter(ISOLATION_BREACHES, {})
+
+
 @dataclass(slots=True)
 class Findings:
-    """What judging led to, waiting to be written."""
+    """What judging led to, waiting to be written. `judged`: the verdicts on those who acted."""
 
     verdicts: list[VerdictEntry] = field(default_factory=list[VerdictEntry])
     shadows: list[Entry] = field(default_factory=list[Entry])
     outbox: list[OutboxEntry] = field(default_factory=list[OutboxEntry])
+    judged: list[Verdict] = field(default_factory=list[Verdict])
+
+    def tell(self, wake_relay: Callable[[], None]) -> None:
+        """Once they are committed: count them, and wake the relay when there is something for it."""
+        for verdict in self.judged:
+            if verdict.flag == "cross_tenant_attempt":
+                _attempts.add(1, {"app.severity": verdict.severity})
+            elif verdict.flag == "isolation_breach":
+                _breaches.add(1)
+        if self.outbox:
+            wake_relay()
 
 
 class Recorder:
@@ -38,8 +57,8 @@ class Recorder:
     def __init__(self, shadow_key: bytes) -> None:
         self._shadow_key = shadow_key
 
-    async def record(self, connection: asyncpg.Connection, work: Sequence[tuple[Envelope, Rows]]) -> bool:
-        """Write everything that `work` leads to; whether events of our own came out of it.
+    async def record(self, connection: asyncpg.Connection, work: Sequence[tuple[Envelope, Rows]]) -> Findings:
+        """Write everything that `work` leads to; the findings are to be told once that is committed.
 
         Runs inside the caller's transaction. What was recorded before changes nothing.
         """
@@ -63,14 +82,14 @@ class Recorder:
         self._correct(reopened, findings)
         await self._write(connection, findings)
         await store.note_seen(connection, _sequences(envelope for envelope, _ in work))
-        return bool(findings.outbox)
+        return findings
 
-    async def rejudge(self, connection: asyncpg.Connection, resources: Sequence[str]) -> bool:
-        """Judge kept accesses to `resources` again; whether events of our own came out of it."""
+    async def rejudge(self, connection: asyncpg.Connection, resources: Sequence[str]) -> Findings:
+        """Judge kept accesses to `resources` again; the findings are to be told once that is committed."""
         findings = Findings()
         self._correct(await store.take_open(connection, resources), findings)
         await self._write(connection, findings)
-        return bool(findings.outbox)
+        return findings
 
     async def _judge(
         self, connection: asyncpg.Connection, accesses: Sequence[Access], findings: Findings
@@ -107,6 +126,7 @@ class Recorder:
                 self._note(access, verdict, 2, findings)
 
     def _note(self, access: Access, verdict: Verdict, revision: int, findings: Findings) -> None:
+        findings.judged.append(verdict)
         flag, severity = verdict.flag, verdict.severity
         key = (access.tenant_id, access.event_id, access.occurred_at)
         findings.verdicts.append(VerdictEntry(*key, revision, flag, severity))

@@ -11,14 +11,20 @@ from aiokafka import TopicPartition
 from audit.ingest import store
 from audit.ingest.batch import Recorder
 from audit.ingest.intake import Intake, days_of, quarantined, take_in
+from common import clock, metrics
 from common.bus.consumer import Delivery
 from common.db.errors import is_unavailable
+from common.metric_names import AUDIT_DELAY, AUDIT_QUARANTINED, AUDIT_RECORDED
 
 log = logging.getLogger(__name__)
 
 ROWS = 4000
 """Rows of one transaction, about."""
 _RETRY_SECONDS = (0.05, 5.0)
+
+_recorded = metrics.counter(AUDIT_RECORDED, {})
+_quarantined = metrics.counter(AUDIT_QUARANTINED, {})
+_delay = metrics.histogram(AUDIT_DELAY)
 
 Done = Callable[[Delivery], None]
 
@@ -82,12 +88,12 @@ class Ingestion:
                 refused = [quarantined(intake) for intake in batch if intake.reason is not None]
                 await store.insert_quarantine(connection, refused)
                 work = [(intake.envelope, intake.rows) for intake in batch if intake.envelope is not None]
-                spoke = await self._recorder.record(connection, work)
+                findings = await self._recorder.record(connection, work)
         except BaseException:
             self._hang_up()
             raise
-        if spoke:
-            self._wake_relay()
+        findings.tell(self._wake_relay)
+        _measure(batch)
         for intake in batch:
             if intake.reason is not None:
                 fields = {"reason": intake.reason, "topic": intake.delivery.record.topic}
@@ -107,6 +113,16 @@ class Ingestion:
         connection, self._connection = self._connection, None
         if connection is not None:
             connection.terminate()
+
+
+def _measure(batch: Sequence[Intake]) -> None:
+    """Count what is in the log now, and how late its oldest is there."""
+    recorded = [intake.envelope for intake in batch if intake.envelope is not None and intake.reason is None]
+    _recorded.add(len(recorded))
+    _quarantined.add(sum(intake.reason is not None for intake in batch))
+    if recorded:
+        oldest = min(envelope.time for envelope in recorded)
+        _delay.record(max(0.0, (clock.now() - oldest).total_seconds()))
 
 
 def _slices(intakes: Iterator[Intake]) -> Iterator[list[Intake]]:

@@ -8,10 +8,12 @@ from datetime import UTC, timedelta
 import asyncpg
 
 from audit.ingest import store
-from audit.ingest.batch import Recorder
+from audit.ingest.batch import Findings, Recorder
 from audit.ingest.intake import UNKNOWN_TYPE, days_of, restored, take_in
 from common import clock
 from common.db.errors import DRIVER_ERRORS
+from common.metric_names import AUDIT_MISSING
+from common.metrics import Reading
 
 log = logging.getLogger(__name__)
 
@@ -60,6 +62,12 @@ _ADMIT = """
 UPDATE audit.quarantine SET admitted_at = clock_timestamp()
 WHERE (tenant_id, digest) IN (SELECT * FROM unnest($1::uuid[], $2::bytea[]))
 """
+_MISSING = """
+SELECT coalesce(sum(upper(hole) - lower(hole)), 0)::bigint
+FROM audit.gaps AS g, unnest(g.missing) AS hole WHERE g.filled_at IS NULL
+"""
+
+_missing = Reading(AUDIT_MISSING)
 
 
 class Upkeep:
@@ -111,9 +119,8 @@ class Upkeep:
         """Judge accesses whose owner became known in a transaction that could not see them."""
         async with connection.transaction():
             resources = [row["resource"] for row in await connection.fetch(_OVERLOOKED)]
-            spoke = bool(resources) and await self._recorder.rejudge(connection, resources)
-        if spoke:
-            self._wake_relay()
+            findings = await self._recorder.rejudge(connection, resources) if resources else Findings()
+        findings.tell(self._wake_relay)
 
     async def notice_gaps(self, connection: asyncpg.Connection, suspects: Suspects) -> Suspects:
         """Note numbers that are missing below ones that arrived, and close what has arrived since.
@@ -125,6 +132,7 @@ class Upkeep:
             await connection.execute("LOCK TABLE audit.gaps IN SHARE ROW EXCLUSIVE MODE")
             await connection.execute(_SHRINK_GAPS)
             await connection.execute(_NOTE_GAPS, list(suspects), list(suspects.values()))
+            _missing.note(await connection.fetchval(_MISSING))
             return {row["source"]: row["missing"] for row in await connection.fetch(_SUSPECT)}
 
     async def readmit(self, connection: asyncpg.Connection) -> None:
@@ -135,10 +143,9 @@ class Upkeep:
             known = [(row, intake) for row, intake in intakes if intake.reason is None]
             await store.ensure_days(connection, days_of([intake for _, intake in known]))
             work = [(intake.envelope, intake.rows) for _, intake in known if intake.envelope]
-            spoke = await self._recorder.record(connection, work)
+            findings = await self._recorder.record(connection, work)
             keys = [(row["tenant_id"], row["digest"]) for row, _ in known]
             await connection.execute(_ADMIT, [key[0] for key in keys], [key[1] for key in keys])
         for _, intake in intakes:
             intake.finish()
-        if spoke:
-            self._wake_relay()
+        findings.tell(self._wake_relay)

@@ -9,10 +9,17 @@ from auth.login.errors import InvalidCredentials
 from auth.parts import AuthParts
 from auth.password.hashing import Parameters
 from auth.password.queries import find_parameters
+from common import metrics
 from common.context import SystemContext
+from common.errors import TooManyRequests
 from common.ids import PLATFORM_TENANT
+from common.metric_names import LOGINS_REFUSED
 from common.networks import network_of
 from common.web.kernel import Kernel
+
+_FAILED = {"app.reason": "failed"}
+_THROTTLED = {"app.reason": "throttled"}
+_refused = metrics.counter(LOGINS_REFUSED, _FAILED, _THROTTLED)
 
 
 @asynccontextmanager
@@ -24,11 +31,16 @@ async def guarded(parts: AuthParts, name: str, ip: str) -> AsyncGenerator[None]:
     """
     began, source = asyncio.get_running_loop().time(), network_of(ip)
     async with parts.turns.of(name):
-        await parts.ip_throttle.check(source)
-        await parts.address_throttle.check(name)
+        try:
+            await parts.ip_throttle.check(source)
+            await parts.address_throttle.check(name)
+        except TooManyRequests:
+            _refused.add(1, _THROTTLED)
+            raise
         try:
             yield
         except InvalidCredentials:
+            _refused.add(1, _FAILED)
             await parts.address_throttle.note_failure(name)
             await parts.ip_throttle.note_failure(source)
             await _wait_for_grid(began, parts.settings.login_failure_grid)

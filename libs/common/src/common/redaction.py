@@ -1,0 +1,74 @@
+"""Takes secrets and personal data out of what is about to be logged or traced.
+
+The rule of the house is that nobody puts them there. This is for what slips through: messages of libraries,
+and values that a caller chose.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from typing import Any
+
+HIDDEN = "[hidden]"
+LONGEST = 4000
+"""Characters of one text; what is behind them is cut off."""
+
+# A short word: ids, templates of routes, names. Most of what is logged is, and needs no closer look.
+_PLAIN = re.compile(r"(?!.*(?:eyJ|[srp]k_|whsec_))[\w./{}-]{0,39}")
+_BEGUN = re.compile(r"\S{0,256}\Z")
+_KEYS = re.compile(
+    r"(?i)passw|secret|token|authori[sz]ation|cookie|api_?key|e_?mail|phone|signature|credential"
+)
+# Each alternative is bounded, so that no text takes longer than its length allows.
+_VALUES = re.compile(
+    r"""(?xi)
+    (?P<keep>://[^/\s:@]{0,64}:)[^@\s/]{1,256}(?=@)                  # a password in a URL
+    | (?P<scheme>\b(?:bearer|basic)\s+)[^\s"',;]+                    # credentials in a header
+    | (?P<name>\b[\w.-]{0,32}
+        (?:password|passwd|secret|token|api[_-]?key|cookie|signature)["']?\s{0,4}[=:]\s{0,4})
+      (?:"[^"]{0,1024}"|'[^']{0,1024}'|[^\s"'&,;})]+)                # name=value, "name": "value"
+    | \beyJ[\w-]{8,}(?:\.[\w-]*){0,2}                                # a JSON web token, or its head
+    | \b(?:sk|rk|pk|whsec)_\w{8,}                                    # Stripe's keys
+    | (?=[A-Za-z_-]{0,39}\d)[A-Za-z0-9_-]{40,}                       # links, opaque tokens, long numbers
+    | [^\s@"'<>(),:;=&]{1,64}@[^\s@"'<>(),:;=&/]{1,255}              # an e-mail address
+    """
+)
+
+
+def redact(text: str) -> str:
+    """`text` without what looks like a secret or an e-mail address."""
+    if _PLAIN.fullmatch(text):
+        return text
+    whole = len(text) <= LONGEST
+    shown = text if whole else _BEGUN.sub("…", text[:LONGEST])
+    return _VALUES.sub(_hide, shown)
+
+
+def redact_value(value: Any) -> Any:
+    """A copy of anything that can be logged, with its texts redacted and what has a secret's name hidden."""
+    if isinstance(value, str):
+        return redact(value)
+    if value is None or isinstance(value, bool | int | float):
+        return value
+    if isinstance(value, Mapping):
+        return redact_fields(value)  # type: ignore[reportUnknownArgumentType]  # of anything
+    if isinstance(value, Sequence | set | frozenset) and not isinstance(value, bytes | bytearray):
+        return [redact_value(item) for item in value]  # type: ignore[reportUnknownVariableType]
+    return redact(str(value))
+
+
+def redact_fields(fields: Mapping[Any, Any]) -> dict[str, Any]:
+    """As `redact_value`, of names and values."""
+    return {
+        redact(str(name)): HIDDEN if value and _is_telling(str(name)) else redact_value(value)
+        for name, value in fields.items()
+    }
+
+
+@lru_cache(maxsize=1024)
+def _is_telling(name: str) -> bool:
+    return _KEYS.search(name) is not None
+
+
+def _hide(match: re.Match[str]) -> str:
+    return next((kept for kept in match.groups() if kept), "") + HIDDEN
