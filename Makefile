@@ -1,6 +1,6 @@
 # Needs python3 (3.11 or newer) and git; everything else comes from PyPI into .venv.
 .DEFAULT_GOAL := help
-.PHONY: up down reset status logs demo kafka test test-pooled mutate-isolation soak bench check lint-api docs help
+.PHONY: up down reset status doctor logs demo kafka test test-pooled mutate-isolation soak bench check lint-api docs help
 
 # uv: the one on the PATH, else our own in .uv.
 UV := $(shell command -v uv 2>/dev/null)
@@ -37,6 +37,9 @@ reset: $(SYNCED) ## Stop the stack and erase its data
 
 status: $(SYNCED) ## Show every process of the stack
 	@$(RUN)penguinmails status
+
+doctor: $(SYNCED) ## Find what is wrong with the machine or the stack, and how to mend it
+	@$(RUN)penguinmails doctor
 
 logs: $(SYNCED) ## Follow the logs; SERVICE=… for one process
 	@$(RUN)penguinmails logs $(SERVICE) --follow

@@ -22,6 +22,7 @@ from common.testing.databases import (
     server_from_env,
 )
 from common.testing.harness import Harness, harness
+from penguinmails import ports
 from penguinmails.config import Broker
 from penguinmails.stack import Stack
 
@@ -43,7 +44,8 @@ def broker_kind() -> Broker:
 @pytest.fixture(scope="session")
 def stack(tmp_path_factory: pytest.TempPathFactory, broker_kind: Broker) -> Iterator[Stack]:
     """The whole platform on free ports of its own, up once for all tests that need it."""
-    running = Stack(tmp_path_factory.mktemp("stack"), attached=True, broker=broker_kind)
+    port = ports.random_free(set())  # stacks that start at the same time would all want the default one
+    running = Stack(tmp_path_factory.mktemp("stack"), port, attached=True, broker=broker_kind)
     running.up()
     asyncio.run(_hand_to_the_system(running))
     yield running

@@ -112,6 +112,45 @@ async def test_status_lists_every_process(stack: Stack) -> None:
         assert name in output
 
 
+async def test_status_tells_programs_how_every_process_and_its_events_are(stack: Stack) -> None:
+    status, output = await run(stack, "status", "--json")
+    assert status == 0, output
+    told = json.loads(output)
+    assert told["ready"] is True
+    processes = {process["name"]: process for process in told["processes"]}
+    assert all(process["version"] for process in processes.values()), processes
+    for name in ("auth", "audit"):
+        assert processes[name]["memory"] > 1 << 20
+        assert processes[name]["uptime_seconds"] > 0
+        assert processes[name]["events"]["outbox"]["rows"] >= 0
+        assert processes[name]["events"]["consumers"]
+
+
+async def test_doctor_finds_nothing_wrong_with_a_running_stack(stack: Stack) -> None:
+    status, output = await run(stack, "doctor", "--json")
+    assert status == 0, output
+    told = json.loads(output)
+    assert told["running"] is True
+    assert {"programs", "keys", "readiness", "clocks", "schemas"} <= set(told["checks"])
+
+
+async def test_logs_of_one_trace_and_tenant(stack: Stack, platform: Platform, tenant: Tenant) -> None:
+    answer = await platform.get(tenant, "/auth/me")
+    words = ("--trace", answer.headers["X-Trace-Id"][:12], "--tenant", tenant.tenant_id, "--json")
+    status, output = await run(stack, "logs", "auth", *words)
+    (line,) = (json.loads(line) for line in output.splitlines())
+    assert (status, line["trace_id"]) == (0, answer.headers["X-Trace-Id"])
+    assert (line["process"], line["route"]) == ("auth", "/api/v1/auth/me")
+    status, output = await run(stack, "logs", "--level", "loud")
+    assert (status, "no level" in output) == (2, True), output
+
+
+async def test_signing_keys_are_listed(stack: Stack) -> None:
+    status, output = await run(stack, "keys", "list", "--json")
+    assert status == 0, output
+    assert [key["status"] for key in json.loads(output)] == ["active"]
+
+
 @pytest.mark.parametrize("words", [("trace",), ("mail", "list"), ("logs", "auth")])
 async def test_looking_inside(
     stack: Stack, platform: Platform, tenant: Tenant, words: tuple[str, ...]

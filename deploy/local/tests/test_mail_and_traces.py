@@ -1,6 +1,7 @@
 """The mail catcher, the collector and what reads their files."""
 
 import http.client
+import json
 import smtplib
 import subprocess
 import sys
@@ -113,6 +114,24 @@ def test_an_unknown_trace_is_waited_for_no_longer_than_asked(tmp_path: Path) -> 
     began = time.monotonic()
     assert trace.find(tmp_path / "traces.jsonl", "0" * 32, patience=0.3) == []
     assert time.monotonic() - began < 1
+
+
+def test_the_beginning_of_an_id_is_enough_and_a_wrong_one_is_helped(tmp_path: Path) -> None:
+    file = tmp_path / "traces.jsonl"
+    message = json.dumps(otlp.traces(_request().SerializeToString()), separators=(",", ":"))
+    sibling = TRACE.hex()[:6] + "f" * 26
+    file.write_text(message + "\n" + message.replace(TRACE.hex(), sibling) + "\n")
+    assert len(trace.find_one(file, TRACE.hex(), patience=0)) == 2
+    assert {span.name for span in trace.find_one(file, sibling[:7], patience=0)} == {"GET x", "ingest"}
+    with pytest.raises(trace.NoSuchTrace, match="2 traces begin with") as several:
+        trace.find_one(file, sibling[:6], patience=0)
+    assert several.value.others == [f"{TRACE.hex()} gateway GET x", f"{sibling} gateway GET x"]
+    with pytest.raises(trace.NoSuchTrace, match="The newest traces") as none:
+        trace.find_one(file, "0" * 32, patience=0)
+    assert len(none.value.others) == 2
+    for wrong in ("xyz", "abc", "a" * 33):
+        with pytest.raises(trace.NoSuchTrace, match="no trace id"):
+            trace.find_one(file, wrong, patience=0)
 
 
 @pytest.mark.parametrize("size", [1 << 20, 20 << 20])

@@ -139,6 +139,30 @@ async def test_the_second_relay_stands_by_and_takes_over(
             assert len(await published(settings, tenant, 2)) == 2
 
 
+async def test_a_relay_that_leaves_publishes_what_is_written_first(
+    database: Database, settings: ServiceSettings, cluster: Cluster, service_database: Databases
+) -> None:
+    tenant, workspace = new_id(), new_id()
+    first = Relay("workspaces", settings, cluster, asyncio.Event())
+    second = Relay("workspaces", settings, cluster, asyncio.Event())
+    async with running(first.run()) as (task,):
+
+        async def first_active() -> bool:
+            return first.active
+
+        await until(first_active)
+        standing_by = asyncio.create_task(second.run())
+        for version in range(1, 4):
+            await write(database, tenant, *(update(tenant, workspace, version * 10 + n) for n in range(10)))
+        second.leave()
+        first.leave()
+        async with asyncio.timeout(10):
+            await task
+            await standing_by
+    await outbox_holds(await service_database("workspaces"), tenant, 0)
+    assert len(await published(settings, tenant, 30)) == 30
+
+
 async def test_a_second_delivery_has_no_second_effect(
     handled: Handled, settings: ServiceSettings, cluster: Cluster
 ) -> None:

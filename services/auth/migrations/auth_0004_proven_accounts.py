@@ -9,6 +9,12 @@ down_revision = "auth_0003"
 branch_labels = None
 depends_on = None
 
+CONTRACTS = {
+    "function auth.accounts_of(text,text): true TABLE(tenant_id uuid, tenant_name text, user_id uuid, "
+    "open boolean, matches boolean) became true TABLE(tenant_id uuid, tenant_name text, user_id uuid, "
+    "open boolean, proven boolean, matches boolean)": "one column more; callers name those they read"
+}
+
 _ACCOUNTS = """
 DROP FUNCTION auth.accounts_of(text, text);
 CREATE FUNCTION auth.accounts_of(address text, candidate_hash text)

@@ -7,6 +7,8 @@ down_revision = "auth_0004"
 branch_labels = None
 depends_on = None
 
+CONTRACTS = {"unique index auth.users.users_email_key: new": "the constraint before it refused more"}
+
 
 def upgrade() -> None:
     op.execute("ALTER TABLE auth.users DROP CONSTRAINT users_email_key")

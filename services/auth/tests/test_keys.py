@@ -4,6 +4,7 @@ import asyncio
 import base64
 import json
 import time
+from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
@@ -14,12 +15,15 @@ from cryptography.hazmat.primitives.hashes import SHA256
 from services.auth.tests.conftest import SignIn
 
 from auth.__main__ import SERVICE
-from auth.key import pairs
-from auth.key.ring import KeyRing
+from auth.key import pairs, rotation
+from auth.key.errors import RotationUnderWay
+from auth.key.ring import KeyRing, Keys
 from auth.sealing import Unreadable
+from common import clock
+from common.context import SystemContext
 from common.db.session import Database
 from common.ids import PLATFORM_TENANT, Kind, to_text
-from common.testing.databases import DatabaseServer, make_database
+from common.testing.databases import DatabaseServer, ServiceDatabase, make_database
 from common.testing.harness import Harness
 
 KEY = bytes.fromhex("6b" * 32)
@@ -100,3 +104,92 @@ def _verify(token: str, jwks: dict[str, Any]) -> tuple[dict[str, Any], dict[str,
 
 def _decode(text: str) -> bytes:
     return base64.urlsafe_b64decode(text + "=" * (-len(text) % 4))
+
+
+class Ring:
+    """A database of the test's own with its first key, and what processes that read it now see."""
+
+    def __init__(self, made: ServiceDatabase) -> None:
+        self.made = made
+        self.database = Database(made.app_url, made.tenancy_key)
+
+    async def seen(self) -> Keys:
+        return await KeyRing(self.database, KEY.hex()).keys()
+
+    async def rotate(self, *, leaked: bool = False) -> str:
+        context = SystemContext(PLATFORM_TENANT, "platform", "auth")
+        async with self.database.tenant(context) as session:
+            row = await rotation.rotate(session, KEY, clock.now(), leaked=leaked)
+            kid = row.kid
+            await session.commit()
+        return kid
+
+    async def let_pass(self, interval: str) -> None:
+        """As if all that happened had happened so much earlier."""
+        await self.execute(
+            "UPDATE auth.signing_keys SET created_at = created_at - $1::text::interval, "
+            "activated_at = activated_at - $1::text::interval, retired_at = retired_at - $1::text::interval",
+            interval,
+        )
+
+    async def execute(self, statement: str, *values: Any) -> list[Any]:
+        connection = await asyncpg.connect(self.made.superuser_url)
+        try:
+            return list(await connection.fetch(statement, *values))
+        finally:
+            await connection.close()
+
+
+@pytest.fixture
+async def ring(postgres: DatabaseServer) -> AsyncIterator[Ring]:
+    made = await make_database(postgres, "auth", SERVICE.migrations)
+    ring = Ring(made)
+    try:
+        yield ring
+    finally:
+        await ring.database.close()
+        await made.drop()
+
+
+def published(keys: Keys) -> set[str]:
+    return {key["kid"] for key in keys.published}
+
+
+async def test_a_new_key_is_published_before_it_signs_and_the_old_one_until_its_last_token(
+    ring: Ring,
+) -> None:
+    old = (await ring.seen()).active.kid
+    new = await ring.rotate()
+    keys = await ring.seen()
+    assert (keys.active.kid, published(keys)) == (old, {old, new}), "published first"
+    with pytest.raises(RotationUnderWay):
+        await ring.rotate()
+    await ring.let_pass("2 minutes 50 seconds")
+    assert (await ring.seen()).active.kid == old, "not before everybody has it"
+    await ring.let_pass("15 seconds")
+    several = await asyncio.gather(*(ring.seen() for _ in range(4)))
+    assert {keys.active.kid for keys in several} == {new}
+    assert all(published(keys) == {old, new} for keys in several), "tokens of the old one are in use"
+    await ring.let_pass("15 minutes 50 seconds")
+    assert published(await ring.seen()) == {old, new}
+    await ring.let_pass("15 seconds")
+    assert published(await ring.seen()) == {new}
+    third = await ring.rotate()
+    assert {row["kid"] for row in await ring.execute("SELECT kid FROM auth.signing_keys")} == {new, third}
+
+
+async def test_a_leaked_key_verifies_nothing_any_more(ring: Ring) -> None:
+    old = (await ring.seen()).active.kid
+    waiting = await ring.rotate()
+    new = await ring.rotate(leaked=True)
+    keys = await ring.seen()
+    assert (keys.active.kid, published(keys)) == (new, {new})
+    rows = await ring.execute("SELECT kid, status FROM auth.signing_keys")
+    assert {row["kid"]: row["status"] for row in rows} == {old: "retired", waiting: "retired", new: "active"}
+    told = await ring.execute(
+        "SELECT data FROM tenancy.outbox WHERE type LIKE '%SigningKeyRotated%' ORDER BY id"
+    )
+    assert [(json.loads(row["data"])["kid"], json.loads(row["data"])["leaked"]) for row in told] == [
+        (waiting, False),
+        (new, True),
+    ]

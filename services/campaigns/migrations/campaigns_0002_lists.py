@@ -10,6 +10,10 @@ branch_labels = None
 depends_on = None
 
 # References carry the workspace too: the database itself keeps a list and its contacts in one.
+CONTRACTS = {
+    "constraint campaigns.contacts.contacts_workspace_key: new": "contact_id alone is unique already"
+}
+
 _TABLES = """
 ALTER TABLE campaigns.contacts
     ADD CONSTRAINT contacts_workspace_key UNIQUE (tenant_id, workspace_id, contact_id);

@@ -7,6 +7,8 @@ down_revision = "campaigns_0004"
 branch_labels = None
 depends_on = None
 
+CONTRACTS = {"constraint campaigns.campaigns.campaigns_status_check: new": "it allows more than before"}
+
 # References carry the workspace too: the database itself keeps a campaign and what it uses in one.
 _CHANGES = """
 ALTER TABLE campaigns.campaigns

@@ -4,21 +4,25 @@ import os
 import subprocess
 import sys
 import time
+from pathlib import Path
 from typing import Annotated
 
 import typer
 from rich.json import JSON
 from rich.markup import escape
 
-from penguinmails import demo, display, documents, mailbox, trace
+from penguinmails import backup, demo, display, documents, log_command, mailbox, status, trace
+from penguinmails.backup import BackupFailed
 from penguinmails.billing_command import billing_app
 from penguinmails.binaries import BinaryMissing
 from penguinmails.config import Broker
 from penguinmails.deletion_command import deletion_app
 from penguinmails.display import console
+from penguinmails.doctor import command as examination
 from penguinmails.events_command import events_app
 from penguinmails.home import default_home
 from penguinmails.isolation.command import app as isolation
+from penguinmails.keys_command import keys_app
 from penguinmails.operator_commands import operator_app, tenants_app
 from penguinmails.postgres import DataUnusable
 from penguinmails.privileges import CannotDropRoot
@@ -57,6 +61,7 @@ app.add_typer(events_app(_running_stack), name="events")
 app.add_typer(provisioning_app(_running_stack), name="provisioning")
 app.add_typer(deletion_app(_running_stack), name="deletion")
 app.add_typer(operator_app(_running_stack), name="operator")
+app.add_typer(keys_app(_running_stack), name="keys")
 app.add_typer(tenants_app(_running_stack), name="tenants")
 app.add_typer(billing_app(_running_stack), name="billing")
 
@@ -79,7 +84,7 @@ def up(
     else:
         console.print("[green]Already running.[/]")
     display.ports_taken(stack)
-    display.processes(stack)
+    console.print(status.table(status.rows(stack)))
     display.stand_ins(stack)
     demo.show_ways_in(stack)
 
@@ -98,33 +103,21 @@ def reset() -> None:
     console.print(f"Erased {stack.home.root}.")
 
 
-@app.command()
-def status() -> None:
-    """Show every process; status 1 when something is not ready."""
+@app.command(name="status")
+def show_status(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """Show every process, and how far the events are; status 1 when something is not ready."""
     stack = _running_stack()
-    display.processes(stack)
-    if not stack.state.is_ready():
+    rows = status.rows(stack)
+    told = status.document(stack, rows)
+    if as_json:
+        display.machine_readable(told)
+    else:
+        console.print(status.table(rows), "", status.events_table(told["processes"]), sep="\n")
+    if not told["ready"]:
         raise typer.Exit(1)
 
 
-@app.command()
-def logs(
-    service: Annotated[str | None, typer.Argument(help="One process; all when left out.")] = None,
-    follow: Annotated[bool, typer.Option("-f", "--follow", help="Go on showing new lines.")] = False,
-    lines: Annotated[int, typer.Option("-n", "--lines", help="How many lines to begin with.")] = 100,
-) -> None:
-    """Show the logs."""
-    folder = _stack().home.logs
-    files = sorted(folder.glob(f"{service or '*'}.log"))
-    if not files:
-        known = ", ".join(sorted(path.stem for path in folder.glob("*.log"))) or "none yet"
-        console.print(f"[red]No such log.[/] There are: {known}")
-        raise typer.Exit(1)
-    command = ["tail", "-n", str(lines), *(["-F"] if follow else []), *map(str, files)]
-    try:
-        raise typer.Exit(subprocess.run(command, check=False).returncode)
-    except KeyboardInterrupt as stop:
-        raise typer.Exit(0) from stop
+app.command(name="logs")(log_command.show)
 
 
 @app.command()
@@ -135,6 +128,30 @@ def env(as_json: Annotated[bool, typer.Option("--json", help="As one JSON docume
         display.machine_readable(facts)
     else:
         console.print(JSON.from_data(facts))
+
+
+@app.command(name="backup")
+def back_up(target: Annotated[Path, typer.Argument(help="A folder that is empty or not there.")]) -> None:
+    """Copy databases, keys and files of the running stack. Whoever has the copy has every secret."""
+    backup.back_up(_running_stack(), target.resolve())
+    console.print(f"[green]Written and verified:[/] {escape(str(target))}. It holds every secret.")
+
+
+@app.command(name="restore")
+def restore(source: Annotated[Path, typer.Argument(help="What `backup` has written.")]) -> None:
+    """Make an empty stack's data out of a backup; then `up`."""
+    stack = _stack()
+    if stack.is_running():
+        console.print("[red]The stack is running:[/] `penguinmails down` and `reset`, or another home.")
+        raise typer.Exit(1)
+    backup.restore(source.resolve(), stack.home)
+    console.print(f"Restored into {escape(str(stack.home.root))}. Start it with [bold]penguinmails up[/].")
+
+
+@app.command()
+def doctor(as_json: Annotated[bool, typer.Option("--json", help="As JSON.")] = False) -> None:
+    """Find what is wrong with the machine and the stack, and how to mend it; status 1 when something is."""
+    examination.doctor(_stack(), as_json)
 
 
 @app.command()
@@ -156,12 +173,17 @@ def play_demo() -> None:
 
 
 @app.command(name="trace")
-def show_trace(trace_id: Annotated[str, typer.Argument(help="From the header X-Trace-Id.")]) -> None:
+def show_trace(
+    trace_id: Annotated[str, typer.Argument(help="From the header X-Trace-Id; its beginning is enough.")],
+) -> None:
     """Draw the span tree of one request."""
-    spans = trace.find(_stack().home.traces, trace_id.strip().lower(), patience=2.0)
-    if not spans:
-        console.print(f"[red]No spans of trace {trace_id}.[/]")
-        raise typer.Exit(1)
+    try:
+        spans = trace.find_one(_stack().home.traces, trace_id.strip().lower())
+    except trace.NoSuchTrace as problem:
+        console.print(f"[red]{escape(str(problem))}[/]")
+        for line in problem.others:
+            console.print(line, markup=False, soft_wrap=True)
+        raise typer.Exit(1) from problem
     console.print(trace.tree(spans))
 
 
@@ -190,7 +212,14 @@ def show_mail(
 def main() -> None:
     try:
         app()
-    except (BinaryMissing, CannotDropRoot, DataUnusable, PermissionError, StackFailed) as problem:
+    except (
+        BackupFailed,
+        BinaryMissing,
+        CannotDropRoot,
+        DataUnusable,
+        PermissionError,
+        StackFailed,
+    ) as problem:
         console.print(f"[red]{problem}[/]")
         sys.exit(1)
 

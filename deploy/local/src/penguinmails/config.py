@@ -72,6 +72,7 @@ class Config:
             "FILES_URL": self.home.files.as_uri(),
             "SERVICE_PUBLIC_KEYS": json.dumps(self.credentials.public_keys),
             "SIGNUP_RATE_PER_MINUTE": "6000",
+            "DRAIN_SECONDS": "0",  # one process each: nobody is there to take over
             "RATE_LIMIT_URL": f"valkey://{LOOPBACK}:{self.ports['valkey']}",
         }
 

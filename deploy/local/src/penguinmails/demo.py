@@ -1,6 +1,7 @@
 """The story of the demo, told over HTTP through the gateway, and the ways in that `up` prints."""
 
 import json
+import re
 import shlex
 import time
 from typing import Any, cast
@@ -17,7 +18,13 @@ from penguinmails.stack import Stack
 Json = dict[str, Any]
 
 PATIENCE = 10.0
+_TIME = re.compile(r"\d{4}-\d\d-\d\dT")
 COLUMNS = ("occurred_at", "action", "severity", "actor", "target")
+
+_AFTERWORD = """
+One trace: the gateway let the request in, the database hid the row, the service told of the miss,
+and the audit service found out whose it was. Next: `penguinmails logs --trace {trace}`,
+`penguinmails isolation check`, `penguinmails mail list`."""
 
 
 class DemoFailed(Exception):
@@ -114,6 +121,10 @@ def _curl_lines(stack: Stack, gateway: str, login: Json) -> list[str]:
 
 def play(stack: Stack) -> None:
     """Raises DemoFailed when the platform does not keep to the story."""
+    console.print(
+        "Two companies, Adelie and Gentoo, share this installation. Adelie works; Gentoo tries to look at "
+        "its things.\nEverything below is asked through the gateway, as any client would.\n"
+    )
     gateway = stack.config.url("gateway")
     first, second = (_provision(gateway, company) for company in ("Adelie", "Gentoo"))
     victim, attacker = (Client(gateway, tenant["access_token"]) for tenant in (first, second))
@@ -144,11 +155,11 @@ def _work(client: Client) -> str:
 
 
 def _attack(client: Client, victim: str, campaign: str) -> httpx.Response:
-    console.print("[bold]Gentoo now tries to look at Adelie.[/]")
+    console.print("\n[bold]Gentoo now tries to look at Adelie.[/]")
     attempt = client.call("GET", f"/campaigns/{campaign}", expect=404)
     console.print("[green]✓[/] its campaign: 404, as if it had never existed")
     client.call("GET", f"/tenants/{victim}/settings", expect=403)
-    console.print("[green]✓[/] its settings by name: 403")
+    console.print("[green]✓[/] its settings by name: 403\n")
     return attempt
 
 
@@ -179,6 +190,8 @@ def _cell(value: Any) -> str:
     match value:
         case None:
             return "–"
+        case str() if _TIME.match(value):
+            return f"{value[11:19]} UTC"
         case list():
             return ", ".join(map(str, cast("list[Any]", value)))
         case dict():
@@ -194,3 +207,4 @@ def _show_trace(stack: Stack, attempt: httpx.Response) -> None:
     if not spans:
         raise DemoFailed(f"no spans of trace {trace_id} were collected")
     console.print(trace.tree(spans))
+    console.print(_AFTERWORD.format(trace=trace_id[:8]))

@@ -1,6 +1,6 @@
 """`penguinmails events …`: asks the services' own operator commands and shows what they say."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Annotated
 
 import typer
@@ -17,7 +17,7 @@ from penguinmails.stack import Stack
 Chosen = Annotated[str | None, typer.Option("--service", help="One service; all when left out.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count; change nothing.")]
-Service = Annotated[str, typer.Argument(help="The service.")]
+Services = Annotated[list[str], typer.Argument(help="The service, or several.")]
 Event = Annotated[str, typer.Argument(help="As in `dlq list`: evt_….")]
 
 
@@ -34,27 +34,30 @@ def events_app(running: Callable[[], Stack]) -> typer.Typer:
 
     @app.command()
     def replay(
-        service: Service,
-        consumer: Annotated[str, typer.Option(help="The service's own, of the same name.")],
+        service: Services,
+        consumer: Annotated[
+            str | None, typer.Option(help="The service's own, of the same name: no other can replay.")
+        ] = None,
         since: Annotated[str | None, typer.Option("--from", help="2026-01-31T12:00:00Z")] = None,
         everything: Annotated[bool, typer.Option("--all", help="From the log's first record.")] = False,
         dry_run: DryRun = False,
     ) -> None:
         """Read the log again beside the running consumer: projects again, handles what was not."""
         reach = [*(["--from", since] if since else []), *(["--all"] if everything else [])]
-        words = ["replay", "--consumer", consumer, *reach, *(["--dry-run"] if dry_run else [])]
-        for answer in _ask(running(), service, *words):
+        named = ["--consumer", consumer] if consumer else []
+        words = ["replay", *named, *reach, *(["--dry-run"] if dry_run else [])]
+        for answer in _ask_some(running(), service, *words):
             console.print(JSON.from_data(answer))
 
     @app.command()
     def snapshot(
-        service: Service,
+        service: Services,
         tenant: Annotated[str | None, typer.Option(help="One tenant; all when left out.")] = None,
         dry_run: DryRun = False,
     ) -> None:
         """Tell the service's present state again, for projections older than the history."""
         words = ["snapshot", *(["--tenant", tenant] if tenant else []), *(["--dry-run"] if dry_run else [])]
-        for answer in _ask(running(), service, *words):
+        for answer in _ask_some(running(), service, *words):
             console.print(JSON.from_data(answer))
 
     _ = (lag, replay, snapshot)
@@ -104,9 +107,14 @@ def _letters(running: Callable[[], Stack]) -> typer.Typer:
 
 def _ask(stack: Stack, chosen: str | None, *words: str) -> list[Document]:
     """What the services answer, one document a line, with the service's name; exits when one fails."""
-    if chosen is not None and chosen not in SERVICES:
-        raise typer.BadParameter(f"there is no service {chosen}: {', '.join(SERVICES)}")
-    return ask(stack, [chosen] if chosen else SERVICES, "events", *words)
+    return _ask_some(stack, [chosen] if chosen else SERVICES, *words)
+
+
+def _ask_some(stack: Stack, chosen: Sequence[str], *words: str) -> list[Document]:
+    for name in chosen:
+        if name not in SERVICES:
+            raise typer.BadParameter(f"there is no service {name}: {', '.join(SERVICES)}")
+    return ask(stack, chosen, "events", *words)
 
 
 def _known(found: list[Document], event: str) -> list[Document]:

@@ -8,6 +8,7 @@ from pathlib import Path
 
 from penguinmails import binaries, identity, privileges
 
+MAJOR_VERSION = "18"
 SETTINGS = {
     "listen_addresses": "127.0.0.1",
     "unix_socket_directories": "",
@@ -54,8 +55,9 @@ def _initdb(data: Path, password_file: Path, prefix: list[str]) -> None:
 
 def _check_version(data: Path) -> None:
     made_by = (data / "PG_VERSION").read_text().strip()
-    if made_by != "18":
-        raise DataUnusable(f"{data} was made by PostgreSQL {made_by}, not 18: `make reset` erases it")
+    if made_by != MAJOR_VERSION:
+        ours = f"not {MAJOR_VERSION}"
+        raise DataUnusable(f"{data} was made by PostgreSQL {made_by}, {ours}: `make reset` erases it")
 
 
 def command(data: Path, port: int) -> list[str]:

@@ -44,6 +44,11 @@ def as_user(user: pwd.struct_passwd | None) -> list[str]:
     return [*prefix, "--pdeathsig=INT", *_passage()]
 
 
+def has_passage() -> bool:
+    """Whether the server can pass folders that only root may enter."""
+    return bool(_passage())
+
+
 def _passage() -> list[str]:
     ours = _capabilities()
     for name, bit in PASSAGE:

@@ -20,7 +20,8 @@ PROBE_EVERY = 0.05
 STEADY_AFTER = 2.0
 """Seconds of readiness after which an end is taken for an accident, not for a crash loop."""
 LONGEST_DELAY = 10.0
-STOP_PATIENCE = 12.0
+STOP_PATIENCE = 16.0
+"""More than a service needs at most: its last requests 5 s, its work 6 s, its relay 3 s."""
 
 Keeper = tuple[int, str]
 """Pid and start of the process an attached stack belongs to."""

@@ -1,8 +1,10 @@
 """The span tree of one trace, out of the files the collector writes."""
 
 import json
+import re
 import time
 from collections import defaultdict
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,6 +15,8 @@ from rich.tree import Tree
 
 QUIET = 0.8
 """Spans come in batches: a trace is complete when none has arrived for so long."""
+
+_MOST = 5
 
 NOTABLE = ("http.response.status_code", "http.status_code", "messaging.destination.name", "app.tenant.id")
 
@@ -28,6 +32,48 @@ class Span:
     end: int
     failed: bool
     attributes: dict[str, Any]
+
+
+class NoSuchTrace(Exception):
+    """Not one trace is meant by what was given. `others`: those that may be, each with its first span."""
+
+    def __init__(self, message: str, others: list[str]) -> None:
+        super().__init__(message)
+        self.others = others
+
+
+def find_one(file: Path, prefix: str, patience: float = 2.0) -> list[Span]:
+    """The spans of the one trace whose id begins so.
+
+    Raises:
+        NoSuchTrace: there is none, there are several, or it is no id.
+    """
+    if not re.fullmatch(r"[0-9a-f]{4,32}", prefix):
+        raise NoSuchTrace(f"{prefix} is no trace id: 32 hex digits, or the first four of them and more", [])
+    deadline = time.monotonic() + patience
+    while not (beginning := _traces(file, prefix)) and time.monotonic() < deadline:
+        time.sleep(0.1)
+    if len(beginning) == 1:
+        return find(file, next(iter(beginning)), patience)
+    if beginning:
+        raise NoSuchTrace(f"{len(beginning)} traces begin with {prefix}:", list(beginning.values())[:_MOST])
+    newest = list(_traces(file, "").values())[-_MOST:]
+    raise NoSuchTrace(f"No spans of trace {prefix}." + (" The newest traces:" if newest else ""), newest)
+
+
+def _traces(file: Path, prefix: str) -> dict[str, str]:
+    """By id, in the order they came: the traces that begin so, and how each is told to people."""
+    found: dict[str, Span] = {}
+    needle = f'"traceId":"{prefix}'.encode()
+    for line in _lines(file, needle):
+        for span, group in _every_span(json.loads(line)):
+            trace_id: str = span["traceId"]
+            earlier = found.get(trace_id)
+            if trace_id.startswith(prefix) and (
+                earlier is None or int(span["startTimeUnixNano"]) < earlier.start
+            ):
+                found[trace_id] = _span(span, group)
+    return {trace_id: f"{trace_id} {span.service} {span.name}" for trace_id, span in found.items()}
 
 
 def find(file: Path, trace_id: str, patience: float, until_service: str = "") -> list[Span]:
@@ -47,24 +93,26 @@ def find(file: Path, trace_id: str, patience: float, until_service: str = "") ->
 
 def read(file: Path, trace_id: str) -> list[Span]:
     found: dict[str, Span] = {}
-    needle = trace_id.encode()
-    for path in (file.with_suffix(".1.jsonl"), file):
-        if path.exists():
-            with path.open("rb") as lines:
-                for line in lines:
-                    if needle in line:
-                        found.update({span.span_id: span for span in _spans(json.loads(line), trace_id)})
+    for line in _lines(file, trace_id.encode()):
+        own = (_span(*pair) for pair in _every_span(json.loads(line)) if pair[0]["traceId"] == trace_id)
+        found.update({span.span_id: span for span in own})
     return sorted(found.values(), key=lambda span: span.start)
 
 
-def _spans(message: dict[str, Any], trace_id: str) -> list[Span]:
-    return [
-        _span(span, group)
-        for group in message["resourceSpans"]
-        for scope in group["scopeSpans"]
-        for span in scope["spans"]
-        if span["traceId"] == trace_id
-    ]
+def _lines(file: Path, needle: bytes) -> Iterator[bytes]:
+    """Lines of both files in which it stands."""
+    for path in (file.with_suffix(".1.jsonl"), file):
+        if path.exists():
+            with path.open("rb") as lines:
+                yield from (line for line in lines if needle in line)
+
+
+def _every_span(message: dict[str, Any]) -> Iterator[tuple[dict[str, Any], dict[str, Any]]]:
+    """Each span with the group it stands in, which names its service."""
+    for group in message["resourceSpans"]:
+        for scope in group["scopeSpans"]:
+            for span in scope["spans"]:
+                yield span, group
 
 
 def _span(span: dict[str, Any], group: dict[str, Any]) -> Span:

@@ -23,7 +23,6 @@ from common.bus.relay import Relay
 from common.bus.soundings import Soundings
 from common.contracts.envelope import Topic
 from common.db.catalog import check_catalog
-from common.db.migrate import migrate
 from common.db.paging import Cursors
 from common.erasure import Undertaker
 from common.events_cli import events_commands
@@ -41,7 +40,7 @@ log = logging.getLogger(__name__)
 
 ROLES = ("serve", "consume", "relay", "work")
 _SHUTDOWN_SECONDS = 5
-_FAREWELL_MILLIS = 3000
+_FAREWELL_SECONDS = 3
 
 
 class _Server(uvicorn.Server):
@@ -66,6 +65,9 @@ def main(service: Service) -> None:
     @app.command("migrate")
     def bring_up_to_date() -> None:
         """Bring the database to the newest schema; needs OWNER_DATABASE_URL and TENANCY_KEY."""
+        # Imported here: Alembic takes a third of the time a service needs to start.
+        from common.db.migrate import migrate  # noqa: PLC0415
+
         url, key = os.environ["OWNER_DATABASE_URL"], os.environ["TENANCY_KEY"]
         asyncio.run(migrate(service.name, url, key, service.migrations))
 
@@ -94,7 +96,7 @@ def _run(service: Service, roles: tuple[str, ...]) -> None:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(run_roles(service, settings, roles))
     finally:
-        measuring.shutdown(timeout_millis=_FAREWELL_MILLIS)
+        measuring.shutdown(timeout_millis=_FAREWELL_SECONDS * 1000)
         tracing.shutdown()
 
 
@@ -121,13 +123,17 @@ def build_kernel(service: Service, settings: ServiceSettings) -> Kernel:
 
 
 async def run_roles(service: Service, settings: ServiceSettings, roles: tuple[str, ...]) -> None:
-    """Run the roles until SIGTERM or SIGINT; a role that fails takes the process down with it."""
+    """Run the roles until SIGTERM or SIGINT; a role that fails takes the process down with it.
+
+    We leave in the order in which work flows: requests are finished, then events and jobs, and the relay
+    publishes what came of all that (docs/adr/0026-leaving.md).
+    """
     kernel = build_kernel(service, settings)
     cluster = Cluster(settings)
-    stop = asyncio.Event()
+    relay = Relay(service.name, settings, cluster, kernel.database.events_written)
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
-        loop.add_signal_handler(number, stop.set)
+        loop.add_signal_handler(number, kernel.leaving.set)
     await check_catalog(settings.database_url, service.name)
     log.info("starting", extra={"fields": {"roles": roles}})
     try:
@@ -135,13 +141,17 @@ async def run_roles(service: Service, settings: ServiceSettings, roles: tuple[st
             background = [
                 group.create_task(_forever(work)) for work in _background(service, kernel, cluster, roles)
             ]
-            server = group.create_task(_serve(service, kernel, stop)) if "serve" in roles else None
-            await stop.wait()
+            publishing = group.create_task(_publish(relay, kernel)) if "relay" in roles else None
+            server = group.create_task(_serve(service, kernel)) if "serve" in roles else None
+            await kernel.leaving.wait()
             log.info("stopping")
             if server is not None:
                 await server
             for task in background:
                 task.cancel()
+            await asyncio.gather(*background, return_exceptions=True)
+            if publishing is not None:
+                await _finish_publishing(relay, publishing)
     finally:
         await cluster.close()
         await kernel.rate_limiter.close()
@@ -160,10 +170,25 @@ async def _forever(work: Callable[[], Awaitable[None]]) -> None:
     raise RuntimeError(f"{getattr(work, '__qualname__', work)} ended by itself")
 
 
+async def _publish(relay: Relay, kernel: Kernel) -> None:
+    await relay.run()
+    if not kernel.leaving.is_set():
+        raise RuntimeError("the relay ended by itself")
+
+
+async def _finish_publishing(relay: Relay, publishing: asyncio.Task[None]) -> None:
+    """Publish what the outbox holds; what the broker does not take in time waits there for the next relay."""
+    relay.leave()
+    _, late = await asyncio.wait({publishing}, timeout=_FAREWELL_SECONDS)
+    for task in late:
+        log.warning("events stay in the outbox")
+        task.cancel()
+
+
 def _background(
     service: Service, kernel: Kernel, cluster: Cluster, roles: tuple[str, ...]
 ) -> Iterator[Callable[[], Awaitable[None]]]:
-    """The loops that the roles consist of, besides the HTTP server."""
+    """The loops that the roles consist of, besides the HTTP server and the relay."""
     settings = kernel.settings
     yield metrics.watch_event_loop
     if "serve" in roles:
@@ -176,8 +201,6 @@ def _background(
         yield Consumer(service.name, settings, cluster, topics, lanes, brake=brake).run
         for consumer in service.consumers:
             yield lambda consumer=consumer: consumer(kernel)
-    if "relay" in roles:
-        yield Relay(service.name, settings, cluster, kernel.database.events_written).run
     if "work" in roles:
         for worker in service.workers:
             yield lambda worker=worker: worker(kernel)
@@ -187,7 +210,9 @@ def _background(
         yield Soundings(service.name, settings).run
 
 
-async def _serve(service: Service, kernel: Kernel, stop: asyncio.Event) -> None:
+async def _serve(service: Service, kernel: Kernel) -> None:
+    """Until the process was told to stop: then for as long as gateways need to notice, and until the last
+    request has its answer."""
     settings = kernel.settings
     config = uvicorn.Config(
         asgi(service.create_app(kernel)),
@@ -203,10 +228,11 @@ async def _serve(service: Service, kernel: Kernel, stop: asyncio.Event) -> None:
     )
     server = _Server(config)
     serving = asyncio.create_task(server.serve())
-    waiting = asyncio.create_task(stop.wait())
+    waiting = asyncio.create_task(kernel.leaving.wait())
     await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
+    await asyncio.wait({serving}, timeout=settings.drain_seconds)
     server.should_exit = True
     await serving
-    if not stop.is_set():
+    if not kernel.leaving.is_set():
         raise RuntimeError("the HTTP server stopped by itself (is the port taken?)")

@@ -49,7 +49,7 @@ def events_commands(service: Service) -> typer.Typer:
 
     @app.command("replay")
     def replay(
-        consumer: Annotated[str, typer.Option()],
+        consumer: Annotated[str, typer.Option()] = service.name,
         since: Annotated[datetime | None, typer.Option("--from", formats=_TIMES, help="UTC.")] = None,
         everything: Annotated[bool, typer.Option("--all", help="From the log's first record.")] = False,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,

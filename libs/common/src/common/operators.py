@@ -10,12 +10,14 @@ from uuid import UUID
 
 import asyncpg
 import typer
+from aiokafka.errors import KafkaError
 
 from common import clock
 from common.bus import outbox
 from common.context import SystemContext
 from common.contracts.audit import AccessRecord, AccessRecorded, HttpRequest, Target
 from common.contracts.envelope import Actor
+from common.db.errors import driver_error, is_unavailable
 from common.db.session import Database, TenantSession
 from common.errors import ApiError, Invalid
 from common.ids import Kind, new_id, parse
@@ -36,13 +38,26 @@ def say(document: dict[str, Any]) -> None:
 
 
 def run(work: Coroutine[Any, Any, None]) -> None:
-    """Do the work of one command; what cannot be done is told like a wrong argument (status 2)."""
+    """Do the work of one command; what cannot be done is told like a wrong argument (status 2), and that the
+    database or the broker cannot be reached in one line (status 1)."""
     try:
         asyncio.run(work)
     except Invalid as error:
         raise typer.BadParameter("; ".join(message for _, message in error.problems)) from error
     except ApiError as error:
         raise typer.BadParameter(error.detail) from error
+    except Exception as error:
+        if not _is_out_of_reach(error):
+            raise
+        typer.echo(f"{type(error).__name__}: {error}".splitlines()[0], err=True)
+        raise typer.Exit(1) from error
+
+
+def _is_out_of_reach(error: Exception) -> bool:
+    """The broker or the database is away, or the database does not take our password."""
+    below = driver_error(error)
+    refused = below is not None and (below.sqlstate or "").startswith("28")
+    return refused or isinstance(error, KafkaError) or is_unavailable(error)
 
 
 def read_id(kind: Kind, text: str) -> UUID:

@@ -17,6 +17,13 @@ class ServiceSettings(BaseSettings):
     service_host: str = "127.0.0.1"
     service_port: int = 8000
 
+    drain_seconds: float = Field(
+        default=5.0,
+        ge=0,
+        description="how long a process that was told to stop still serves while it answers that it is not "
+        "ready; longer than a gateway needs to notice",
+    )
+
     database_url: str = Field(description="libpq URL of the `<service>_app` role")
     relay_database_url: str = Field(
         default="", description="libpq URL of the `<service>_relay` role (outbox, consumer positions)"

@@ -173,5 +173,5 @@ def start_logging(service: str, level: str) -> None:
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)
-    for noisy in ("aiokafka", "httpx", "alembic", "uvicorn.access"):
+    for noisy in ("aiokafka", "httpx", "alembic", "uvicorn.access", "stripe"):
         logging.getLogger(noisy).setLevel(logging.WARNING)

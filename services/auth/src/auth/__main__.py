@@ -1,9 +1,10 @@
-"""`python -m auth serve | consume | relay | work | run | migrate | events | operator`."""
+"""`python -m auth serve | consume | relay | work | run | migrate | events | operator | keys`."""
 
 from pathlib import Path
 
 from auth.app import create_app
 from auth.handlers import HANDLERS
+from auth.key.commands import commands as keys
 from auth.mail.worker import send_mails
 from auth.operator.commands import commands as operators
 from auth.settings import AuthSettings
@@ -28,7 +29,7 @@ SERVICE = Service(
         }
     ),
     workers=(send_mails,),
-    commands={"operator": operators},
+    commands={"operator": operators, "keys": keys},
 )
 
 if __name__ == "__main__":

@@ -102,15 +102,23 @@ class Relay:
         self._cluster = cluster
         self._settings = settings
         self._written = written
+        self._leaving = asyncio.Event()
         self.active = False
         _active.watch(self)
 
+    def leave(self) -> None:
+        """Publish what is written, if it is our office, and then let `run` end."""
+        self._leaving.set()
+        self._written.set()
+
     async def run(self) -> None:
+        """Until cancelled, or told to leave."""
         delay = 0.1
         while True:
             try:
                 async with own_cancellation_only():
                     await self._serve_term()
+                return
             except INTERRUPTIONS as error:
                 _interruptions.add(1)
                 log.warning("relay interrupted", extra={"fields": {"error": type(error).__name__}})
@@ -120,27 +128,33 @@ class Relay:
             await asyncio.sleep(delay)
 
     async def _serve_term(self) -> None:
-        """Win the office, publish until the database or the broker fails."""
+        """Win the office, publish until the database or the broker fails; returns when we leave."""
         connection = await connect_owner(self._settings.relay_database_url)
         try:
-            await self._win_office(connection)
+            if not await self._win_office(connection):
+                return
             cluster = await self._cluster.current_id()
             producer = make_producer(self._settings, cluster)
             try:
                 await producer.start()
                 self.active = True
-                await self._publish_forever(connection, producer, cluster)
+                await self._publish_until_leaving(connection, producer, cluster)
             finally:
                 await abandon(producer)
         finally:
             await connection.close(timeout=2)
 
-    async def _win_office(self, connection: asyncpg.Connection) -> None:
-        """Stand by until the lock is ours; it falls with the connection that holds it."""
-        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):  # noqa: ASYNC110
-            await asyncio.sleep(_STANDBY_SECONDS)
+    async def _win_office(self, connection: asyncpg.Connection) -> bool:
+        """Stand by until the lock is ours; it falls with the connection that holds it. False: we leave."""
+        while not await connection.fetchval("SELECT pg_try_advisory_lock($1)", _LOCK):
+            if self._leaving.is_set():
+                return False
+            with suppress(TimeoutError):
+                async with asyncio.timeout(_STANDBY_SECONDS):
+                    await self._leaving.wait()
+        return True
 
-    async def _publish_forever(
+    async def _publish_until_leaving(
         self, connection: asyncpg.Connection, producer: AIOKafkaProducer, cluster: str
     ) -> None:
         await self._replay_into(connection, producer, cluster)
@@ -157,6 +171,8 @@ class Relay:
             self._written.clear()
             sent = await self._publish_batch(connection, producer)
             idle = _POLL_SECONDS[0] if sent else min(idle * 2, _POLL_SECONDS[1])
+            if not sent and self._leaving.is_set():
+                return
             if not sent:
                 with suppress(TimeoutError):  # not wait_for, which may swallow a cancellation
                     async with asyncio.timeout(idle):

@@ -304,6 +304,20 @@ class OperatorLoggedIn(_OperatorEvent):
     ACTION: ClassVar[str | None] = "operator.logged_in"
 
 
+class SigningKeyRotated(Event):
+    """A new key will sign access tokens. `leaked`: at once, and those of the one before are void."""
+
+    TOPIC: ClassVar[Topic] = "penguinmails.security"
+    SUBJECT: ClassVar[str] = "tenant_id"
+    RESOURCE: ClassVar[str] = "signing_key"
+    ACTION: ClassVar[str | None] = "signing_key.rotated"
+    LIFE: ClassVar[Life] = "none"
+
+    tenant_id: TenantId
+    kid: Annotated[str, Field(examples=["NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"])]
+    leaked: bool
+
+
 class OperatorLoginFailed(Event):
     """A log-in of an operator was refused; `address_key` as in `LoginFailed`."""
 

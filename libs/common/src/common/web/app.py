@@ -24,12 +24,13 @@ async def live() -> JSONResponse:
 
 @_health.get("/ready")
 async def ready(request: Request) -> JSONResponse:
-    """Ready when the database answers, the token keys are here and no consumer had to stop.
+    """Ready when the database answers, the token keys are here and no consumer had to stop; no more when
+    the process has been told to stop, though it still serves.
 
     The broker may be away.
     """
     kernel = kernel_of(request)
-    checks = {"keys": kernel.verifier.keys.loaded, "database": True}
+    checks = {"keys": kernel.verifier.keys.loaded, "database": True, "staying": not kernel.leaving.is_set()}
     stopped: list[str] = []
     try:
         stopped = await kernel.database.list_stopped_consumers()
@@ -68,4 +69,5 @@ def create_app(kernel: Kernel, routers: Sequence[APIRouter]) -> FastAPI:
 
 def asgi(app: FastAPI) -> ASGIApp:
     """`app` inside the middleware every request passes."""
-    return RequestMiddleware(app)
+    kernel: Kernel = app.state.kernel
+    return RequestMiddleware(app, kernel.leaving)

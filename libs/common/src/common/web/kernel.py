@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from starlette.requests import HTTPConnection
 
@@ -34,6 +34,8 @@ class Kernel:
     access_log: AccessLog
     cursors: Cursors
     rate_limiter: RateLimiter
+    leaving: asyncio.Event = field(default_factory=asyncio.Event)
+    """Set when the process was told to stop."""
 
     @asynccontextmanager
     async def enter(self, caller: UserContext) -> AsyncGenerator[TenantSession]:

@@ -1,5 +1,6 @@
 """Pure ASGI middleware around every request: ids, one server span, body limit, one log line."""
 
+import asyncio
 import logging
 import re
 import time
@@ -29,10 +30,14 @@ _duration = metrics.histogram(HTTP_SERVER_REQUEST_DURATION)
 
 
 class RequestMiddleware:
-    """Gives each request its ids and span, and bounds its body (bytes)."""
+    """Gives each request its ids and span, and bounds its body (bytes).
 
-    def __init__(self, app: ASGIApp, body_limit: int = BODY_LIMIT) -> None:
+    From `leaving` on every answer closes its connection, so that the next request goes to another process.
+    """
+
+    def __init__(self, app: ASGIApp, leaving: asyncio.Event, body_limit: int = BODY_LIMIT) -> None:
         self._app = app
+        self._leaving = leaving
         self._limit = body_limit
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
@@ -48,7 +53,7 @@ class RequestMiddleware:
         with telemetry.tracer.start_as_current_span(
             scope["method"], context=parent, kind=SpanKind.SERVER, attributes=_request_attributes(scope)
         ) as span:
-            exchange = _Exchange(scope, receive, send, self._limit, request_id)
+            exchange = _Exchange(scope, receive, send, self._limit, request_id, self._leaving)
             try:
                 await self._app(scope, exchange.receive, exchange.send)
             finally:
@@ -69,9 +74,17 @@ class RequestMiddleware:
 class _Exchange:
     """The wrapped channels of one request."""
 
-    def __init__(self, scope: Scope, receive: Receive, send: Send, limit: int, request_id: str) -> None:
+    def __init__(
+        self,
+        scope: Scope,
+        receive: Receive,
+        send: Send,
+        limit: int,
+        request_id: str,
+        leaving: asyncio.Event,
+    ) -> None:
         self._scope, self._receive, self._send = scope, receive, send
-        self._limit, self._request_id = limit, request_id
+        self._limit, self._request_id, self._leaving = limit, request_id, leaving
         self._read = 0
         self._started = time.perf_counter()
         self._seconds = 0.0
@@ -95,6 +108,8 @@ class _Exchange:
             headers["X-Request-Id"] = self._request_id
             if trace_id := telemetry.current_trace_id():
                 headers["X-Trace-Id"] = trace_id
+            if self._leaving.is_set():
+                headers["Connection"] = "close"
             quota: Quota | None = self._scope["state"].get("quota")
             if quota is not None and self.status != 401:  # not to those whom the tenant has shut out
                 headers.update(quota.headers())

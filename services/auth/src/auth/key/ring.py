@@ -1,15 +1,17 @@
-"""The signing keys as one process knows them, read again every few seconds."""
+"""The signing keys as one process knows them, read again every few seconds.
+
+A key is published, then signs, then is retired, and stays published until its last token has expired.
+"""
 
 import asyncio
 import logging
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import timedelta
 
-from auth.key import pairs, queries
+from auth.key import pairs, queries, rotation
 from auth.key.pairs import SigningKey
 from auth.models import SigningKeyRow
 from auth.sealing import read_key
-from auth.token.rules import ACCESS_TOKEN_SECONDS
 from common import clock
 from common.context import SystemContext
 from common.db.errors import is_unavailable
@@ -18,9 +20,7 @@ from common.ids import PLATFORM_TENANT
 
 log = logging.getLogger(__name__)
 
-_LAST_TOKEN = timedelta(seconds=ACCESS_TOKEN_SECONDS + 60)
 _FRESH_SECONDS = 10.0
-"""A key must stand published at least this long (and as long as verifiers cache) before it signs."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,35 +61,27 @@ class KeyRing:
     async def _read(self) -> Keys:
         async with self._database.tenant(SystemContext(PLATFORM_TENANT, "token", "auth")) as session:
             rows = await queries.list_keys(session)
-            if not any(row.status == "active" for row in rows):
-                await make_first_key(session, self._encryption_key)
+            changed = await make_first_key(session, rows, self._encryption_key)
+            if changed or await rotation.promote(session, rows, clock.now()):
                 rows = await queries.list_keys(session)
                 await session.commit()
-        in_use = [row for row in rows if not _is_over(row)]
+        in_use = [row for row in rows if not rotation.is_over(row, clock.now())]
         opened = {row.kid: pairs.unseal(row.kid, row.private_key, self._encryption_key) for row in in_use}
         active = next(row.kid for row in in_use if row.status == "active")
         return Keys(opened[active], tuple(key.public_jwk for key in opened.values()))
 
 
-def _is_over(row: SigningKeyRow) -> bool:
-    """Whether the last token the key signed has expired."""
-    return row.retired_at is not None and clock.now() - row.retired_at > _LAST_TOKEN
-
-
-async def make_first_key(session: TenantSession, encryption_key: bytes) -> None:
-    """An active key, unless another process has made one meanwhile."""
+async def make_first_key(
+    session: TenantSession, known: Sequence[SigningKeyRow], encryption_key: bytes
+) -> bool:
+    """An active key where none is `known`; whether there is more to read now, made here or elsewhere."""
+    if any(row.status == "active" for row in known):
+        return False
     await queries.lock_keys(session)
-    if any(row.status == "active" for row in await queries.list_keys(session)):
-        return
-    key = pairs.generate()
-    session.add(
-        SigningKeyRow(
-            kid=key.kid,
-            status="active",
-            public_jwk=key.public_jwk,
-            private_key=pairs.seal(key, encryption_key),
-            activated_at=clock.now(),
-        )
-    )
-    await session.flush()
-    log.info("signing key made", extra={"fields": {"kid": key.kid}})
+    if not any(row.status == "active" for row in await queries.list_keys(session)):
+        row = rotation.new_key("active", encryption_key)
+        row.activated_at = clock.now()
+        session.add(row)
+        await session.flush()
+        log.info("signing key made", extra={"fields": {"kid": row.kid}})
+    return True
