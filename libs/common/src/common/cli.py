@@ -6,12 +6,14 @@ In production each role can be its own deployment; `run` is all of them in one p
 import asyncio
 import contextlib
 import logging
-import os
 import signal
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
+from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 import uvicorn
+from fastapi import FastAPI
 
 from common import telemetry
 from common.bus.brake import Brake
@@ -24,14 +26,16 @@ from common.contracts.envelope import Topic
 from common.db.catalog import check_catalog
 from common.db.migrate import migrate
 from common.db.paging import Cursors
+from common.db.provision import passwords_in, provision_database
 from common.erasure import Undertaker
 from common.events_cli import events_commands
 from common.exporting import Exporter
+from common.operators import from_environment
 from common.service import Service, open_database
-from common.settings import ServiceSettings
+from common.settings import OwnerSettings, ProvisionSettings, ServiceSettings
 from common.upkeep import Upkeep
 from common.web.access import AccessLog
-from common.web.app import asgi
+from common.web.app import asgi, create_probes
 from common.web.kernel import Kernel
 from common.web.ratelimit import RateLimiter
 from common.web.tokens import TokenVerifier
@@ -62,10 +66,17 @@ def main(service: Service) -> None:
         _run(service, ROLES)
 
     @app.command("migrate")
-    def bring_up_to_date() -> None:
+    def bring_up_to_date(
+        provision: Annotated[
+            bool,
+            typer.Option(
+                help="Make the database and its roles first, or repair them: needs SUPERUSER_DATABASE_URL "
+                "and the URLs of all roles, whose passwords they get."
+            ),
+        ] = False,
+    ) -> None:
         """Bring the database to the newest schema; needs OWNER_DATABASE_URL and TENANCY_KEY."""
-        url, key = os.environ["OWNER_DATABASE_URL"], os.environ["TENANCY_KEY"]
-        asyncio.run(migrate(service.name, url, key, service.migrations))
+        asyncio.run(_migrate(service, provision=provision))
 
     for name, commands in {"events": events_commands(service), **service.commands}.items():
         app.add_typer(commands, name=name)
@@ -81,8 +92,19 @@ def _role_command(service: Service, role: str) -> Callable[[], None]:
     return command
 
 
+async def _migrate(service: Service, *, provision: bool) -> None:
+    if provision:
+        made = from_environment(ProvisionSettings)
+        passwords = passwords_in(service.name, made.role_urls())
+        database = urlsplit(made.owner_database_url).path.lstrip("/")
+        await provision_database(made.superuser_database_url, service.name, passwords, database)
+    owner = from_environment(OwnerSettings)
+    key = owner.tenancy_key.get_secret_value()
+    await migrate(service.name, owner.owner_database_url, key, service.migrations)
+
+
 def _run(service: Service, roles: tuple[str, ...]) -> None:
-    settings = service.settings()  # type: ignore[call-arg]  # fields come from the environment
+    settings = from_environment(service.settings)
     telemetry.start_logging(service.name, settings.log_level)
     provider = telemetry.start_tracing(
         service.name, settings.otel_exporter_otlp_endpoint, settings.trace_ratio
@@ -129,11 +151,10 @@ async def run_roles(service: Service, settings: ServiceSettings, roles: tuple[st
             background = [
                 group.create_task(_forever(work)) for work in _background(service, kernel, cluster, roles)
             ]
-            server = group.create_task(_serve(service, kernel, stop)) if "serve" in roles else None
+            servers = [group.create_task(serving) for serving in _servers(service, kernel, roles, stop)]
             await stop.wait()
             log.info("stopping")
-            if server is not None:
-                await server
+            await asyncio.gather(*servers)
             for task in background:
                 task.cancel()
     finally:
@@ -179,12 +200,22 @@ def _background(
         yield Upkeep(kernel, service.forgetting).run
 
 
-async def _serve(service: Service, kernel: Kernel, stop: asyncio.Event) -> None:
+def _servers(
+    service: Service, kernel: Kernel, roles: tuple[str, ...], stop: asyncio.Event
+) -> Iterator[Coroutine[None, None, None]]:
+    """What answers HTTP: the service, or for roles that take no requests its probes alone."""
     settings = kernel.settings
+    if "serve" in roles:
+        yield _serve(service.create_app(kernel), settings.service_host, settings.service_port, stop)
+    elif settings.health_port:
+        yield _serve(create_probes(kernel), settings.service_host, settings.health_port, stop)
+
+
+async def _serve(app: FastAPI, host: str, port: int, stop: asyncio.Event) -> None:
     config = uvicorn.Config(
-        asgi(service.create_app(kernel)),
-        host=settings.service_host,
-        port=settings.service_port,
+        asgi(app),
+        host=host,
+        port=port,
         lifespan="off",
         log_config=None,
         access_log=False,

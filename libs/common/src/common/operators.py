@@ -15,9 +15,9 @@ from common.db.session import Database
 from common.errors import ApiError, Invalid
 from common.ids import Kind, parse
 from common.service import open_database
-from common.settings import ServiceSettings
+from common.settings import ServiceSettings, Settings
 
-SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+SettingsT = TypeVar("SettingsT", bound=Settings)
 
 By = Annotated[
     str, typer.Option("--by", help="Who is named in the audit log.", default_factory=getpass.getuser)
@@ -48,7 +48,7 @@ def read_id(kind: Kind, text: str) -> UUID:
 
 
 def from_environment(settings: type[SettingsT]) -> SettingsT:
-    """The service's settings."""
+    """Settings of this kind."""
     return settings()  # type: ignore[call-arg]  # fields come from the environment
 
 
