@@ -77,6 +77,7 @@ def test_a_service_sees_its_own_secrets_and_no_owner_s(service: str, made: Path)
     assert f"./.compose/secrets/{service}:/run/secrets:ro" in CONTAINERS[service]["volumes"]
     assert not set(CONTAINERS[service]["environment"]) & set(compose.SECRETS)
     names = secrets_of(made, service)
+    assert names <= {name.upper() for name in service_of(service).settings.model_fields}
     assert not {name for name in names if "OWNER" in name or "SUPERUSER" in name}
     url = (made / ".compose" / "secrets" / service / "database_url").read_text()
     assert url.startswith(f"postgresql://{service}_app:")

@@ -5,12 +5,14 @@ the gateway's configuration. Nobody else can enter the folder, so what is in it 
 run as users of their own.
 """
 
+import importlib
 import os
 import secrets
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+from common.service import Service
 from penguinmails import credentials, files, gateway
 from penguinmails.config import Broker, Config
 from penguinmails.credentials import SERVICES
@@ -26,6 +28,7 @@ SECRETS = (
     "KEY_ENCRYPTION_KEY",
     "SERVICE_SIGNING_KEY",
     "SERVICE_PUBLIC_KEYS",
+    "SMTP_URL",
     "STRIPE_SECRET_KEY",
     "STRIPE_WEBHOOK_SECRET",
 )
@@ -49,12 +52,18 @@ def secret_files(made: Config) -> dict[str, dict[str, str]]:
     """By folder and name: each service's own, the migrations' beside them, those of the infrastructure."""
     folders: dict[str, dict[str, str]] = {}
     for service in SERVICES:
-        given = made.service_environment(service)
-        folders[service] = {name.lower(): given[name] for name in SECRETS if name in given}
+        given, read = made.service_environment(service), _settings_of(service)
+        folders[service] = {name.lower(): given[name] for name in SECRETS if name.lower() in read}
         folders[f"migrations/{service}"] = _for_migrations(made, service)
     folders["postgres"] = {"postgres_password": made.credentials.passwords["postgres"]}
     folders["stripe"] = {"stripe_webhook_secret": made.credentials.stripe_webhook_secret}
     return folders
+
+
+def _settings_of(service: str) -> set[str]:
+    """What the service reads: it gets no secret besides."""
+    declared: Service = importlib.import_module(f"{service}.__main__").SERVICE
+    return set(declared.settings.model_fields)
 
 
 def _for_migrations(made: Config, service: str) -> dict[str, str]:
@@ -95,7 +104,7 @@ def _remember(path: Path, settings: Mapping[str, str]) -> None:
     lines = path.read_text().splitlines() if path.exists() else []
     kept = [line for line in lines if line.partition("=")[0].strip() not in settings]
     text = "\n".join([*kept, *(f"{name}={value}" for name, value in settings.items())])
-    files.write_atomically(path, f"{text}\n")
+    files.write_atomically(path, f"{text}\n", mode=0o600)
 
 
 def main() -> None:
