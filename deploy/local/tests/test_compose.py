@@ -1,6 +1,7 @@
 """`docker-compose.yml` and what `make compose-env` makes for it; `make compose-check` shows that it runs."""
 
 import json
+import os
 import re
 import stat
 import subprocess
@@ -24,7 +25,11 @@ CONTAINERS: dict[str, dict[str, Any]] = DOCUMENT["services"]
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     repository = tmp_path_factory.mktemp("repository")
-    compose.write(repository, 8123)
+    before = os.umask(0o077)
+    try:
+        compose.write(repository, 8123)
+    finally:
+        os.umask(before)
     return repository
 
 
@@ -91,6 +96,7 @@ def test_nobody_else_enters_the_folder_and_containers_can_read_it(made: Path) ->
     files = [path for path in (made / ".compose" / "secrets").rglob("*") if path.is_file()]
     assert files
     assert {stat.S_IMODE(path.stat().st_mode) for path in files} == {0o444}
+    assert {stat.S_IMODE(path.parent.stat().st_mode) for path in files} == {0o755}
 
 
 def test_what_was_made_or_put_there_stays(made: Path) -> None:

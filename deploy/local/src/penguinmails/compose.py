@@ -80,6 +80,14 @@ def gateway_config(made: Config) -> str:
 
 def write(repository: Path, gateway_port: int) -> None:
     """Everything; what others may have put in place of a secret stays."""
+    before = os.umask(0o022)  # containers must be able to read it
+    try:
+        _write(repository, gateway_port)
+    finally:
+        os.umask(before)
+
+
+def _write(repository: Path, gateway_port: int) -> None:
     home = Home(repository / ".compose")
     home.root.mkdir(mode=0o700, exist_ok=True)
     home.root.chmod(0o700)
@@ -108,7 +116,6 @@ def _remember(path: Path, settings: Mapping[str, str]) -> None:
 
 
 def main() -> None:
-    os.umask(0o022)
     repository = Path(sys.argv[1]).resolve() if len(sys.argv) > 1 else REPOSITORY
     write(repository, int(os.environ.get("PORT") or GATEWAY_PORT))
     print("Keys, passwords and the gateway's configuration are in .compose. Next: docker compose up --build")
