@@ -1,6 +1,7 @@
 # Needs python3 (3.11 or newer) and git; everything else comes from PyPI into .venv.
 .DEFAULT_GOAL := help
-.PHONY: up down reset status doctor logs demo kafka test test-pooled mutate-isolation soak bench check lint-api docs help
+.PHONY: up down reset status doctor logs demo kafka test test-pooled mutate-isolation soak bench check lint-api \
+	compose-env compose-check chart-check docs help
 
 # uv: the one on the PATH, else our own in .uv.
 UV := $(shell command -v uv 2>/dev/null)
@@ -16,6 +17,8 @@ PYTHON ?= python3
 RUN := .venv/bin/
 SYNCED := .venv/.synced
 KAFKA_JARS := deploy/kafka/lib/.fetched
+HELM := $(or $(shell command -v helm 2>/dev/null),.cache/bin/helm)
+HELM_VERSION := v3.20.0
 LINTERS := deploy/api-lint/node_modules/.package-lock.json
 PROJECTS := $(wildcard pyproject.toml uv.lock libs/*/pyproject.toml services/*/pyproject.toml deploy/local/pyproject.toml)
 
@@ -70,6 +73,7 @@ check: $(SYNCED) ## Format, lint, types, import rules, drift, house rules
 	@$(RUN)ruff check .
 	@$(RUN)pyright
 	@$(RUN)lint-imports
+	@$(RUN)hadolint deploy/Dockerfile
 	@$(RUN)penguinmails event-document --check
 	@$(RUN)penguinmails api-document --check
 	@$(RUN)penguinmails dashboards --check
@@ -85,6 +89,11 @@ $(LINTERS): deploy/api-lint/package-lock.json
 	@npm ci --prefix deploy/api-lint --ignore-scripts --no-audit --no-fund --loglevel error
 	@touch $@
 
+.cache/bin/helm:
+	@command -v go >/dev/null || { echo "There is neither helm nor go here to build it with."; exit 1; }
+	@echo "Building Helm into .cache/bin …"
+	@GOBIN="$(CURDIR)/.cache/bin" go install helm.sh/helm/v3/cmd/helm@$(HELM_VERSION)
+
 $(KAFKA_JARS): deploy/kafka/pom.xml
 	@command -v java >/dev/null && command -v mvn >/dev/null || { \
 		echo "Apache Kafka needs Java 17 or newer and Maven. On Debian: apt install openjdk-17-jre-headless maven"; exit 1; }
@@ -92,6 +101,15 @@ $(KAFKA_JARS): deploy/kafka/pom.xml
 	@rm -rf deploy/kafka/lib
 	@mvn --quiet --batch-mode --file $< dependency:copy-dependencies
 	@touch $@
+
+compose-env: $(SYNCED) ## Make what docker-compose.yml needs: keys, passwords, the gateway's configuration; PORT=… the gateway's
+	@$(RUN)python -m penguinmails.compose
+
+compose-check: $(SYNCED) $(KAFKA_JARS) ## Run docker-compose.yml with stand-ins for images (root; Debian's docker.io, docker-compose, debootstrap)
+	@$(RUN)python -m tests.containers
+
+chart-check: $(SYNCED) $(HELM) ## Lint, render and validate the chart in deploy/helm (builds Helm with Go, once)
+	@$(RUN)pytest -q deploy/local/tests/test_chart.py $(ARGS)
 
 docs: $(SYNCED) ## Make the reference pages from the code
 	@$(RUN)penguinmails event-document

@@ -1,6 +1,7 @@
 """Fixtures of the tests that talk to the running platform."""
 
 import itertools
+import os
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -14,9 +15,19 @@ _numbers = itertools.count(1)
 
 
 @pytest.fixture(scope="session")
-def environment(stack: Stack) -> dict[str, Any]:
-    """What `penguinmails env --json` prints."""
+def environment(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """What `penguinmails env --json` prints; with TEST_GATEWAY the gateway of another installation."""
+    gateway = os.environ.get("TEST_GATEWAY")
+    if gateway:
+        return {"gateway": gateway}
+    stack: Stack = request.getfixturevalue("stack")
     return stack.env()
+
+
+@pytest.fixture(scope="session")
+def client_address() -> str:
+    """Where the gateway sees us come from: TEST_CLIENT_ADDRESS, else loopback."""
+    return os.environ.get("TEST_CLIENT_ADDRESS") or "127.0.0.1"
 
 
 @pytest.fixture(scope="session")

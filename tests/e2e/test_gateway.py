@@ -8,8 +8,11 @@ from typing import Any
 import httpx
 import jwt
 import pytest
+import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from penguinmails.home import REPOSITORY
+from penguinmails.stack import Stack
 from tests.e2e.client import Platform, Tenant
 
 ROUTES = {
@@ -163,3 +166,12 @@ async def test_a_tenant_over_its_limit_hears_it_through_the_gateway_and_the_othe
     assert refused.headers["RateLimit"].startswith('"tenant";r=0;')
     unharmed = await platform.http.get(ROUTES["workspaces"], headers=other.headers)
     assert unharmed.status_code == 200
+
+
+async def test_the_probe_of_containers_understands_the_gateway(stack: Stack) -> None:
+    compose = yaml.safe_load((REPOSITORY / "docker-compose.yml").read_text())
+    *_, script = compose["services"]["gateway"]["healthcheck"]["test"]
+    assert script in (REPOSITORY / "deploy" / "helm" / "templates" / "gateway.yaml").read_text()
+    for port, status in ((stack.config.ports["gateway_admin"], 0), (stack.config.ports["gateway"], 1)):
+        probe = await asyncio.create_subprocess_exec("bash", "-c", script.replace("9901", str(port)))
+        assert await asyncio.wait_for(probe.wait(), 10) == status

@@ -1,6 +1,7 @@
 """What one local stack consists of: ports, addresses and the environment of each service."""
 
 import json
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from enum import StrEnum
 
@@ -30,17 +31,25 @@ class Config:
     overrides: dict[str, str] = field(default_factory=dict[str, str])
     """Settings every service gets on top, for tests."""
     broker: Broker = Broker.TANSU
+    hosts: Mapping[str, str] = field(default_factory=dict[str, str])
+    """Of the processes that are not on this machine's loopback."""
+
+    def host(self, process: str) -> str:
+        return self.hosts.get(process, LOOPBACK)
+
+    def address(self, process: str) -> str:
+        return f"{self.host(process)}:{self.ports[process]}"
 
     def url(self, process: str) -> str:
-        return f"http://{LOOPBACK}:{self.ports[process]}"
+        return f"http://{self.address(process)}"
 
     @property
     def kafka(self) -> str:
-        return f"{LOOPBACK}:{self.ports['kafka']}"
+        return self.address("kafka")
 
     def dsn(self, role: str, database: str) -> str:
         password = self.credentials.passwords[role]
-        return f"postgresql://{role}:{password}@{LOOPBACK}:{self.ports['postgres']}/{database}"
+        return f"postgresql://{role}:{password}@{self.address('postgres')}/{database}"
 
     @property
     def superuser_dsn(self) -> str:
@@ -67,13 +76,13 @@ class Config:
             "PUBLIC_URL": self.url("gateway"),
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.url("collector"),
             "METRIC_INTERVAL": "2",
-            "SMTP_URL": f"smtp://{LOOPBACK}:{self.ports['mail']}",
+            "SMTP_URL": f"smtp://{self.address('mail')}",
             "MAIL_FROM": "PenguinMails <no-reply@penguinmails.test>",
             "FILES_URL": self.home.files.as_uri(),
             "SERVICE_PUBLIC_KEYS": json.dumps(self.credentials.public_keys),
             "SIGNUP_RATE_PER_MINUTE": "6000",
             "DRAIN_SECONDS": "0",  # one process each: nobody is there to take over
-            "RATE_LIMIT_URL": f"valkey://{LOOPBACK}:{self.ports['valkey']}",
+            "RATE_LIMIT_URL": f"valkey://{self.address('valkey')}",
         }
 
     def _own_environment(self, service: str) -> dict[str, str]:

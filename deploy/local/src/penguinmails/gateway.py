@@ -17,8 +17,7 @@ def render(settings: Mapping[str, str]) -> str:
 
 
 def local_settings(config: Config) -> dict[str, str]:
-    ports = config.ports
-    backends = {**{service: ports[service] for service in SERVICES}, "collector": ports["collector"]}
+    ports, backends = config.ports, (*SERVICES, "collector")
     return {
         "GATEWAY_ADDRESS": LOOPBACK,
         "GATEWAY_PORT": str(ports["gateway"]),
@@ -29,8 +28,8 @@ def local_settings(config: Config) -> dict[str, str]:
         "PLATFORM_AUDIENCE": PLATFORM_AUDIENCE,
         "TRUSTED_PROXIES": "0",
         "TRACE_SAMPLING": "100",
-        **{f"{name.upper()}_HOST": LOOPBACK for name in backends},
-        **{f"{name.upper()}_PORT": str(port) for name, port in backends.items()},
+        **{f"{name.upper()}_HOST": config.host(name) for name in backends},
+        **{f"{name.upper()}_PORT": str(ports[name]) for name in backends},
     }
 
 

@@ -3,8 +3,8 @@
 localstripe has none of the pages that Stripe hosts (portal, checkout), and forgets at each start where its
 events are to go. It listens on an inner port, as a process of its own; everything else goes through to it.
 
-`python -m penguinmails.stripe --port PORT --inner-port PORT --folder FOLDER --webhook URL`, and the secret of
-the webhook as STRIPE_WEBHOOK_SECRET.
+`python -m penguinmails.stripe --port PORT --inner-port PORT --folder FOLDER --webhook URL [--host IP]`, and
+the secret of the webhook as STRIPE_WEBHOOK_SECRET, or in the file that STRIPE_WEBHOOK_SECRET_FILE names.
 """
 
 import argparse
@@ -18,6 +18,7 @@ import time
 from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from pathlib import Path
 from urllib.parse import parse_qs
 
 import httpx
@@ -141,10 +142,17 @@ def main() -> None:
     parser.add_argument("--inner-port", type=int, required=True)
     parser.add_argument("--folder", required=True)
     parser.add_argument("--webhook", required=True)
+    parser.add_argument("--host", default=_HOST)
     given = parser.parse_args()
-    secret = os.environ["STRIPE_WEBHOOK_SECRET"]
-    door = Door(given.port, given.inner_port, given.folder, given.webhook, secret)
-    uvicorn.run(door.app(), host=_HOST, port=given.port, log_level="warning", timeout_graceful_shutdown=1)
+    door = Door(given.port, given.inner_port, given.folder, given.webhook, _webhook_secret())
+    uvicorn.run(
+        door.app(), host=given.host, port=given.port, log_level="warning", timeout_graceful_shutdown=1
+    )
+
+
+def _webhook_secret() -> str:
+    file = os.environ.get("STRIPE_WEBHOOK_SECRET_FILE")
+    return Path(file).read_text().strip() if file else os.environ["STRIPE_WEBHOOK_SECRET"]
 
 
 if __name__ == "__main__":

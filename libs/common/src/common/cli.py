@@ -6,12 +6,14 @@ In production each role can be its own deployment; `run` is all of them in one p
 import asyncio
 import contextlib
 import logging
-import os
 import signal
-from collections.abc import Awaitable, Callable, Generator, Iterator
+from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
+from typing import Annotated
+from urllib.parse import urlsplit
 
 import typer
 import uvicorn
+from fastapi import FastAPI
 
 from common import metrics, telemetry
 from common.bus.brake import Brake
@@ -24,14 +26,16 @@ from common.bus.soundings import Soundings
 from common.contracts.envelope import Topic
 from common.db.catalog import check_catalog
 from common.db.paging import Cursors
+from common.db.provision import passwords_in, provision_database
 from common.erasure import Undertaker
 from common.events_cli import events_commands
 from common.exporting import Exporter
+from common.operators import from_environment
 from common.service import Service, open_database
-from common.settings import ServiceSettings
+from common.settings import OwnerSettings, ProvisionSettings, ServiceSettings
 from common.upkeep import Upkeep
 from common.web.access import AccessLog
-from common.web.app import asgi
+from common.web.app import asgi, create_probes
 from common.web.kernel import Kernel
 from common.web.ratelimit import RateLimiter
 from common.web.tokens import TokenVerifier
@@ -63,13 +67,17 @@ def main(service: Service) -> None:
         _run(service, ROLES)
 
     @app.command("migrate")
-    def bring_up_to_date() -> None:
+    def bring_up_to_date(
+        provision: Annotated[
+            bool,
+            typer.Option(
+                help="Make the database and its roles first, or repair them: needs SUPERUSER_DATABASE_URL "
+                "and the URLs of all roles, whose passwords they get."
+            ),
+        ] = False,
+    ) -> None:
         """Bring the database to the newest schema; needs OWNER_DATABASE_URL and TENANCY_KEY."""
-        # Imported here: Alembic takes a third of the time a service needs to start.
-        from common.db.migrate import migrate  # noqa: PLC0415
-
-        url, key = os.environ["OWNER_DATABASE_URL"], os.environ["TENANCY_KEY"]
-        asyncio.run(migrate(service.name, url, key, service.migrations))
+        asyncio.run(_migrate(service, provision=provision))
 
     for name, commands in {"events": events_commands(service), **service.commands}.items():
         app.add_typer(commands, name=name)
@@ -85,8 +93,22 @@ def _role_command(service: Service, role: str) -> Callable[[], None]:
     return command
 
 
+async def _migrate(service: Service, *, provision: bool) -> None:
+    # Imported here: Alembic takes a third of the time a service needs to start.
+    from common.db.migrate import migrate  # noqa: PLC0415
+
+    if provision:
+        made = from_environment(ProvisionSettings)
+        passwords = passwords_in(service.name, made.role_urls())
+        database = urlsplit(made.owner_database_url).path.lstrip("/")
+        await provision_database(made.superuser_database_url, service.name, passwords, database)
+    owner = from_environment(OwnerSettings)
+    key = owner.tenancy_key.get_secret_value()
+    await migrate(service.name, owner.owner_database_url, key, service.migrations)
+
+
 def _run(service: Service, roles: tuple[str, ...]) -> None:
-    settings = service.settings()  # type: ignore[call-arg]  # fields come from the environment
+    settings = from_environment(service.settings)
     telemetry.start_logging(service.name, settings.log_level)
     endpoint = settings.otel_exporter_otlp_endpoint
     resource = telemetry.resource_of(service.name, roles)
@@ -142,11 +164,10 @@ async def run_roles(service: Service, settings: ServiceSettings, roles: tuple[st
                 group.create_task(_forever(work)) for work in _background(service, kernel, cluster, roles)
             ]
             publishing = group.create_task(_publish(relay, kernel)) if "relay" in roles else None
-            server = group.create_task(_serve(service, kernel)) if "serve" in roles else None
+            servers = [group.create_task(serving) for serving in _servers(service, kernel, roles)]
             await kernel.leaving.wait()
             log.info("stopping")
-            if server is not None:
-                await server
+            await asyncio.gather(*servers)
             for task in background:
                 task.cancel()
             await asyncio.gather(*background, return_exceptions=True)
@@ -210,14 +231,24 @@ def _background(
         yield Soundings(service.name, settings).run
 
 
-async def _serve(service: Service, kernel: Kernel) -> None:
+def _servers(
+    service: Service, kernel: Kernel, roles: tuple[str, ...]
+) -> Iterator[Coroutine[None, None, None]]:
+    """What answers HTTP: the service, or for roles that take no requests its probes alone."""
+    settings = kernel.settings
+    if "serve" in roles:
+        yield _serve(service.create_app(kernel), kernel, settings.service_port)
+    elif settings.health_port:
+        yield _serve(create_probes(kernel), kernel, settings.health_port)
+
+
+async def _serve(app: FastAPI, kernel: Kernel, port: int) -> None:
     """Until the process was told to stop: then for as long as gateways need to notice, and until the last
     request has its answer."""
-    settings = kernel.settings
     config = uvicorn.Config(
-        asgi(service.create_app(kernel)),
-        host=settings.service_host,
-        port=settings.service_port,
+        asgi(app),
+        host=kernel.settings.service_host,
+        port=port,
         lifespan="off",
         log_config=None,
         access_log=False,
@@ -231,7 +262,7 @@ async def _serve(service: Service, kernel: Kernel) -> None:
     waiting = asyncio.create_task(kernel.leaving.wait())
     await asyncio.wait({serving, waiting}, return_when=asyncio.FIRST_COMPLETED)
     waiting.cancel()
-    await asyncio.wait({serving}, timeout=settings.drain_seconds)
+    await asyncio.wait({serving}, timeout=kernel.settings.drain_seconds)
     server.should_exit = True
     await serving
     if not kernel.leaving.is_set():

@@ -22,10 +22,10 @@ from common.db.session import Database, TenantSession
 from common.errors import ApiError, Invalid
 from common.ids import Kind, new_id, parse
 from common.service import open_database
-from common.settings import ServiceSettings
+from common.settings import ServiceSettings, Settings
 
 _COMMAND_LINE = "command line"
-SettingsT = TypeVar("SettingsT", bound=ServiceSettings)
+SettingsT = TypeVar("SettingsT", bound=Settings)
 
 By = Annotated[
     str, typer.Option("--by", help="Who is named in the audit log.", default_factory=getpass.getuser)
@@ -69,7 +69,7 @@ def read_id(kind: Kind, text: str) -> UUID:
 
 
 def from_environment(settings: type[SettingsT]) -> SettingsT:
-    """The service's settings."""
+    """Settings of this kind."""
     return settings()  # type: ignore[call-arg]  # fields come from the environment
 
 

@@ -1,21 +1,75 @@
-"""Settings of every service, read from the environment once by the composition root."""
+"""Settings of every service, read once by the composition root."""
 
+import os
 from pathlib import Path
 
 from pydantic import AnyHttpUrl, Field, SecretStr
-from pydantic_settings import BaseSettings, SettingsConfigDict
+from pydantic_settings import (
+    BaseSettings,
+    PydanticBaseSettingsSource,
+    SecretsSettingsSource,
+    SettingsConfigDict,
+    SettingsError,
+)
 
 
-class ServiceSettings(BaseSettings):
+class Settings(BaseSettings):
+    """Read from the environment, and from the files in the folder that SECRETS_DIR names: each holds the
+    value of the setting that it is called like. What is in both is taken from the environment.
+    """
+
+    model_config = SettingsConfigDict(frozen=True, extra="ignore")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Raises SettingsError when SECRETS_DIR names no folder: defaults must not stand in for secrets."""
+        folder = os.environ.get("SECRETS_DIR", "")
+        if not folder:
+            return init_settings, env_settings
+        if not Path(folder).is_dir():
+            raise SettingsError(f"SECRETS_DIR names {folder}, which is no folder")
+        return init_settings, env_settings, SecretsSettingsSource(settings_cls, secrets_dir=folder)
+
+
+class OwnerSettings(Settings):
+    """What migrations need: the owner's connection, which no running service has."""
+
+    owner_database_url: str = Field(description="libpq URL of the `<service>_owner` role")
+    tenancy_key: SecretStr
+
+
+class ProvisionSettings(OwnerSettings):
+    """What making the database and its roles needs: the roles' names and passwords are those of the URLs."""
+
+    superuser_database_url: str
+    database_url: str
+    relay_database_url: str
+    ingest_database_url: str = ""
+
+    def role_urls(self) -> list[str]:
+        """The connections of all roles of the service."""
+        urls = (self.owner_database_url, self.database_url, self.relay_database_url, self.ingest_database_url)
+        return [url for url in urls if url]
+
+
+class ServiceSettings(Settings):
     """What each service needs; a service adds its own fields in a subclass.
 
     Durations are seconds unless the name says otherwise.
     """
 
-    model_config = SettingsConfigDict(frozen=True, extra="ignore")
-
     service_host: str = "127.0.0.1"
     service_port: int = 8000
+    health_port: int = Field(
+        default=0, description="where a process without the role `serve` answers probes; 0: nowhere"
+    )
 
     drain_seconds: float = Field(
         default=5.0,

@@ -1,6 +1,7 @@
 """Databases and roles of a service, made once by a superuser; everything in them is made by migrations."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
+from urllib.parse import unquote, urlsplit
 
 import asyncpg
 
@@ -15,6 +16,19 @@ def role_names(service: str) -> tuple[str, ...]:
     """Roles of `service`: owner (migrations), app (what it runs as), relay (outbox only), extras."""
     extra = ("audit_ingest",) if service == "audit" else ()
     return (f"{service}_owner", f"{service}_app", f"{service}_relay", *extra)
+
+
+def passwords_in(service: str, urls: Iterable[str]) -> dict[str, str]:
+    """The passwords of the service's roles, from their connections' URLs.
+
+    Raises:
+        ValueError: a role is missing, is not the service's, or has no password.
+    """
+    parts = [urlsplit(url) for url in urls]
+    passwords = {unquote(part.username or ""): unquote(part.password or "") for part in parts}
+    if set(passwords) != set(role_names(service)) or not all(passwords.values()):
+        raise ValueError(f"needed are URLs with passwords of {', '.join(role_names(service))}")
+    return passwords
 
 
 async def provision_database(

@@ -24,13 +24,15 @@ async def live() -> JSONResponse:
 
 @_health.get("/ready")
 async def ready(request: Request) -> JSONResponse:
-    """Ready when the database answers, the token keys are here and no consumer had to stop; no more when
-    the process has been told to stop, though it still serves.
+    """Ready when the database answers, the token keys are here (where there are tokens to verify) and no
+    consumer had to stop; no more when the process has been told to stop, though it still serves.
 
     The broker may be away.
     """
     kernel = kernel_of(request)
-    checks = {"keys": kernel.verifier.keys.loaded, "database": True, "staying": not kernel.leaving.is_set()}
+    checks = {"database": True, "staying": not kernel.leaving.is_set()}
+    if request.app.state.verifies_tokens:
+        checks["keys"] = kernel.verifier.keys.loaded
     stopped: list[str] = []
     try:
         stopped = await kernel.database.list_stopped_consumers()
@@ -58,6 +60,7 @@ def create_app(kernel: Kernel, routers: Sequence[APIRouter]) -> FastAPI:
         redirect_slashes=False,
     )
     app.state.kernel = kernel
+    app.state.verifies_tokens = bool(routers)
     for router in (*routers, _health):
         for route in router.routes:
             if not isinstance(route, TenantRoute | PlatformRoute | PublicRoute | InternalRoute):
@@ -65,6 +68,11 @@ def create_app(kernel: Kernel, routers: Sequence[APIRouter]) -> FastAPI:
         app.include_router(router)
     error_handlers.install(app)
     return app
+
+
+def create_probes(kernel: Kernel) -> FastAPI:
+    """Health alone, of a process that takes no requests."""
+    return create_app(kernel, ())
 
 
 def asgi(app: FastAPI) -> ASGIApp:
