@@ -5,6 +5,7 @@ import secrets
 from sqlalchemy.engine import make_url
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine  # noqa: TID251 - the one place
 
+from common.db.connection import Connection
 from common.telemetry import trace_statements
 
 
@@ -27,6 +28,7 @@ def make_engine(
         pool_timeout=pool_timeout,
         connect_args={
             "timeout": 5,
+            "connection_class": Connection,
             "server_settings": {"application_name": "penguinmails"},
             **names,
             **cache,
