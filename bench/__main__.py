@@ -16,15 +16,23 @@ from bench.bus import consumer, fairness, latency, relay
 from bench.bus.scene import SAMPLED
 from bench.report import Line, page
 from bench.subject import Subject, running_stack, subject
+from bench.web import auditing, logging_in, memory, neighbour, reading, signing_up, writing
 from common import telemetry
 
 LINES: dict[str, Callable[[Subject], Awaitable[Line]]] = {
+    "memory": memory.measure,
     "entry": entry.measure,
     "timing": timing.measure,
     "relay": relay.measure,
     "consumer": consumer.measure,
     "latency": latency.measure,
     "fairness": fairness.measure,
+    "read": reading.measure,
+    "write": writing.measure,
+    "audit": auditing.measure,
+    "sign-up": signing_up.measure,
+    "log-in": logging_in.measure,
+    "neighbour": neighbour.measure,
 }
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 

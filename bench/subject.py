@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -30,10 +30,18 @@ class Subject:
     short: bool
     """Measure a tenth: whether the measurements still run, not how fast anything is."""
 
-    @contextmanager
-    def database_alone(self) -> Generator[None]:
+    def seconds(self, full: float) -> float:
+        """How long a turn takes."""
+        return full / 10 if self.short else full
+
+    def database_alone(self) -> AbstractContextManager[None]:
         """Stop everything of the stack but PostgreSQL meanwhile."""
-        others = [name for name in ("supervisor", *self.stack.pids()) if name != "postgres"]
+        return self.only("postgres")
+
+    @contextmanager
+    def only(self, *needed: str) -> Generator[None]:
+        """Stop everything else of the stack meanwhile."""
+        others = [name for name in ("supervisor", *self.stack.pids()) if name not in needed]
         for name in others:
             self.stack.kill(name, signal.SIGSTOP)
         try:
