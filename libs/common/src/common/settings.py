@@ -37,7 +37,7 @@ class ServiceSettings(BaseSettings):
     kafka_replication_factor: int = 1
     kafka_fetch_wait_ms: int = Field(
         default=50,
-        description="the longest a broker may hold a fetch; Tansu holds it on although records are there",
+        description="the longest a broker may hold a fetch; Tansu holds it whatever arrives meanwhile",
     )
     event_retention_days: int = 7
     dead_letter_limit: int = Field(default=100, description="more dead letters a minute stop a consumer")
