@@ -1,5 +1,6 @@
 """Transactions that begin with their first statement."""
 
+import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -108,6 +109,23 @@ async def test_a_transaction_without_statements_leaves_nothing_open(
             await getattr(transaction, ending)()
             assert not connection.is_in_transaction()
             assert await watcher.fetchval(_IDLE, connection.get_server_pid()) == 1
+
+
+@pytest.mark.parametrize("ending", ["commit", "rollback"])
+async def test_a_begin_that_fails_is_told_of_by_what_comes_next(
+    made: ServiceDatabase, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    broken = connection_module._BEGIN.replace(b"BEGIN", b"BEGUN")
+    async with opened(made) as connection:
+        transaction = connection.transaction()
+        with monkeypatch.context() as patch:
+            patch.setattr(connection_module, "_BEGIN", broken)
+            await transaction.start()
+        with pytest.raises(asyncpg.PostgresSyntaxError):
+            async with asyncio.timeout(5):
+                await getattr(transaction, ending)()
+        assert not connection.is_in_transaction()
+        assert await connection.fetchval("SELECT 1") == 1
 
 
 async def test_other_kinds_of_transactions_are_the_drivers_own(made: ServiceDatabase) -> None:

@@ -70,7 +70,15 @@ class _Joined:
         self._connection.write_begin()
 
     async def commit(self) -> None:
-        await self._connection.execute("COMMIT")
+        await self._end("COMMIT")
 
     async def rollback(self) -> None:
-        await self._connection.execute("ROLLBACK")
+        await self._end("ROLLBACK")
+
+    async def _end(self, word: str) -> None:
+        """End it. Without statements the end is the first to hear how BEGIN went. Had that been an error, the
+        server would pass over a simple query, and answer nothing."""
+        if self._connection.is_in_transaction():
+            await self._connection.execute(word)
+        else:
+            await self._connection.fetch(word)
