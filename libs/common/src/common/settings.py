@@ -36,8 +36,7 @@ class ServiceSettings(BaseSettings):
     kafka_idempotence: bool = True
     kafka_replication_factor: int = 1
     kafka_fetch_wait_ms: int = Field(
-        default=50,
-        description="the longest a broker may hold a fetch; Tansu holds it whatever arrives meanwhile",
+        default=100, description="the longest a broker may hold a fetch; 50 while records come"
     )
     event_retention_days: int = 7
     dead_letter_limit: int = Field(default=100, description="more dead letters a minute stop a consumer")
