@@ -13,9 +13,8 @@ import uvloop
 
 from bench import entry, timing
 from bench.bus import consumer, fairness, latency, relay
-from bench.bus.scene import SAMPLED
 from bench.report import Line, page
-from bench.subject import Subject, running_stack, subject
+from bench.subject import SAMPLED, Subject, running_stack, subject
 from bench.web import auditing, logging_in, memory, neighbour, reading, signing_up, writing
 from common import telemetry
 

@@ -14,6 +14,8 @@ from tests.e2e.client import Platform, Tenant
 from penguinmails.stack import Stack
 
 CAMPAIGNS = 60
+SAMPLED = 0.01
+"""Share of requests and events that are traced."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +56,7 @@ class Subject:
 @contextmanager
 def running_stack() -> Generator[Stack]:
     with TemporaryDirectory() as folder:
-        stack = Stack(Path(folder), attached=True)
+        stack = Stack(Path(folder), attached=True, overrides={"TRACE_RATIO": str(SAMPLED)})
         stack.up()
         try:
             yield stack

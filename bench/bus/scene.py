@@ -14,7 +14,7 @@ from aiokafka.partitioner import DefaultPartitioner
 from tests.e2e.client import eventually
 from tests.faults.bus import ledger
 
-from bench.subject import Subject
+from bench.subject import SAMPLED, Subject
 from common import clock
 from common.bus.kafka import Cluster
 from common.bus.relay import Relay
@@ -27,8 +27,6 @@ from common.settings import ServiceSettings
 from common.testing.databases import DatabaseServer, ServiceDatabase, make_database
 from penguinmails import ports, probes
 
-SAMPLED = 0.01
-"""Share of the events that are traced."""
 _AGGREGATES = 5
 _PLACES = list(range(PARTITIONS))
 
