@@ -51,7 +51,7 @@ _PLAIN = _ONCE.replace("{proof}", "'{tenant}'") + "SELECT set_config('bench.tena
 async def measure(subject: Subject) -> Line:
     """Transactions per second with the sealed entry, as a share of those without."""
     sealed = await sealed_side(subject)
-    plain = (_superuser(subject), (_PLAIN + _PAGE).format(tenant=_ids(subject)[1]))
+    plain = (superuser(subject), (_PLAIN + _PAGE).format(tenant=_ids(subject)[1]))
     with subject.database_alone():
         shares = {threads: await _share(sealed, plain, threads) for threads in (BARRED, *OTHERS)}
     ratio = shares[BARRED][0]
@@ -66,7 +66,7 @@ async def measure(subject: Subject) -> Line:
 
 async def sealed_side(subject: Subject) -> tuple[str, str]:
     """Where pgbench runs the transaction of a page with the sealed entry, and its script."""
-    connection = await asyncpg.connect(_superuser(subject))
+    connection = await asyncpg.connect(superuser(subject))
     await connection.execute(_PROOF)
     await connection.execute("VACUUM ANALYZE")
     await connection.close()
@@ -76,7 +76,8 @@ async def sealed_side(subject: Subject) -> tuple[str, str]:
     )
 
 
-def _superuser(subject: Subject) -> str:
+def superuser(subject: Subject) -> str:
+    """The address of the campaigns database for somebody whom no policy binds."""
     return f"{subject.environment['postgres']['superuser'].rpartition('/')[0]}/campaigns"
 
 

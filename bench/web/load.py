@@ -3,7 +3,7 @@
 import asyncio
 import json
 import re
-from collections.abc import AsyncGenerator, Callable
+from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -119,10 +119,12 @@ async def crowd(url: str, size: int) -> AsyncGenerator[Crowd]:
 def request(method: str, path: str, token: str, body: dict[str, Any] | None = None) -> bytes:
     """The bytes of a request of the API."""
     content = b"" if body is None else json.dumps(body).encode()
-    head = [
-        f"{method} /api/v1{path} HTTP/1.1",
-        "Host: localhost",
-        f"Authorization: Bearer {token}",
-        *([f"Content-Type: application/json\r\nContent-Length: {len(content)}"] if content else []),
-    ]
-    return "\r\n".join([*head, "", ""]).encode() + content
+    return message(method, f"/api/v1{path}", {"Authorization": f"Bearer {token}"}, content)
+
+
+def message(method: str, target: str, headers: Mapping[str, str], content: bytes) -> bytes:
+    """The bytes of any request; what it contains is JSON."""
+    described = {"Content-Type": "application/json", "Content-Length": str(len(content))} if content else {}
+    fields = {"Host": "localhost", **headers, **described}
+    lines = [f"{method} {target} HTTP/1.1", *(f"{name}: {value}" for name, value in fields.items()), "", ""]
+    return "\r\n".join(lines).encode() + content
