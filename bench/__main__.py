@@ -13,18 +13,26 @@ import uvloop
 
 from bench import entry, timing
 from bench.bus import consumer, fairness, latency, relay
-from bench.bus.scene import SAMPLED
 from bench.report import Line, page
-from bench.subject import Subject, running_stack, subject
+from bench.subject import SAMPLED, Subject, running_stack, subject
+from bench.web import auditing, logging_in, memory, neighbour, reading, rival, signing_up, writing
 from common import telemetry
 
 LINES: dict[str, Callable[[Subject], Awaitable[Line]]] = {
+    "memory": memory.measure,
     "entry": entry.measure,
     "timing": timing.measure,
     "relay": relay.measure,
     "consumer": consumer.measure,
     "latency": latency.measure,
     "fairness": fairness.measure,
+    "read": reading.measure,
+    "rival": rival.measure,
+    "write": writing.measure,
+    "audit": auditing.measure,
+    "sign-up": signing_up.measure,
+    "log-in": logging_in.measure,
+    "neighbour": neighbour.measure,
 }
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 
@@ -42,8 +50,15 @@ async def measure(names: list[str], short: bool) -> list[Line]:
     return found
 
 
+def _possible() -> list[str]:
+    if rival.is_here():
+        return list(LINES)
+    print("npm is not here: nothing is measured beside PostGraphile.")
+    return [name for name in LINES if name != "rival"]
+
+
 def main(arguments: list[str]) -> int:
-    names = [one for one in arguments if not one.startswith("--")] or list(LINES)
+    names = [one for one in arguments if not one.startswith("--")] or _possible()
     unknown = [name for name in names if name not in LINES]
     if unknown:
         print(f"there is no {', '.join(unknown)}; there are {', '.join(LINES)}")

@@ -50,19 +50,10 @@ _PLAIN = _ONCE.replace("{proof}", "'{tenant}'") + "SELECT set_config('bench.tena
 
 async def measure(subject: Subject) -> Line:
     """Transactions per second with the sealed entry, as a share of those without."""
-    ids, tenant = _ids(subject)
-    urls = subject.environment["postgres"]
-    superuser = f"{urls['superuser'].rpartition('/')[0]}/campaigns"
-    connection = await asyncpg.connect(superuser)
-    await connection.execute(_PROOF)
-    await connection.execute("VACUUM ANALYZE")
-    await connection.close()
-    app, sealed = urls["campaigns"]["app"], (_SEALED + _PAGE).format(ids=ids, tenant=tenant)
-    plain = (_PLAIN + _PAGE).format(tenant=tenant)
+    sealed = await sealed_side(subject)
+    plain = (superuser(subject), (_PLAIN + _PAGE).format(tenant=_ids(subject)[1]))
     with subject.database_alone():
-        shares = {
-            threads: await _share((app, sealed), (superuser, plain), threads) for threads in (BARRED, *OTHERS)
-        }
+        shares = {threads: await _share(sealed, plain, threads) for threads in (BARRED, *OTHERS)}
     ratio = shares[BARRED][0]
     notes = [
         f"{clients} clients, {threads} threads: {share:.2f}, {rates}"
@@ -73,11 +64,28 @@ async def measure(subject: Subject) -> Line:
     )
 
 
+async def sealed_side(subject: Subject) -> tuple[str, str]:
+    """Where pgbench runs the transaction of a page with the sealed entry, and its script."""
+    connection = await asyncpg.connect(superuser(subject))
+    await connection.execute(_PROOF)
+    await connection.execute("VACUUM ANALYZE")
+    await connection.close()
+    ids, tenant = _ids(subject)
+    return subject.environment["postgres"]["campaigns"]["app"], (_SEALED + _PAGE).format(
+        ids=ids, tenant=tenant
+    )
+
+
+def superuser(subject: Subject) -> str:
+    """The address of the campaigns database for somebody whom no policy binds."""
+    return f"{subject.environment['postgres']['superuser'].rpartition('/')[0]}/campaigns"
+
+
 async def _share(
     sealed: tuple[str, str], plain: tuple[str, str], threads: tuple[int, int]
 ) -> tuple[float, str]:
     """The share at so many clients and threads, and the rates that it is of."""
-    rates = [(await _pgbench(*sealed, *threads), await _pgbench(*plain, *threads)) for _ in range(ROUNDS)]
+    rates = [(await pgbench(*sealed, *threads), await pgbench(*plain, *threads)) for _ in range(ROUNDS)]
     with_entry, without = (statistics.median(side) for side in zip(*rates, strict=True))
     return with_entry / without, (
         f"{with_entry:.0f} against {without:.0f} transactions/s, medians of {ROUNDS} turns of {SECONDS} s"
@@ -92,7 +100,7 @@ def _ids(subject: Subject) -> tuple[str, UUID]:
     return f"{quoted}, '2100-01-01Z'::timestamptz", tenant
 
 
-async def _pgbench(url: str, script: str, clients: int, threads: int) -> float:
+async def pgbench(url: str, script: str, clients: int, threads: int) -> float:
     """Transactions per second of one turn."""
     variables = ["-D", "proven=0", "-D", "proof=0"]
     with NamedTemporaryFile("w", suffix=".sql") as file:

@@ -2,7 +2,7 @@
 
 import signal
 from collections.abc import AsyncGenerator, Generator
-from contextlib import asynccontextmanager, contextmanager
+from contextlib import AbstractContextManager, asynccontextmanager, contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -14,6 +14,8 @@ from tests.e2e.client import Platform, Tenant
 from penguinmails.stack import Stack
 
 CAMPAIGNS = 60
+SAMPLED = 0.01
+"""Share of requests and events that are traced."""
 
 
 @dataclass(frozen=True)
@@ -30,10 +32,18 @@ class Subject:
     short: bool
     """Measure a tenth: whether the measurements still run, not how fast anything is."""
 
-    @contextmanager
-    def database_alone(self) -> Generator[None]:
+    def seconds(self, full: float) -> float:
+        """How long a turn takes."""
+        return full / 10 if self.short else full
+
+    def database_alone(self) -> AbstractContextManager[None]:
         """Stop everything of the stack but PostgreSQL meanwhile."""
-        others = [name for name in ("supervisor", *self.stack.pids()) if name != "postgres"]
+        return self.only("postgres")
+
+    @contextmanager
+    def only(self, *needed: str) -> Generator[None]:
+        """Stop everything else of the stack meanwhile."""
+        others = [name for name in ("supervisor", *self.stack.pids()) if name not in needed]
         for name in others:
             self.stack.kill(name, signal.SIGSTOP)
         try:
@@ -46,7 +56,7 @@ class Subject:
 @contextmanager
 def running_stack() -> Generator[Stack]:
     with TemporaryDirectory() as folder:
-        stack = Stack(Path(folder), attached=True)
+        stack = Stack(Path(folder), attached=True, overrides={"TRACE_RATIO": str(SAMPLED)})
         stack.up()
         try:
             yield stack

@@ -19,7 +19,7 @@ from confluent_kafka import Consumer as ConfluentConsumer
 from confluent_kafka import TopicPartition as ConfluentPlace
 from tests.faults.bus import ledger
 
-from bench.bus.scene import SAMPLED
+from bench.subject import SAMPLED
 from common import telemetry
 from common.bus.consumer import Consumer, Delivery
 from common.bus.kafka import Cluster

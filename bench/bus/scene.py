@@ -14,7 +14,7 @@ from tests.e2e.client import eventually
 from tests.faults.bus import ledger
 from tests.faults.bus.broker import OwnBroker
 
-from bench.subject import Subject
+from bench.subject import SAMPLED, Subject
 from common import clock
 from common.bus.kafka import Cluster
 from common.bus.relay import Relay
@@ -26,8 +26,6 @@ from common.ids import new_id
 from common.settings import ServiceSettings
 from common.testing.databases import DatabaseServer, ServiceDatabase, make_database
 
-SAMPLED = 0.01
-"""Share of the events that are traced."""
 _AGGREGATES = 5
 
 

@@ -6,6 +6,7 @@ import stat
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -69,6 +70,14 @@ def test_the_gateway_template_is_filled_in_completely(settings: Config) -> None:
     text = gateway.render(gateway.local_settings(settings))
     assert "$" not in text
     assert f"port_value: {settings.ports['gateway']}" in text
+
+
+@pytest.mark.parametrize(("overrides", "percent"), [({}, "100"), ({"TRACE_RATIO": "0.01"}, "1")])
+def test_gateway_and_services_trace_the_same_share(
+    settings: Config, overrides: dict[str, str], percent: str
+) -> None:
+    changed = replace(settings, overrides=overrides)
+    assert gateway.local_settings(changed)["TRACE_SAMPLING"] == percent
 
 
 def test_the_plan_names_only_processes_it_has(settings: Config) -> None:

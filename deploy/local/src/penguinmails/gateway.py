@@ -27,7 +27,7 @@ def local_settings(config: Config) -> dict[str, str]:
         "TOKEN_AUDIENCE": TOKEN_AUDIENCE,
         "PLATFORM_AUDIENCE": PLATFORM_AUDIENCE,
         "TRUSTED_PROXIES": "0",
-        "TRACE_SAMPLING": "100",
+        "TRACE_SAMPLING": f"{100 * float(config.overrides.get('TRACE_RATIO', 1)):g}",
         **{f"{name.upper()}_HOST": config.host(name) for name in backends},
         **{f"{name.upper()}_PORT": str(ports[name]) for name in backends},
     }

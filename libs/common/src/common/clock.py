@@ -10,4 +10,4 @@ def now() -> datetime:
 
 def rfc3339(moment: datetime) -> str:
     """RFC 3339 text in UTC with `Z` and microseconds."""
-    return moment.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return moment.astimezone(UTC).isoformat(timespec="microseconds").replace("+00:00", "Z")

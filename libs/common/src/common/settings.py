@@ -96,7 +96,9 @@ class ServiceSettings(Settings):
     kafka_bootstrap_servers: str = "127.0.0.1:9092"
     kafka_idempotence: bool = True
     kafka_replication_factor: int = 1
-    kafka_fetch_wait_ms: int = 100
+    kafka_fetch_wait_ms: int = Field(
+        default=100, description="the longest a broker may hold a fetch; 50 while records come"
+    )
     event_retention_days: int = 7
     dead_letter_limit: int = Field(default=100, description="more dead letters a minute stop a consumer")
 

@@ -15,7 +15,7 @@ from common.bus.brake import Brake
 from common.bus.group import GroupPositions, group_of
 from common.bus.holes import Holes
 from common.bus.interruptions import INTERRUPTIONS, own_cancellation_only
-from common.bus.kafka import Cluster
+from common.bus.kafka import Cluster, hold_fetches
 from common.bus.offsets import Offsets, Progress
 from common.bus.ownership import Ownership, connect_owner, heard
 from common.contracts.envelope import PARTITIONS, Topic
@@ -28,6 +28,10 @@ log = logging.getLogger(__name__)
 _UPKEEP_SECONDS = 0.5
 _HAND_OVER_SECONDS = 4
 _FETCH_TIMEOUT_MS = 200
+_BUSY_SECONDS = 1.0
+_BUSY_WAIT_MS = 50
+"""How long a broker may hold a fetch within `_BUSY_SECONDS` of a record. Tansu holds it for half of that,
+whatever arrives meanwhile; to ask so often costs too much where nothing happens."""
 _HOLE_SECONDS = 0.01
 _FULL_SECONDS = 0.05
 _FETCH_RECORDS = 500
@@ -114,6 +118,7 @@ class Consumer:
         self._offsets = Offsets(name)
         self._progress: dict[TopicPartition, Progress] = {}
         self._holes = Holes()
+        self._busy_until = float("-inf")
         self.working = False
         for gauge in _GAUGES:
             gauge.watch(self)
@@ -200,6 +205,7 @@ class Consumer:
             await asyncio.sleep(_FULL_SECONDS)
             return []
         fetched = await kafka.getmany(*ready, timeout_ms=_FETCH_TIMEOUT_MS, max_records=_FETCH_RECORDS)
+        self._set_pace(kafka, now, bool(fetched))
         deliveries: list[Delivery] = []
         for partition, records in fetched.items():
             self._progress[partition].end = kafka.highwater(partition) or 0
@@ -210,6 +216,12 @@ class Consumer:
                 await asyncio.sleep(_HOLE_SECONDS)
             deliveries += (Delivery(record) for record in taken)
         return deliveries
+
+    def _set_pace(self, kafka: AIOKafkaConsumer, now: float, found: bool) -> None:
+        if found:
+            self._busy_until = now + _BUSY_SECONDS
+        wait = self._settings.kafka_fetch_wait_ms
+        hold_fetches(kafka, min(wait, _BUSY_WAIT_MS) if now < self._busy_until else wait)
 
     def _done(self, delivery: Delivery) -> None:
         progress = self._progress.get(delivery.partition)

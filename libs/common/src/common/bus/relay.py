@@ -49,23 +49,22 @@ _HISTORY_UPKEEP_SECONDS = 3600.0
 _FREE = """o.parked_at IS NULL AND NOT EXISTS (
     SELECT FROM tenancy.outbox AS p
     WHERE p.parked_at IS NOT NULL AND p.tenant_id = o.tenant_id AND p.subject = o.subject)"""
+# The numbers given are on disk when the answer is here, and so is everything that was committed before them.
 _TAKE = f"""
 WITH batch AS MATERIALIZED (
-    SELECT o.id FROM tenancy.outbox AS o WHERE {_FREE} ORDER BY o.id LIMIT $1
+    SELECT o.* FROM tenancy.outbox AS o WHERE {_FREE} ORDER BY o.id LIMIT $1
 ), numbered AS (
-    SELECT o.id, row_number() OVER (ORDER BY o.id) - 1 AS place
-    FROM tenancy.outbox AS o JOIN batch USING (id) WHERE o.sequence IS NULL
+    SELECT id, row_number() OVER (ORDER BY id) - 1 AS place FROM batch WHERE sequence IS NULL
 ), taken AS (
     UPDATE tenancy.relay_state SET next_sequence = next_sequence + (SELECT count(*) FROM numbered)
+    WHERE EXISTS (SELECT FROM numbered)
     RETURNING next_sequence - (SELECT count(*) FROM numbered) AS base
+), given AS (
+    UPDATE tenancy.outbox AS o SET sequence = taken.base + numbered.place
+    FROM numbered, taken WHERE o.id = numbered.id RETURNING o.*
 )
-UPDATE tenancy.outbox AS o SET sequence = taken.base + numbered.place
-FROM numbered, taken WHERE o.id = numbered.id
+SELECT * FROM given UNION ALL SELECT * FROM batch WHERE sequence IS NOT NULL ORDER BY id
 """  # noqa: S608 - made of constants
-_READ = f"""
-SELECT o.* FROM tenancy.outbox AS o WHERE {_FREE} AND o.sequence IS NOT NULL ORDER BY o.id LIMIT $1
-"""  # noqa: S608 - made of constants
-_ANY = f"SELECT EXISTS (SELECT FROM tenancy.outbox AS o WHERE {_FREE})"  # noqa: S608
 _CONFIRM = """
 WITH gone AS (
     DELETE FROM tenancy.outbox AS o USING unnest($1::uuid[], $2::bigint[]) AS sent (tenant_id, id)
@@ -212,10 +211,9 @@ class Relay:
         Raises:
             KafkaError: some partition failed; what the others acknowledged is confirmed all the same.
         """
-        if not await connection.fetchval(_ANY):
+        rows = await connection.fetch(_TAKE, BATCH)
+        if not rows:
             return 0
-        await connection.execute(_TAKE, BATCH)
-        rows = await connection.fetch(_READ, BATCH)
         result = await self._send(producer, rows)
         sent = result.acknowledged
         _batches.add(int(bool(sent)))

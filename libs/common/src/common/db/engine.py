@@ -10,6 +10,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine  # noqa: TID251 - the one place
 
 from common import metrics
+from common.db.connection import Connection
 from common.db.errors import is_privilege_missing, is_wall_violation
 from common.metric_names import (
     DB_CONNECTION_TIMEOUTS,
@@ -87,6 +88,7 @@ def make_engine(
         pool_timeout=pool_timeout,
         connect_args={
             "timeout": 5,
+            "connection_class": Connection,
             "server_settings": {"application_name": "penguinmails"},
             **names,
             **cache,

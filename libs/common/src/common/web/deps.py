@@ -45,6 +45,11 @@ async def keyed_session(request: Request, session: Opened) -> TenantSession:
     return session
 
 
+async def get_kernel(request: Request) -> Kernel:
+    """Asynchronous, for the framework runs other dependencies in a thread."""
+    return kernel_of(request)
+
+
 async def get_caller(request: Request) -> UserContext:
     caller: UserContext = request.state.caller
     return caller
@@ -52,7 +57,7 @@ async def get_caller(request: Request) -> UserContext:
 
 Session = Annotated[TenantSession, Depends(keyed_session, scope="function")]
 Caller = Annotated[UserContext, Depends(get_caller)]
-Shared = Annotated[Kernel, Depends(kernel_of)]
+Shared = Annotated[Kernel, Depends(get_kernel)]
 Limit = Annotated[int, Query(ge=1, le=100, description="Items per page")]
 Cursor = Annotated[str | None, Query(max_length=200, description="`next_cursor` of the page before")]
 

@@ -1,0 +1,161 @@
+"""Transactions that begin with their first statement."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
+from typing import Any
+
+import asyncpg
+import pytest
+
+from common.context import SystemContext
+from common.db import connection as connection_module
+from common.db.connection import Connection
+from common.db.engine import make_engine
+from common.db.session import Database
+from common.ids import new_id
+from common.testing.databases import ServiceDatabase
+
+Databases = Callable[[str], Awaitable[ServiceDatabase]]
+_NOW = "SELECT transaction_timestamp()"
+_IDLE = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND state = 'idle'"
+
+
+@pytest.fixture
+async def made(service_database: Databases) -> ServiceDatabase:
+    return await service_database("workspaces")
+
+
+@pytest.fixture
+async def watcher(made: ServiceDatabase) -> AsyncIterator[asyncpg.Connection]:
+    async with opened(made) as connection:
+        yield connection
+
+
+@asynccontextmanager
+async def opened(made: ServiceDatabase) -> AsyncIterator[Any]:
+    connection = await asyncpg.connect(made.superuser_url, connection_class=Connection)
+    try:
+        yield connection
+    finally:
+        await connection.close()
+
+
+async def test_a_transaction_lasts_from_its_first_statement_to_its_commit(made: ServiceDatabase) -> None:
+    async with opened(made) as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        began = await connection.fetchval(_NOW)
+        assert connection.is_in_transaction()
+        assert await connection.fetchval(_NOW) == began, "one transaction"
+        await transaction.commit()
+        assert not connection.is_in_transaction()
+        assert await connection.fetchval(_NOW) > began
+
+
+@pytest.mark.parametrize("cached", [False, True], ids=["new", "prepared"])
+async def test_beginning_costs_no_message(made: ServiceDatabase, cached: bool) -> None:
+    """What is asked first answers for both: the driver has heard nothing of a transaction before."""
+    async with opened(made) as connection:
+        statement = await connection.prepare(_NOW)
+        transaction = connection.transaction()
+        await transaction.start()
+        assert not connection.is_in_transaction(), "nobody has waited for an answer"
+        await (statement.fetch() if cached else connection.fetch("SELECT 1, $1::int", 1))
+        assert connection.is_in_transaction()
+        await transaction.rollback()
+
+
+@pytest.mark.parametrize("taken", [0, 9], ids=["nothing", "a part"])
+async def test_what_the_kernel_does_not_take_is_written(
+    made: ServiceDatabase, monkeypatch: pytest.MonkeyPatch, taken: int
+) -> None:
+    put = connection_module._put_before_next
+    monkeypatch.setattr(
+        connection_module, "_put_before_next", lambda transport, data: taken and put(transport, data[:taken])
+    )
+    async with opened(made) as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        assert await connection.fetchval("SELECT 1") == 1
+        assert connection.is_in_transaction()
+        await transaction.commit()
+
+
+@pytest.mark.parametrize("broken", ["SELECT 1/0", "SELECT nothing_like_it()", "nonsense"])
+async def test_a_first_statement_that_fails_leaves_nothing_open(
+    made: ServiceDatabase, watcher: asyncpg.Connection, broken: str
+) -> None:
+    async with opened(made) as connection:
+        transaction = connection.transaction()
+        await transaction.start()
+        with pytest.raises(asyncpg.PostgresError):
+            await connection.fetch(broken)
+        assert connection.is_in_transaction(), "a failed one, which takes nothing but its end"
+        with pytest.raises(asyncpg.InFailedSQLTransactionError):
+            await connection.fetch(_NOW)
+        await transaction.rollback()
+        assert await watcher.fetchval(_IDLE, connection.get_server_pid()) == 1
+        assert await connection.fetchval("SELECT 1") == 1
+
+
+async def test_a_transaction_without_statements_leaves_nothing_open(
+    made: ServiceDatabase, watcher: asyncpg.Connection
+) -> None:
+    async with opened(made) as connection:
+        for ending in ("commit", "rollback"):
+            transaction = connection.transaction()
+            await transaction.start()
+            await getattr(transaction, ending)()
+            assert not connection.is_in_transaction()
+            assert await watcher.fetchval(_IDLE, connection.get_server_pid()) == 1
+
+
+@pytest.mark.parametrize("ending", ["commit", "rollback"])
+async def test_a_begin_that_fails_is_told_of_by_what_comes_next(
+    made: ServiceDatabase, monkeypatch: pytest.MonkeyPatch, ending: str
+) -> None:
+    broken = connection_module._BEGIN.replace(b"BEGIN", b"BEGUN")
+    async with opened(made) as connection:
+        transaction = connection.transaction()
+        with monkeypatch.context() as patch:
+            patch.setattr(connection_module, "_BEGIN", broken)
+            await transaction.start()
+        with pytest.raises(asyncpg.PostgresSyntaxError):
+            async with asyncio.timeout(5):
+                await getattr(transaction, ending)()
+        assert not connection.is_in_transaction()
+        assert await connection.fetchval("SELECT 1") == 1
+
+
+async def test_other_kinds_of_transactions_are_the_drivers_own(made: ServiceDatabase) -> None:
+    async with opened(made) as connection, connection.transaction(isolation="serializable", readonly=True):
+        assert await connection.fetchval("SHOW transaction_isolation") == "serializable"
+        with pytest.raises(asyncpg.ReadOnlySQLTransactionError):
+            await connection.execute("CREATE TABLE nobody (id int)")
+
+
+async def test_a_connection_that_has_died_says_so(made: ServiceDatabase) -> None:
+    async with opened(made) as connection:
+        await connection.close()
+        with pytest.raises(asyncpg.InterfaceError):
+            await connection.transaction().start()
+
+
+async def test_tenants_are_entered_on_such_connections(made: ServiceDatabase) -> None:
+    database = Database(made.app_url, made.tenancy_key, pool_size=1, pooler_mode=made.pooler_mode)
+    async with database.tenant(SystemContext(new_id(), "job", "workspaces")) as session:
+        raw = await (await session.connection()).get_raw_connection()
+        assert isinstance(raw.driver_connection, Connection)
+    await database.close()
+
+
+async def test_engines_end_what_they_began(made: ServiceDatabase) -> None:
+    engine = make_engine(made.app_url, pool_size=1, pool_timeout=5)
+    for _ in range(2):
+        async with engine.connect() as connection:
+            raw: Any = (await connection.get_raw_connection()).driver_connection
+            await connection.exec_driver_sql("SELECT 1")
+            assert raw.is_in_transaction()
+        assert not raw.is_in_transaction(), "the pool has it back"
+    await engine.dispose()
