@@ -77,3 +77,6 @@ def test_the_list_says_what_stands_in_the_way_and_whose_report_is_missing(told: 
 def test_a_certificate_is_shown_when_there_is_one(told: Told) -> None:
     early = told(["certificate", TENANT], WAITING)
     assert (early.exit_code, "being erased" in early.output) == (1, True)
+    document = {"events": "long words " * 50}
+    shown = told(["certificate", TENANT], {**WAITING, "certificate": document})
+    assert (shown.exit_code, json.loads(shown.output)) == (0, document), "never wrapped"

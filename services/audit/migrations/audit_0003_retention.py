@@ -12,6 +12,8 @@ depends_on = None
 # Events go first, oldest first; then what else is as old, a batch of the first table that has any. That a
 # resource is no more is known a month longer: by then no topic can bring its birth again.
 _SCRIPT = """
+CREATE INDEX ownership_by_end ON audit.ownership (tenant_id, died_at) WHERE died_at IS NOT NULL;
+
 DROP FUNCTION audit.trim(integer);
 CREATE FUNCTION audit.trim(batch integer, OUT days integer, OUT first timestamptz, OUT last timestamptz,
                            OUT trimmed bigint, OUT records bigint)

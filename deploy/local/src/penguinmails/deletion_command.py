@@ -52,12 +52,12 @@ def deletion_app(running: Callable[[], Stack]) -> typer.Typer:
 
     @app.command()
     def certificate(tenant: Tenant) -> None:
-        """What was erased, and what is kept and why."""
+        """What was erased, and what is kept and why, as the document that it is."""
         found = _known(asked("show", tenant), tenant)
         if found["certificate"] is None:
             console.print(f"[yellow]There is no certificate yet: {stage(found)}.[/]")
             raise typer.Exit(1)
-        console.print(JSON.from_data(found["certificate"]))
+        display.machine_readable(found["certificate"])
 
     @app.command("run")
     def run_deletion(tenant: Tenant) -> None:

@@ -7,9 +7,11 @@ from uuid import UUID
 
 import typer
 
+from common.contracts.audit import Target
+from common.db.session import Database
 from common.errors import NotFound
-from common.ids import Kind
-from common.operators import from_environment, opened, read_id, run, say
+from common.ids import PLATFORM_TENANT, Kind, to_text
+from common.operators import By, acting, from_environment, opened, read_id, run, say, tell_read
 from tenants.billing.gateway import BillingFailed
 from tenants.billing.reconciliation import Entry, Reconciliation, Report
 from tenants.billing.worker import open_clerk
@@ -25,17 +27,19 @@ def group() -> None:
 
 @commands.command()
 def reconcile(
+    by: By,
     tenant: Annotated[str | None, typer.Option(help="One tenant; all when left out.")] = None,
     dry_run: Annotated[bool, typer.Option("--dry-run", help="Only compare; change nothing.")] = False,
 ) -> None:
     """Compare every tenant's billing with Stripe and mend what differs; status 1 when some failed."""
-    run(_reconcile(read_id(Kind.TENANT, tenant) if tenant else None, dry_run=dry_run))
+    run(_reconcile(read_id(Kind.TENANT, tenant) if tenant else None, by, dry_run=dry_run))
 
 
-async def _reconcile(tenant_id: UUID | None, *, dry_run: bool) -> None:
+async def _reconcile(tenant_id: UUID | None, by: str, *, dry_run: bool) -> None:
     report, settings = Report(), from_environment(TenantsSettings)
     try:
         async with opened(settings) as database, open_clerk(database, settings) as clerk:
+            await _tell(database, tenant_id, by)
             async for entry in _entries(Reconciliation(clerk, dry_run=dry_run), tenant_id):
                 report.add(entry)
                 say(asdict(entry))
@@ -47,6 +51,14 @@ async def _reconcile(tenant_id: UUID | None, *, dry_run: bool) -> None:
     say({"counts": report.counts})
     if report.counts["failed"]:
         raise typer.Exit(1)
+
+
+async def _tell(database: Database, tenant_id: UUID | None, by: str) -> None:
+    """What was mended is told besides, in the log of whose it is."""
+    named = () if tenant_id is None else (Target(type="tenant", id=to_text(Kind.TENANT, tenant_id)),)
+    async with database.tenant(acting(PLATFORM_TENANT, "tenants", by)) as session:
+        await tell_read(session, "billing reconcile", *named)
+        await session.commit()
 
 
 async def _entries(reconciliation: Reconciliation, tenant_id: UUID | None) -> AsyncIterator[Entry]:

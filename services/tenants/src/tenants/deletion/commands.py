@@ -89,8 +89,9 @@ async def _read(tenant_id: UUID, by: str, command: str) -> dict[str, Any] | None
     context = acting(tenant_id, "tenants", by)
     async with opened(from_environment(TenantsSettings)) as database, database.tenant(context) as session:
         found = await _describe(session)
-        await tell_read(session, command, Target(type="tenant", id=to_text(Kind.TENANT, tenant_id)))
-        await session.commit()
+        if found is not None:
+            await tell_read(session, command, Target(type="tenant", id=to_text(Kind.TENANT, tenant_id)))
+            await session.commit()
     return found
 
 
