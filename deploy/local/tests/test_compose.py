@@ -66,6 +66,16 @@ def test_a_container_can_do_little(name: str) -> None:
     assert "privileged" not in container
 
 
+def test_the_image_of_all_services_is_built_once_and_before_them() -> None:
+    ours = {name: container for name, container in CONTAINERS.items() if name in (*SERVICES, "migrations")}
+    assert len({container["image"] for container in ours.values()}) == 1
+    assert [name for name, container in ours.items() if "build" in container] == ["migrations"]
+    for service in SERVICES:
+        assert (
+            CONTAINERS[service]["depends_on"]["migrations"]["condition"] == "service_completed_successfully"
+        )
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_gets_every_setting_that_it_has_locally(service: str, made: Path) -> None:
     given = set(CONTAINERS[service]["environment"]) | secrets_of(made, service)
