@@ -24,14 +24,15 @@ RESUMES_WITHIN = 3.0
 async def test_a_consumer_killed_at_any_point_handles_each_event_once(
     scene: Scene, conclude: Callable[..., None]
 ) -> None:
-    counters = scene.counters(tenants=6, each=2)
+    """Each tenant's events are at least one transaction, so there are as many as any step needs."""
+    counters = scene.counters(tenants=24, each=1)
     scene.start("relay")
     points: Tally[str] = Tally()
     for number in range(chance.runs(9)):
         point = list(crashes.CONSUMER)[number % len(crashes.CONSUMER)]
         step = 1 if point == "after offset" else scene.rng.randint(1, 20)
         consumer = scene.start("consume", crash=point, step=step)
-        await scene.write(counters, 30)
+        await scene.write(counters, 60)
         await scene.killed(consumer)
         points[point] += 1
     scene.start("consume")
