@@ -156,6 +156,7 @@ def job() -> SystemContext:
 async def test_the_pool_shows_its_connections_and_who_waits(service_database: Databases) -> None:
     made = await service_database("workspaces")
     database = Database(made.app_url, made.tenancy_key, pool_size=1, pool_timeout=0.05)
+    other = Database(made.app_url, made.tenancy_key)  # a second pool hides nothing of the first
     try:
         before = value_of(metric_names.DB_CONNECTION_WAIT), value_of(metric_names.DB_CONNECTION_TIMEOUTS)
         async with database.tenant(job()):
@@ -169,6 +170,7 @@ async def test_the_pool_shows_its_connections_and_who_waits(service_database: Da
             pass
         assert value_of(metric_names.DB_CONNECTION_WAIT) == after[0], "an idle connection is no wait"
     finally:
+        await other.close()
         await database.close()
 
 
@@ -251,10 +253,10 @@ def test_the_oldest_in_flight_tells_since_when_a_partition_waits() -> None:
 
 
 async def test_burials_and_stops_are_shown() -> None:
-    brake = Brake("tests", limit=1)
-    assert value_of(metric_names.EVENTS_BURIED, app__consumer="tests") == 0
+    brake = Brake("tests-brake", limit=1)
+    assert value_of(metric_names.EVENTS_BURIED, app__consumer="tests-brake") == 0
     brake.note_burial()
-    assert value_of(metric_names.CONSUMER_STOPPED, app__consumer="tests") == 0
+    assert value_of(metric_names.CONSUMER_STOPPED, app__consumer="tests-brake") == 0
     brake.note_burial()
-    assert value_of(metric_names.EVENTS_BURIED, app__consumer="tests") == 2
-    assert value_of(metric_names.CONSUMER_STOPPED, app__consumer="tests") == 1
+    assert value_of(metric_names.EVENTS_BURIED, app__consumer="tests-brake") == 2
+    assert value_of(metric_names.CONSUMER_STOPPED, app__consumer="tests-brake") == 1

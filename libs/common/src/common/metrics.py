@@ -7,6 +7,7 @@ increased.
 import asyncio
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from operator import add
 from typing import Generic, TypeVar
 from weakref import WeakSet
 
@@ -64,10 +65,15 @@ def histogram(metric: Metric) -> Histogram:
 
 
 class Gauge(Generic[Thing]):
-    """Asks all things that are watched what they have, whenever metrics are sent."""
+    """Asks all things that are watched what they have, whenever metrics are sent.
 
-    def __init__(self, metric: Metric, look: Look[Thing]) -> None:
-        self._look = look
+    What several of them have with the same labels is one value: `join` of theirs.
+    """
+
+    def __init__(
+        self, metric: Metric, look: Look[Thing], join: Callable[[float, float], float] = add
+    ) -> None:
+        self._look, self._join = look, join
         self._things: WeakSet[Thing] = WeakSet()
         _meter.create_observable_gauge(metric.name, [self._observe], metric.unit, metric.text)
 
@@ -76,8 +82,13 @@ class Gauge(Generic[Thing]):
         self._things.add(thing)
 
     def _observe(self, _options: CallbackOptions) -> Iterator[Observation]:
+        joined: dict[frozenset[tuple[str, str | int]], float] = {}
         for thing in list(self._things):
-            yield from (Observation(value, labels) for value, labels in self._look(thing))
+            for value, labels in self._look(thing):
+                key = frozenset(labels.items())
+                joined[key] = self._join(joined[key], value) if key in joined else value
+        for key, value in joined.items():
+            yield Observation(value, dict(key))
 
 
 class Reading:

@@ -33,7 +33,7 @@ def _is_stopped(brake: "Brake") -> Iterator[tuple[float, metrics.Labels]]:
     yield int(brake.is_on), {"app.consumer": brake.consumer}
 
 
-_stops = metrics.Gauge(CONSUMER_STOPPED, _is_stopped)
+_stops = metrics.Gauge(CONSUMER_STOPPED, _is_stopped, max)
 
 
 class Brake:

@@ -85,7 +85,7 @@ def _lag_time(consumer: "Consumer") -> Iterator[tuple[float, metrics.Labels]]:
 _GAUGES = (
     metrics.Gauge(CONSUMER_PARTITIONS, _partitions),
     metrics.Gauge(CONSUMER_LAG_EVENTS, _lag_events),
-    metrics.Gauge(CONSUMER_LAG_TIME, _lag_time),
+    metrics.Gauge(CONSUMER_LAG_TIME, _lag_time, max),
 )
 
 
