@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from typing import get_args
 
 import asyncpg
 import httpx
@@ -25,6 +26,7 @@ from common.metrics import Reading
 from common.settings import ServiceSettings
 from common.testing.measuring import measure, value_of
 from common.web.middleware import RequestMiddleware
+from common.web.ratelimit import CountedFor
 
 HTTP = metric_names.HTTP_SERVER_REQUEST_DURATION
 
@@ -38,7 +40,7 @@ async def client() -> AsyncIterator[httpx.AsyncClient]:
         return Response(status_code=503 if thing_id == "away" else 200)
 
     app.add_api_route("/things/{thing_id}", answer, methods=["GET", "POST"])
-    transport = httpx.ASGITransport(app=RequestMiddleware(app), raise_app_exceptions=False)
+    transport = httpx.ASGITransport(app=RequestMiddleware(app, asyncio.Event()), raise_app_exceptions=False)
     async with httpx.AsyncClient(transport=transport, base_url="http://test") as client:
         yield client
 
@@ -119,7 +121,7 @@ def test_counters_are_there_before_anything_is_counted() -> None:
     assert {"refused", "unknown", "wall", "privilege"} <= {
         value for series in measured[metric_names.ENTRY_DENIALS.name] for _, value in series
     }
-    assert len(measured[metric_names.RATE_LIMIT_REFUSED.name]) == 3
+    assert len(measured[metric_names.RATE_LIMIT_REFUSED.name]) == len(get_args(CountedFor))
 
 
 def test_what_is_not_measured_any_more_is_not_shown(monkeypatch: pytest.MonkeyPatch) -> None:

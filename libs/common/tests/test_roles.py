@@ -70,7 +70,9 @@ async def test_a_job_makes_the_database_and_a_role_alone_answers_probes_and_ends
                     return None
                 return answer if answer.status_code == 200 else None
 
-            assert (await eventually(ready, within=20)).json() == {"checks": {"database": True}}
+            assert (await eventually(ready, within=20)).json() == {
+                "checks": {"database": True, "staying": True}
+            }
             assert (await http.get("/health/live")).status_code == 200
             assert (await http.get("/api/v1/workspaces")).status_code == 404
         relay.send_signal(signal.SIGTERM)
