@@ -16,9 +16,11 @@ ON CONFLICT (consumer, topic, partition) DO UPDATE SET
     updated_at = clock_timestamp()
 RETURNING next_offset, epoch
 """
+# One statement for all: between the messages of several, an owner that is stopped would not count as silent.
 _STORE = """
-UPDATE tenancy.consumer_offsets SET next_offset = $4, updated_at = clock_timestamp()
-WHERE consumer = $1 AND topic = $2 AND partition = $3 AND epoch = $5
+UPDATE tenancy.consumer_offsets AS o SET next_offset = moved.next_offset, updated_at = clock_timestamp()
+FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[]) AS moved (topic, partition, next_offset, epoch)
+WHERE o.consumer = $1 AND (o.topic, o.partition, o.epoch) = (moved.topic, moved.partition, moved.epoch)
 """
 
 
@@ -70,13 +72,8 @@ class Offsets:
         """Store what moved; returns it. An owner of an older epoch moves nothing."""
         moved = {tp: p.next_offset for tp, p in progress.items() if p.next_offset != p.stored}
         if moved:
-            await connection.executemany(
-                _STORE,
-                [
-                    (self._consumer, tp.topic, tp.partition, offset, progress[tp].epoch)
-                    for tp, offset in moved.items()
-                ],
-            )
+            rows = [(tp.topic, tp.partition, offset, progress[tp].epoch) for tp, offset in moved.items()]
+            await connection.execute(_STORE, self._consumer, *map(list, zip(*rows, strict=True)))
             for tp, offset in moved.items():
                 progress[tp].stored = offset
         return moved
