@@ -9,6 +9,13 @@ down_revision = "tenants_0008"
 branch_labels = None
 depends_on = None
 
+_UNRELEASED = "made by tenants_0007, which no release has had"
+CONTRACTS = {
+    "function tenants.due_deletions(integer,interval): gone": _UNRELEASED,
+    "grant EXECUTE of tenants.due_deletions(integer,interval) to tenants_app: gone": _UNRELEASED,
+    "grant EXECUTE of tenants.due_deletions(integer,interval) to tenants_owner: gone": _UNRELEASED,
+}
+
 _COLUMNS = """
 ALTER TABLE tenants.deletions
     ADD COLUMN begun_at timestamptz,
