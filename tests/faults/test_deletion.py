@@ -138,13 +138,12 @@ async def run_out_of_topics(kafka: str, words: set[str], gone: Tenant, certifica
 
 async def records_of(kafka: str) -> AsyncIterator[Record]:
     """Every record of every topic, dead letters included, up to what is the end now."""
-    reader: Any = AIOKafkaConsumer(bootstrap_servers=kafka)
+    reader: Any = AIOKafkaConsumer(bootstrap_servers=kafka, auto_offset_reset="earliest")
     await reader.start()
     try:
         places = [TopicPartition(topic, number) for topic in all_topics() for number in range(PARTITIONS)]
         reader.assign(places)
         ends = {place: end for place, end in (await reader.end_offsets(places)).items() if end}
-        await reader.seek_to_beginning(*ends)
         async with asyncio.timeout(60):
             while ends:
                 for place, records in (await reader.getmany(timeout_ms=1000)).items():
