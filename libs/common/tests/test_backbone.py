@@ -2,6 +2,8 @@
 
 import asyncio
 from collections import defaultdict
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
 from uuid import UUID
 
 import asyncpg
@@ -113,44 +115,44 @@ async def test_an_event_too_large_parks_with_its_aggregate_and_others_go_on(
     await connection.close()
 
 
+@asynccontextmanager
+async def two_relays(
+    settings: ServiceSettings, cluster: Cluster
+) -> AsyncIterator[tuple[Relay, Relay, asyncio.Task[None]]]:
+    """One at work, with its task, and one that has not begun."""
+    first, second = (Relay("workspaces", settings, cluster, asyncio.Event()) for _ in range(2))
+
+    async def first_active() -> bool:
+        return first.active
+
+    async with running(first.run()) as (task,):
+        await until(first_active)
+        yield first, second, task
+
+
 async def test_the_second_relay_stands_by_and_takes_over(
     database: Database, settings: ServiceSettings, cluster: Cluster, service_database: Databases
 ) -> None:
     tenant, workspace = new_id(), new_id()
-    first = Relay("workspaces", settings, cluster, asyncio.Event())
-    second = Relay("workspaces", settings, cluster, asyncio.Event())
-    async with running(first.run()) as (task,):
+    async with two_relays(settings, cluster) as (_, second, task), running(second.run()):
+        await write(database, tenant, update(tenant, workspace, 1))
+        await outbox_holds(await service_database("workspaces"), tenant, 0)
+        assert not second.active
+        task.cancel()
 
-        async def first_active() -> bool:
-            return first.active
+        async def second_active() -> bool:
+            return second.active
 
-        await until(first_active)
-        async with running(second.run()):
-            await write(database, tenant, update(tenant, workspace, 1))
-            await outbox_holds(await service_database("workspaces"), tenant, 0)
-            assert not second.active
-            task.cancel()
-
-            async def second_active() -> bool:
-                return second.active
-
-            await until(second_active, within=5)
-            await write(database, tenant, update(tenant, workspace, 2))
-            assert len(await published(settings, tenant, 2)) == 2
+        await until(second_active, within=5)
+        await write(database, tenant, update(tenant, workspace, 2))
+        assert len(await published(settings, tenant, 2)) == 2
 
 
 async def test_a_relay_that_leaves_publishes_what_is_written_first(
     database: Database, settings: ServiceSettings, cluster: Cluster, service_database: Databases
 ) -> None:
     tenant, workspace = new_id(), new_id()
-    first = Relay("workspaces", settings, cluster, asyncio.Event())
-    second = Relay("workspaces", settings, cluster, asyncio.Event())
-    async with running(first.run()) as (task,):
-
-        async def first_active() -> bool:
-            return first.active
-
-        await until(first_active)
+    async with two_relays(settings, cluster) as (first, second, task):
         standing_by = asyncio.create_task(second.run())
         for version in range(1, 4):
             await write(database, tenant, *(update(tenant, workspace, version * 10 + n) for n in range(10)))
