@@ -20,7 +20,7 @@ from common.contracts.envelope import Actor
 from common.db.errors import driver_error, is_unavailable
 from common.db.session import Database, TenantSession
 from common.errors import ApiError, Invalid
-from common.ids import Kind, new_id, parse
+from common.ids import PLATFORM_TENANT, Kind, new_id, parse
 from common.service import open_database
 from common.settings import ServiceSettings, Settings
 
@@ -76,6 +76,13 @@ def from_environment(settings: type[SettingsT]) -> SettingsT:
 def acting(tenant_id: UUID, service: str, by: str) -> SystemContext:
     """The platform acting for a tenant, on the word of who is at the command line."""
     return SystemContext(tenant_id, "platform", service, on_behalf_of=Actor(type="operator", id=by))
+
+
+@asynccontextmanager
+async def at_the_platform(settings: ServiceSettings, service: str, by: str) -> AsyncGenerator[TenantSession]:
+    """A session of the platform's own tenant, for a command that needs no other."""
+    async with opened(settings) as database, database.tenant(acting(PLATFORM_TENANT, service, by)) as session:
+        yield session
 
 
 async def tell_read(session: TenantSession, command: str, *targets: Target) -> None:

@@ -1,7 +1,5 @@
 """`python -m auth keys …`: the keys that sign access tokens, and their rotation. Prints JSON."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Annotated, Any
 
 import typer
@@ -11,11 +9,7 @@ from auth.models import SigningKeyRow
 from auth.sealing import read_key
 from auth.settings import AuthSettings
 from common import clock
-from common.context import SystemContext
-from common.contracts.envelope import Actor
-from common.db.session import TenantSession
-from common.ids import PLATFORM_TENANT
-from common.operators import By, from_environment, opened, run, say
+from common.operators import By, at_the_platform, from_environment, run, say
 
 commands = typer.Typer(no_args_is_help=True, help="Keys of access tokens; prints JSON.")
 
@@ -36,7 +30,7 @@ def rotate(
 
 
 async def _list(by: str) -> None:
-    async with _platform(from_environment(AuthSettings), by) as session:
+    async with at_the_platform(from_environment(AuthSettings), "auth", by) as session:
         for row in await queries.list_keys(session):
             say(_told(row))
 
@@ -44,7 +38,7 @@ async def _list(by: str) -> None:
 async def _rotate(by: str, leaked: bool) -> None:
     settings = from_environment(AuthSettings)
     encryption_key = read_key(settings.key_encryption_key.get_secret_value())
-    async with _platform(settings, by) as session:
+    async with at_the_platform(settings, "auth", by) as session:
         made = await rotation.rotate(session, encryption_key, clock.now(), leaked=leaked)
         told = _told(made)
         await session.commit()
@@ -59,10 +53,3 @@ def _told(row: SigningKeyRow) -> dict[str, Any]:
     }
     readable = {name: at and clock.rfc3339(at) for name, at in times.items()}
     return {"kid": row.kid, "status": row.status, **readable}
-
-
-@asynccontextmanager
-async def _platform(settings: AuthSettings, by: str) -> AsyncGenerator[TenantSession]:
-    context = SystemContext(PLATFORM_TENANT, "platform", "auth", on_behalf_of=Actor(type="operator", id=by))
-    async with opened(settings) as database, database.tenant(context) as session:
-        yield session

@@ -2,8 +2,6 @@
 
 import secrets
 import sys
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Annotated
 
 import typer
@@ -15,9 +13,8 @@ from auth.password.rules import MAX_LENGTH, MIN_LENGTH, weakness
 from auth.password.service import address_key, get_parameters
 from auth.sealing import read_key
 from auth.settings import AuthSettings
-from common.db.session import TenantSession
-from common.ids import PLATFORM_TENANT, Kind, to_text
-from common.operators import By, acting, from_environment, opened, run, say
+from common.ids import Kind, to_text
+from common.operators import By, at_the_platform, from_environment, run, say
 from common.schema import Email
 
 _EMAIL: TypeAdapter[str] = TypeAdapter(Email)
@@ -56,7 +53,7 @@ async def _create(email: str, name: str, given: str | None, by: str) -> None:
         raise typer.BadParameter(f"the password {why}")
     totp_secret = rules.new_secret() if settings.operator_mfa_required else None
     encryption_key = read_key(settings.key_encryption_key.get_secret_value())
-    async with _platform(settings, by) as session:
+    async with at_the_platform(settings, "auth", by) as session:
         parameters = await get_parameters(
             session, address_key(settings.link_secret.get_secret_value(), email)
         )
@@ -75,19 +72,13 @@ async def _create(email: str, name: str, given: str | None, by: str) -> None:
 
 
 async def _close(email: str, by: str) -> None:
-    async with _platform(from_environment(AuthSettings), by) as session:
+    async with at_the_platform(from_environment(AuthSettings), "auth", by) as session:
         row = await queries.find_by_email(session, email, lock=True)
         if row is None:
             raise typer.BadParameter(f"there is no operator {email}")
         await service.close(session, row)
         await session.commit()
     say({"operator_id": to_text(Kind.OPERATOR, row.operator_id), "status": row.status})
-
-
-@asynccontextmanager
-async def _platform(settings: AuthSettings, by: str) -> AsyncGenerator[TenantSession]:
-    async with opened(settings) as database, database.tenant(acting(PLATFORM_TENANT, "auth", by)) as session:
-        yield session
 
 
 def _read_email(text: str) -> str:
