@@ -21,6 +21,7 @@ async def test_the_stack_emits_every_metric_that_dashboards_and_rules_query(
     wanted = metrics_of_all([*rules, *dashboards.queries()])
     assert len(wanted) > 30
     assert (await platform.get(tenant, "/campaigns")).status_code == 200
+    assert (await platform.http.get("/api/v1/campaigns")).status_code == 401
     missing = set(wanted)
 
     async def all_there() -> bool:
@@ -52,3 +53,4 @@ async def test_no_series_names_a_tenant_a_person_or_a_path(
     assert not re.search(r"tenant_[0-9a-z]{26}|user_[0-9a-z]{26}|@|/nowhere", text)
     services = set(re.findall(r'^process_uptime_seconds\{job="penguinmails/(\w+)"', text, re.MULTILINE))
     assert services == {"auth", "tenants", "workspaces", "campaigns", "audit"}
+    assert re.search(r'^envoy_cluster_membership_healthy\{job="penguinmails/gateway"', text, re.MULTILINE)

@@ -168,6 +168,19 @@ async def test_a_relay_that_stands_still(
     await watching.until_quiet(*expected)
 
 
+async def test_a_service_that_the_gateway_cannot_reach(
+    watching: Watch, platform: Platform, tenant: Tenant, stack: Stack
+) -> None:
+    stack.kill("campaigns", signal.SIGSTOP)
+    try:
+        await watching.until(("ServiceUnreachable", ""))
+        assert (await platform.get(tenant, "/campaigns")).status_code == 503
+        assert not {("GatewayDown", "gateway"), ("ServiceDown", "audit")} & await watching.firing()
+    finally:
+        stack.kill("campaigns", signal.SIGCONT)
+    await watching.until_quiet(("ServiceUnreachable", ""))
+
+
 async def test_a_broker_that_is_away(watching: Watch, stack: Stack) -> None:
     expected = [(alert, name) for alert in ("RelayInactive", "ConsumerIdle") for name in SERVICES]
     stack.kill("kafka", signal.SIGSTOP)

@@ -282,6 +282,7 @@ def settings(edge: Gateway) -> dict[str, str]:
         "PLATFORM_AUDIENCE": "penguinmails-platform",
         "TRUSTED_PROXIES": "0",
         "TRACE_SAMPLING": "100",
+        "METRIC_INTERVAL": "1",
         **{f"{name.upper()}_HOST": "127.0.0.1" for name in edge.upstreams},
         **{f"{name.upper()}_PORT": str(upstream.port) for name, upstream in edge.upstreams.items()},
     }

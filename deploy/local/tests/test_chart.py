@@ -260,6 +260,7 @@ def test_the_gateway_has_the_configuration_of_every_deployment(manifests: list[M
         "PLATFORM_AUDIENCE": "penguinmails-platform",
         "TRUSTED_PROXIES": "0",
         "TRACE_SAMPLING": "25",
+        "METRIC_INTERVAL": "10",
         "COLLECTOR_HOST": "otel-collector.observability.svc",
         "COLLECTOR_PORT": "4318",
         **{f"{service.upper()}_HOST": f"pm-{service}" for service in SERVICES},

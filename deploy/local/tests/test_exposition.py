@@ -14,6 +14,7 @@ NAMES = [
     ("process.uptime", "s", False, "process_uptime_seconds"),
     ("process.memory.usage", "By", False, "process_memory_usage_bytes"),
     ("process.cpu.time", "s", True, "process_cpu_time_seconds_total"),
+    ("envoy.requests_total", "", True, "envoy_requests_total"),
     ("already.in.seconds", "s", False, "already_in_seconds"),
     ("odd-name/with  signs", "", False, "odd_name_with_signs"),
 ]

@@ -74,7 +74,11 @@ def _for_migrations(made: Config, service: str) -> dict[str, str]:
 
 def gateway_config(made: Config) -> str:
     """Envoy's, listening inside its container."""
-    inside = {"GATEWAY_ADDRESS": "0.0.0.0", "GATEWAY_PORT": "8080"}  # noqa: S104 - of the container
+    inside = {
+        "GATEWAY_ADDRESS": "0.0.0.0",  # noqa: S104 - of the container
+        "GATEWAY_PORT": "8080",
+        "METRIC_INTERVAL": "10",
+    }
     return gateway.render({**gateway.local_settings(made), **inside})
 
 

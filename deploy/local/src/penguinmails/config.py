@@ -12,6 +12,8 @@ from penguinmails.home import Home
 LOOPBACK = "127.0.0.1"
 TOKEN_AUDIENCE = "penguinmails"  # noqa: S105 - a name
 PLATFORM_AUDIENCE = "penguinmails-platform"
+METRIC_INTERVAL = "2"
+"""In seconds, of services and gateway."""
 
 
 class Broker(StrEnum):
@@ -75,7 +77,7 @@ class Config:
             "PLATFORM_AUDIENCE": PLATFORM_AUDIENCE,
             "PUBLIC_URL": self.url("gateway"),
             "OTEL_EXPORTER_OTLP_ENDPOINT": self.url("collector"),
-            "METRIC_INTERVAL": "2",
+            "METRIC_INTERVAL": METRIC_INTERVAL,
             "SMTP_URL": f"smtp://{self.address('mail')}",
             "MAIL_FROM": "PenguinMails <no-reply@penguinmails.test>",
             "FILES_URL": self.home.files.as_uri(),

@@ -39,6 +39,8 @@ _ROUTE = "job, http_request_method, http_route"
 _NAMED = "{{http_request_method}} {{http_route}}"
 _ERRORS = f'{_MINE}, http_response_status_code=~"5.."'
 
+_EDGE = "sum by (envoy_response_code_class) (rate(envoy_{}_rq_xx_total[$__rate_interval]))"
+
 REQUESTS = (
     Panel("Requests", "reqps", ((_rate(f"{_HTTP}_count", "job"), "{{job}}"),)),
     Panel(
@@ -97,6 +99,37 @@ REQUESTS = (
                 _quantile(0.99, "penguinmails_event_loop_delay_seconds", "job, instance"),
                 "{{job}} {{instance}}",
             ),
+        ),
+    ),
+    Panel(
+        "Gateway: answers",
+        "reqps",
+        ((_EDGE.format("http_downstream"), "{{envoy_response_code_class}}xx"),),
+    ),
+    Panel(
+        "Gateway: answers without a service",
+        "reqps",
+        (
+            (
+                f"clamp_min({_EDGE.format('http_downstream')} - {_EDGE.format('cluster_upstream')}, 0)",
+                "{{envoy_response_code_class}}xx",
+            ),
+        ),
+    ),
+    Panel(
+        "Gateway: instances it can use",
+        "short",
+        (
+            ("min by (envoy_cluster_name) (envoy_cluster_membership_healthy)", "{{envoy_cluster_name}}"),
+            ("max by (envoy_cluster_name) (envoy_cluster_membership_total)", "{{envoy_cluster_name}} in all"),
+        ),
+    ),
+    Panel(
+        "Gateway: tokens",
+        "reqps",
+        (
+            ("sum(rate(envoy_http_jwt_authn_allowed_total[$__rate_interval]))", "let through"),
+            ("sum(rate(envoy_http_jwt_authn_denied_total[$__rate_interval]))", "refused"),
         ),
     ),
     Panel("Up since", "s", ((f"process_uptime_seconds{{{_MINE}}}", "{{job}} {{instance}}"),)),

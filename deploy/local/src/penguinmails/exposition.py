@@ -73,7 +73,7 @@ class Exposition:
 
 def prometheus_name(name: str, unit: str, *, counts: bool = False) -> str:
     """The name in Prometheus: unit spelt out at the end unless it is an annotation, `_total` for counters."""
-    words = [word for word in re.split(r"[^A-Za-z0-9]+", name) if word]
+    words = [word for word in re.split(r"[^A-Za-z0-9]+", name) if word and not (counts and word == "total")]
     suffix = _UNITS.get(unit)
     if suffix is not None and suffix not in words:
         words.append(suffix)

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from string import Template
 
 from penguinmails import files
-from penguinmails.config import LOOPBACK, PLATFORM_AUDIENCE, TOKEN_AUDIENCE, Config
+from penguinmails.config import LOOPBACK, METRIC_INTERVAL, PLATFORM_AUDIENCE, TOKEN_AUDIENCE, Config
 from penguinmails.credentials import SERVICES
 from penguinmails.home import REPOSITORY
 
@@ -27,6 +27,7 @@ def local_settings(config: Config) -> dict[str, str]:
         "TOKEN_AUDIENCE": TOKEN_AUDIENCE,
         "PLATFORM_AUDIENCE": PLATFORM_AUDIENCE,
         "TRUSTED_PROXIES": "0",
+        "METRIC_INTERVAL": METRIC_INTERVAL,
         "TRACE_SAMPLING": f"{100 * float(config.overrides.get('TRACE_RATIO', 1)):g}",
         **{f"{name.upper()}_HOST": config.host(name) for name in backends},
         **{f"{name.upper()}_PORT": str(ports[name]) for name in backends},

@@ -1,6 +1,7 @@
 """Every process of the local stack, in one table."""
 
 import signal
+import socket
 import sys
 from collections.abc import Callable
 from dataclasses import dataclass, field
@@ -128,11 +129,13 @@ def _services(config: Config) -> list[Unit]:
 def _gateway(config: Config) -> Unit:
     def command() -> list[str]:
         paths = ["--config-path", str(config.home.gateway_config)]
-        quiet = ["--disable-hot-restart", "--log-level", "warning", "--concurrency", "2"]
-        return [str(binaries.envoy()), *paths, *quiet]
+        # Of a collector that is away it would tell at every export.
+        quiet = ["--log-level", "warning", "--component-log-level", "stats:critical"]
+        return [str(binaries.envoy()), *paths, *quiet, "--disable-hot-restart", "--concurrency", "2"]
 
     ready = probes.gateway_ready(config.ports["gateway_admin"])
-    return Unit("envoy", command, ready, after=("auth",))
+    place = {"OTEL_RESOURCE_ATTRIBUTES": f"service.instance.id={socket.gethostname()}/gateway"}
+    return Unit("envoy", command, ready, place, after=("auth",))
 
 
 def address(config: Config, name: str) -> str:
