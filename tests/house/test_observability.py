@@ -92,22 +92,6 @@ def test_each_alert_has_a_runbook_and_each_runbook_an_alert() -> None:
             assert part in book, (name, part)
 
 
-def test_runbooks_name_commands_that_there_are() -> None:
-    """Each `penguinmails …` in a runbook is a command, with its sub-command."""
-    from typer.main import get_command  # noqa: PLC0415
-
-    from penguinmails.cli import app  # noqa: PLC0415
-
-    tree: Any = get_command(app)
-    for line in re.findall(r"`penguinmails ([^`]+)`", RUNBOOKS):
-        command = tree
-        for word in line.split():
-            if not hasattr(command, "commands"):
-                break
-            assert word in command.commands, line
-            command = command.commands[word]
-
-
 def test_dashboards_are_those_of_the_tables() -> None:
     for path, page in dashboards.pages().items():
         assert (ROOT / path).read_text(encoding="utf-8") == page
