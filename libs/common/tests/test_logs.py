@@ -89,6 +89,13 @@ def test_what_is_harmless_stays_readable(text: str) -> None:
     assert redact(text) == text
 
 
+@pytest.mark.parametrize("piece", ["word ", "some words\n", "a"])
+def test_a_cut_text_ends_with_one_ellipsis(piece: str) -> None:
+    cut = redact(piece * (LONGEST + 1))
+    assert cut.endswith("…")
+    assert cut.count("…") == 1
+
+
 @pytest.mark.parametrize("piece", ["a", "a@", "=", "token", "eyJ", "://a:", "-", "bearer ", "9"])
 def test_long_texts_are_cut_and_cost_little(piece: str) -> None:
     text = piece * 100_000

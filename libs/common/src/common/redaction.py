@@ -40,7 +40,7 @@ def redact(text: str) -> str:
     if _PLAIN.fullmatch(text):
         return text
     whole = len(text) <= LONGEST
-    shown = text if whole else _BEGUN.sub("…", text[:LONGEST])
+    shown = text if whole else _BEGUN.sub("…", text[:LONGEST], count=1)
     return _VALUES.sub(_hide, shown)
 
 
