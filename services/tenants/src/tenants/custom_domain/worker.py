@@ -33,7 +33,11 @@ class Inspector:
         self._secret = settings.link_secret.get_secret_value()
         self._link_host = settings.link_host
         self.rounds = Rounds(
-            *("custom domains", "tenants", database, queries.list_due_tenants, self.work_on),
+            "custom domains",
+            "tenants",
+            database,
+            queries.list_due_tenants,
+            self.work_on,
             at_a_time=_AT_A_TIME,
             poll=_POLL_SECONDS,
         )

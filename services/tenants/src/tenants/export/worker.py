@@ -43,9 +43,7 @@ class Archivist:
         self._database = database
         self._files = files
         self.rounds = Rounds(
-            *("exports", "tenants", database, queries.list_due_tenants, self.work_on),
-            at_a_time=_AT_A_TIME,
-            poll=_POLL_SECONDS,
+            "exports", "tenants", database, queries.list_due_tenants, self.work_on, _AT_A_TIME, _POLL_SECONDS
         )
 
     async def work_on(self, tenant_id: UUID) -> None:
