@@ -100,7 +100,7 @@ def reset() -> None:
     """Stop everything and erase the data, mails, traces and keys."""
     stack = _stack()
     stack.erase()
-    console.print(f"Erased {stack.home.root}.")
+    console.print(f"Erased {escape(str(stack.home.root))}.")
 
 
 @app.command(name="status")
@@ -168,7 +168,7 @@ def play_demo() -> None:
     try:
         demo.play(_running_stack())
     except demo.DemoFailed as failure:
-        console.print(f"[red]{failure}[/]")
+        console.print(f"[red]{escape(str(failure))}[/]")
         raise typer.Exit(1) from failure
 
 
@@ -220,7 +220,7 @@ def main() -> None:
         PermissionError,
         StackFailed,
     ) as problem:
-        console.print(f"[red]{problem}[/]")
+        console.print(f"[red]{escape(str(problem))}[/]")
         sys.exit(1)
 
 
