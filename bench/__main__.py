@@ -34,6 +34,7 @@ LINES: dict[str, Callable[[Subject], Awaitable[Line]]] = {
     "log-in": logging_in.measure,
     "neighbour": neighbour.measure,
 }
+OPTIONS = ("--write", "--short")
 PAGE = Path(__file__).parents[1] / "docs" / "performance.md"
 
 
@@ -59,9 +60,10 @@ def _possible() -> list[str]:
 
 def main(arguments: list[str]) -> int:
     names = [one for one in arguments if not one.startswith("--")] or _possible()
-    unknown = [name for name in names if name not in LINES]
+    options = [one for one in arguments if one.startswith("--")]
+    unknown = [one for one in (*names, *options) if one not in (*LINES, *OPTIONS)]
     if unknown:
-        print(f"there is no {', '.join(unknown)}; there are {', '.join(LINES)}")
+        print(f"there is no {', '.join(unknown)}; there are {', '.join((*OPTIONS, *LINES))}")
         return 2
     short = "--short" in arguments
     telemetry.start_tracing(telemetry.resource_of("bench", ()), "", SAMPLED)
