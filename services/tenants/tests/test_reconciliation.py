@@ -12,6 +12,7 @@ from common.context import SystemContext
 from common.errors import NotFound
 from common.ids import Kind, new_id, to_text
 from common.testing.harness import Harness
+from tenants.billing.drift import Subscription
 from tenants.billing.reconciliation import Calendar, Entry, Reconciliation
 from tenants.billing.rules import PRICES
 from tenants.billing.service import retire
@@ -118,6 +119,18 @@ async def test_drift_is_found_and_mended_and_told(
     assert not set(old_keys) & set(stripe.keys[2:]), "a key is never used for something else"
     if "plan_differs_there" not in findings:
         assert len(await office.emitted(tenant_id, "SubscriptionChanged")) == 2
+
+
+async def test_what_stripe_does_not_take_is_not_called_mended(
+    clerk: Clerk, stripe: ScriptedStripe, company: Company, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def ignore(held: Subscription, *_: object) -> Subscription:
+        return held
+
+    monkeypatch.setattr(stripe, "change_plan", ignore)
+    spoil_plan_there(stripe)
+    (entry,) = [entry async for entry in Reconciliation(clerk).run()]
+    assert (entry.tenant_id, entry.result, entry.error) == (name(company), "failed", "still_differs")
 
 
 async def test_duplicates_are_ended_and_ours_is_kept(

@@ -112,14 +112,19 @@ class Reconciliation:
         return [*findings_of(case.known, await errand.look(self._stripe, case, others))]
 
     async def _mend(self, tenant_id: UUID, others: Sequence[str]) -> list[str]:
+        """Mend until both sides agree; what did not before.
+
+        Raises:
+            BillingFailed: the attempts are used up, and they still do not; or Stripe refused.
+        """
         findings: list[str] = []
         for _ in range(_ATTEMPTS):
             found = await self._clerk.attend(await self._claim(tenant_id), others)
-            findings += [finding for finding in found if finding not in findings]
             if not found:
-                break
+                return findings
+            findings += [finding for finding in found if finding not in findings]
             others = ()
-        return findings
+        raise BillingFailed("still_differs")
 
     async def _claim(self, tenant_id: UUID) -> Case:
         """The case, as soon as nobody else is at it.
