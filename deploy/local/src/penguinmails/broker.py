@@ -24,6 +24,8 @@ from penguinmails import binaries, child
 
 _HOST = "127.0.0.1"
 _PATIENCE = 20.0
+_OURS = "penguinmails@"
+"""How the names of our relays' producers begin; the log that they mean follows."""
 
 
 class _Side(asyncio.Protocol):
@@ -77,7 +79,7 @@ class _Visitor(_Side):
         name = _client_id(self._heard)
         if name is None:
             return
-        if "@" in name and name.rpartition("@")[2] != self._cluster:
+        if name.startswith(_OURS) and name.removeprefix(_OURS) != self._cluster:
             if self.transport:
                 self.transport.close()
             return
