@@ -62,6 +62,7 @@ async def test_demo_plays_the_story_to_its_end(stack: Stack) -> None:
     status, output = await run(stack, "demo")
     assert status == 0, output
     for expected in (
+        "logged in",
         "404",
         "403",
         "cross_tenant_attempt",

@@ -74,6 +74,7 @@ async def test_internal_paths_are_not_routed(platform: Platform, tenant: Tenant)
         "/internal/tokens",
         "/api/v1/internal/tokens",
         "/health/ready",
+        "/health/serving",
         "/api/v1/auth/../../internal/tokens",
     ):
         answer = await platform.http.post(path, headers=tenant.headers, json={})

@@ -64,7 +64,7 @@ class Upstream:
         method, path, _ = request.split(" ")
         headers = dict(line.split(": ", 1) if ": " in line else (line.rstrip(":"), "") for line in lines)
         body = await _read_body(reader, headers)
-        if path == "/health/ready":
+        if path == "/health/serving":
             writer.write(_answer(200 if self.healthy else 503, {}))
             return True
         self.seen.append(f"{method} {path}")

@@ -170,6 +170,7 @@ def test_ambiguous_paths_are_refused(edge: Any, path: str) -> None:
         "/internal/tokens",
         "/health",
         "/health/ready",
+        "/health/serving",
         "/metrics",
         "/api/v1",
         "/api/v1/nothing",

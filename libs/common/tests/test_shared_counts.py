@@ -70,6 +70,20 @@ async def test_redis_is_taken_too(store: str) -> None:
     assert left == [8, 7]
 
 
+@pytest.mark.parametrize(
+    ("url", "host"),
+    [
+        ("valkey://redis-1:6379", "redis-1"),
+        ("redis://redis-1:6379", "redis-1"),
+        ("rediss://:redis@valkey-1:6379", "valkey-1"),
+    ],
+)
+async def test_only_the_scheme_is_made_ours(url: str, host: str) -> None:
+    pool = Store(url).pool
+    assert pool.connection_kwargs["host"] == host
+    assert pool.connection_kwargs.get("password") == ("redis" if "@" in url else None)
+
+
 async def test_a_session_ends_whatever_its_tenant_has_used(store: str) -> None:
     tenant_id = new_id()
     async with replica(store, tenant_id, 1) as limiter:

@@ -11,13 +11,14 @@ import httpx
 from rich.markup import escape
 from rich.table import Table
 
-from penguinmails import files, trace
+from penguinmails import files, mailbox, trace
 from penguinmails.display import console, plain
 from penguinmails.stack import Stack
 
 Json = dict[str, Any]
 
 PATIENCE = 10.0
+_LINK = re.compile(r"token=([A-Za-z0-9_.-]+)")
 _TIME = re.compile(r"\d{4}-\d\d-\d\dT")
 COLUMNS = ("occurred_at", "action", "severity", "actor", "target")
 
@@ -128,7 +129,8 @@ def play(stack: Stack) -> None:
     gateway = stack.config.url("gateway")
     first, second = (_provision(gateway, company) for company in ("Adelie", "Gentoo"))
     victim, attacker = (Client(gateway, tenant["access_token"]) for tenant in (first, second))
-    campaign = _work(victim)
+    workspace, campaign = _work(victim)
+    _invite(stack, victim, workspace, campaign)
     attempt = _attack(attacker, first["tenant_id"], campaign)
     _show_findings(attacker, victim)
     _show_trace(stack, attempt)
@@ -142,7 +144,8 @@ def _provision(gateway: str, company: str) -> Json:
     return tenant
 
 
-def _work(client: Client) -> str:
+def _work(client: Client) -> tuple[str, str]:
+    """Ids of a workspace and of a campaign in it."""
     me = client.call("GET", "/auth/me").json()
     console.print(f"[green]✓[/] the token works at once: {me['email']}, {me['role']}")
     workspace = client.call("POST", "/workspaces", {"name": "Colony"}, expect=201).json()["workspace_id"]
@@ -151,7 +154,33 @@ def _work(client: Client) -> str:
     contact = {"workspace_id": workspace, "email": "reader@example.com"}
     client.call("POST", "/contacts", contact, expect=201)
     console.print(f"[green]✓[/] a workspace, a contact, and {campaign_id}")
-    return campaign_id
+    return workspace, campaign_id
+
+
+def _invite(stack: Stack, owner: Client, workspace: str, campaign: str) -> None:
+    """A colleague joins by the link in the mail, logs in, and may look."""
+    email, password = f"ivan+{uuid4().hex[:8]}@adelie.example", f"{uuid4()} krill"
+    asked = {"email": email, "role": "member", "workspaces": [{"workspace_id": workspace, "role": "viewer"}]}
+    owner.call("POST", "/invitations", asked, expect=201)
+    answer = {"token": _await_token(stack, email), "name": "Ivan", "password": password}
+    guest = Client(stack.config.url("gateway"))
+    guest.call("POST", "/invitations/accept", answer, expect=201)
+    login = guest.call("POST", "/auth/login", {"email": email, "password": password}).json()
+    ivan = Client(stack.config.url("gateway"), login["access_token"])
+    ivan.call("GET", f"/campaigns/{campaign}")
+    ivan.call("DELETE", f"/campaigns/{campaign}", expect=403)
+    console.print("[green]✓[/] Ivan was invited, set a password, logged in: he reads, and may not delete")
+
+
+def _await_token(stack: Stack, recipient: str) -> str:
+    """The token of the link in the newest mail to `recipient`."""
+    deadline = time.monotonic() + PATIENCE
+    while time.monotonic() < deadline:
+        for mail in mailbox.read_all(stack.home.mail, recipient):
+            if found := _LINK.search(mailbox.text(mail)):
+                return found[1]
+        time.sleep(0.1)
+    raise DemoFailed(f"no mail for {recipient} after {PATIENCE:.0f} s")
 
 
 def _attack(client: Client, victim: str, campaign: str) -> httpx.Response:

@@ -6,6 +6,7 @@ Every replica may do it; what is gone is gone.
 
 import asyncio
 import logging
+import random
 from collections.abc import Awaitable, Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,6 +29,7 @@ Forget = Callable[[TenantSession], Awaitable[bool]]
 """A service's own part: one bounded batch; whether there is more."""
 
 _PAUSE_SECONDS = 3600.0
+_AGAIN_SECONDS = 30.0
 _BATCH = 1000
 TOKENS_LAST = timedelta(days=1)
 """Longer than any access token: after that nobody can come with one of a session that was revoked."""
@@ -77,17 +79,19 @@ class Upkeep:
         )
 
     async def run(self) -> None:
-        """Every hour, until cancelled."""
+        """Every hour, until cancelled; soon again while the database is away."""
         while True:
             try:
                 tenants = await list_tenants(self._kernel.settings.relay_database_url)
             except Exception as error:
                 if not is_unavailable(error):
                     raise
-                tenants = ()
+                _put_off(error)
+                await asyncio.sleep(_AGAIN_SECONDS)
+                continue
             for tenant_id in (PLATFORM_TENANT, *tenants):
                 await self._try(tenant_id)
-            await asyncio.sleep(_PAUSE_SECONDS)
+            await asyncio.sleep(_PAUSE_SECONDS * random.uniform(0.9, 1.1))  # noqa: S311 - replicas spread
 
     async def _try(self, tenant_id: UUID) -> None:
         """What fails for one tenant keeps no other waiting; it comes again in an hour."""
@@ -95,7 +99,7 @@ class Upkeep:
             await self.tidy(tenant_id)
         except Exception as error:
             if is_unavailable(error):
-                log.warning("upkeep put off", extra={"fields": {"error": type(error).__name__}})
+                _put_off(error)
             else:
                 log.exception("upkeep failed")
 
@@ -127,6 +131,10 @@ class Upkeep:
             more = await forget(session)
             await session.commit()
             return more
+
+
+def _put_off(error: Exception) -> None:
+    log.warning("upkeep put off", extra={"fields": {"error": type(error).__name__}})
 
 
 def _first_id(moment: datetime) -> UUID:

@@ -99,9 +99,11 @@ class Rounds:
             return ()
 
     async def _try(self, tenant_id: UUID) -> None:
-        telemetry.log_fields.set({"tenant_id": to_text(Kind.TENANT, tenant_id)})
+        name = to_text(Kind.TENANT, tenant_id)
+        telemetry.log_fields.set({"tenant_id": name})
         try:
-            await self.attempt(tenant_id)
+            with telemetry.span(f"work {self.what}", app__tenant__id=name):
+                await self.attempt(tenant_id)
         except Exception as error:
             fields = {"work": self.what, "error": type(error).__name__}
             if is_unavailable(error):

@@ -1,7 +1,8 @@
 """Stops a consumer whose events die in numbers: a bug then costs a pause, not a heap of dead letters.
 
-The stop stands in the database, so that every replica keeps still and readiness can tell. An operator ends it
-by retrying or dropping dead letters; so does a restart.
+The stop stands in the database, so that every replica keeps still and readiness can tell. One that is started
+keeps still, too: it may have been added because events wait. An operator ends it by retrying or dropping
+dead letters.
 """
 
 import asyncio
@@ -18,7 +19,7 @@ from common.metric_names import CONSUMER_STOPPED, EVENTS_BURIED
 log = logging.getLogger(__name__)
 
 _WINDOW_SECONDS = 60.0
-_BEGIN = "DELETE FROM tenancy.stopped_consumers WHERE consumer = $1"
+_RELEASE = "DELETE FROM tenancy.stopped_consumers WHERE consumer = $1"
 _STOP = """
 INSERT INTO tenancy.stopped_consumers (consumer, dead_letters) VALUES ($1, $2)
 ON CONFLICT (consumer) DO NOTHING
@@ -44,7 +45,6 @@ class Brake:
         self._limit = limit
         self._burials: deque[float] = deque()
         self._pulled = False
-        self._begun = False
         self._free = asyncio.Event()
         self._free.set()
         _buried.add(0, {"app.consumer": consumer})
@@ -70,10 +70,7 @@ class Brake:
             self._free.clear()
 
     async def check(self, connection: asyncpg.Connection) -> None:
-        """Tell others of our stop, and notice theirs and its end; a fresh process ends an older stop."""
-        if not self._begun:
-            await connection.execute(_BEGIN, self.consumer)
-            self._begun = True
+        """Tell others of our stop, and notice theirs and its end."""
         if self._pulled:
             await connection.execute(_STOP, self.consumer, len(self._burials))
             self._pulled = False
@@ -88,11 +85,11 @@ class Brake:
     def _tell(self) -> None:
         log.error(
             "consumer stopped: too many dead letters. Mend the cause, then `penguinmails events dlq retry` "
-            "or `dlq drop`, or restart the service",
+            "or `dlq drop`",
             extra={"fields": {"consumer": self.consumer, "dead_letters": len(self._burials)}},
         )
 
 
 async def release(connection: asyncpg.Connection, consumer: str) -> None:
     """End the consumer's stop, if it was stopped; its replicas notice within a second."""
-    await connection.execute(_BEGIN, consumer)
+    await connection.execute(_RELEASE, consumer)

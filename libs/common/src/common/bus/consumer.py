@@ -10,7 +10,7 @@ import asyncpg
 from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
 from aiokafka.errors import KafkaError
 
-from common import clock, metrics
+from common import clock, metrics, pulse
 from common.bus.brake import Brake
 from common.bus.group import GroupPositions, group_of
 from common.bus.holes import Holes
@@ -120,6 +120,7 @@ class Consumer:
         self._holes = Holes()
         self._busy_until = float("-inf")
         self.working = False
+        self._pulse = pulse.Pulse(f"consumer {name}")
         for gauge in _GAUGES:
             gauge.watch(self)
 
@@ -128,6 +129,10 @@ class Consumer:
         return list(self._progress.values())
 
     async def run(self) -> None:
+        with pulse.kept(self._pulse):
+            await self._serve()
+
+    async def _serve(self) -> None:
         delay = 0.1
         while True:
             try:
@@ -138,6 +143,7 @@ class Consumer:
                 log.warning("consumer interrupted", extra={"fields": fields})
             delay = 0.1 if self.working else min(delay * 2, 2.0)
             self.working = False
+            self._pulse.beat()
             await asyncio.sleep(delay)
 
     async def _serve_term(self) -> None:
@@ -176,11 +182,13 @@ class Consumer:
         loop = asyncio.get_running_loop()
         next_upkeep = loop.time()
         while True:
+            if self._brake_is_on() or not any(one.in_flight for one in self._progress.values()):
+                self._pulse.beat()
             if loop.time() >= next_upkeep:
                 if not await self._is_stopped(term.connection):
                     await self._upkeep(term)
                 next_upkeep = loop.time() + _UPKEEP_SECONDS
-            if self._brake is not None and self._brake.is_on:
+            if self._brake_is_on():
                 await asyncio.sleep(_UPKEEP_SECONDS)
                 continue
             if not term.ownership.owned:
@@ -197,6 +205,9 @@ class Consumer:
         """Whether too many events died; partitions and positions then stay as they are."""
         if self._brake is not None:
             await self._brake.check(connection)
+        return self._brake_is_on()
+
+    def _brake_is_on(self) -> bool:
         return self._brake is not None and self._brake.is_on
 
     async def _fetch(self, kafka: Any, now: float) -> list[Delivery]:
@@ -227,6 +238,7 @@ class Consumer:
         progress = self._progress.get(delivery.partition)
         if progress is not None:
             progress.finished(delivery.record.offset)
+            self._pulse.beat()
 
     async def _upkeep(self, term: "_Term") -> None:
         """Store positions, notice a new log, take free partitions, give surplus ones away."""

@@ -17,7 +17,7 @@ from uuid import NAMESPACE_OID, UUID, uuid5
 
 from aiokafka import TopicPartition
 
-from common import clock, metrics
+from common import clock, metrics, pulse
 from common.bus.brake import Brake
 from common.bus.consumer import Delivery
 from common.bus.errors import Invalid, Transient
@@ -202,6 +202,7 @@ class Lanes:
                 await self._handling.apply(topic, envelope)
                 return
             except Exception as error:
+                pulse.beat()
                 if isinstance(error, Invalid | InvalidEvent):
                     attempts = ATTEMPTS
                 elif not (isinstance(error, Transient) or is_unavailable(error)):

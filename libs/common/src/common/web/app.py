@@ -7,6 +7,7 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.types import ASGIApp
 
+from common import pulse
 from common.db.errors import is_unavailable
 from common.web import error_handlers
 from common.web.kernel import Kernel, kernel_of
@@ -19,7 +20,10 @@ _health = APIRouter(prefix="/health", route_class=PublicRoute, include_in_schema
 
 @_health.get("/live")
 async def live() -> JSONResponse:
-    return JSONResponse({"status": "alive"})
+    """Alive unless one of the process's loops hangs, and only a restart can help."""
+    hanging = pulse.list_stopped()
+    told = {"status": "hanging" if hanging else "alive", "hanging": hanging}
+    return JSONResponse(told, _status(not hanging))
 
 
 @_health.get("/ready")
@@ -29,19 +33,35 @@ async def ready(request: Request) -> JSONResponse:
 
     The broker may be away.
     """
+    checks, stopped = await _check(request)
+    checks |= {f"consumer {name}": False for name in stopped}
+    return JSONResponse({"checks": checks}, _status(all(checks.values())))
+
+
+@_health.get("/serving")
+async def serving(request: Request) -> JSONResponse:
+    """Whether requests may come here, which is what gateways ask: as `ready`, but a consumer that had to stop
+    takes the API from nobody."""
+    checks, _ = await _check(request)
+    return JSONResponse({"checks": checks}, _status(all(checks.values())))
+
+
+async def _check(request: Request) -> tuple[dict[str, bool], list[str]]:
+    """What requests need, and the consumers that stopped."""
     kernel = kernel_of(request)
     checks = {"database": True, "staying": not kernel.leaving.is_set()}
     if request.app.state.verifies_tokens:
         checks["keys"] = kernel.verifier.keys.loaded
-    stopped: list[str] = []
     try:
-        stopped = await kernel.database.list_stopped_consumers()
+        return checks, await kernel.database.list_stopped_consumers()
     except Exception as error:
         if not is_unavailable(error):
             raise
-        checks["database"] = False
-    checks |= {f"consumer {name}": False for name in stopped}
-    return JSONResponse({"checks": checks}, 200 if all(checks.values()) else 503)
+        return {**checks, "database": False}, []
+
+
+def _status(good: bool) -> int:
+    return 200 if good else 503
 
 
 def create_app(kernel: Kernel, routers: Sequence[APIRouter]) -> FastAPI:

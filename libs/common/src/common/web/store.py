@@ -5,6 +5,7 @@ Nothing depends on it: while it is away, or silent, each replica goes by what it
 
 import asyncio
 import logging
+import re
 import time
 from collections.abc import Awaitable
 from typing import TypeVar
@@ -73,7 +74,7 @@ def _pool(url: str) -> ConnectionPool:
     Python 3.12 does, when what it waits for ends in the same moment), a request would wait for it.
     """
     return BlockingConnectionPool.from_url(
-        url.replace("redis", "valkey", 1),
+        re.sub(r"^redis", "valkey", url),
         max_connections=_CONNECTIONS,
         timeout=_SECONDS,
         socket_timeout=_SECONDS,

@@ -11,7 +11,7 @@ from aiokafka import TopicPartition
 from audit.ingest import store
 from audit.ingest.batch import Recorder
 from audit.ingest.intake import Intake, days_of, quarantined, take_in
-from common import clock, metrics
+from common import clock, metrics, pulse
 from common.bus.consumer import Delivery
 from common.db.errors import is_unavailable
 from common.metric_names import AUDIT_DELAY, AUDIT_QUARANTINED, AUDIT_RECORDED
@@ -68,6 +68,7 @@ class Ingestion:
                 await self._commit(batch)
                 return
             except Exception as error:
+                pulse.beat()
                 self._days.clear()
                 fields = {"events": len(batch), "error": type(error).__name__, "retry_in": delay}
                 log.warning("batch not recorded", extra={"fields": fields}, exc_info=error)
