@@ -267,7 +267,8 @@ def test_a_request_id_is_echoed_or_made(edge: Any) -> None:
 
 
 def test_every_request_is_traced_without_its_query(edge: Any) -> None:
-    answer = edge.ask("GET", "/t/x?token=secret", headers={"X-Request-Id": "not-a-uuid"})
+    told = {"X-Request-Id": "not-a-uuid", "User-Agent": "Mozilla of ada@acme.example"}
+    answer = edge.ask("GET", "/t/x?token=secret", headers=told)
     trace_id = answer.json["headers"]["traceparent"].split("-")[1]
     span = _await_span(edge, trace_id)
     attributes = {attribute.key: attribute.value.string_value for attribute in span.attributes}
@@ -275,6 +276,8 @@ def test_every_request_is_traced_without_its_query(edge: Any) -> None:
     assert attributes["http.route"] == "tracking"
     assert attributes["app.request.id"] == "not-a-uuid"
     assert "secret" not in str(span)
+    assert "acme" not in str(span)
+    assert "127.0.0.1" not in [attributes.get(name) for name in ("peer.address", "client.address")]
 
 
 def _await_span(edge: Any, trace_id: str) -> Any:

@@ -115,6 +115,27 @@ async def test_an_event_too_large_parks_with_its_aggregate_and_others_go_on(
     await connection.close()
 
 
+async def test_an_event_is_too_large_whatever_part_of_it_is(
+    settings: ServiceSettings, cluster: Cluster, database: Database, service_database: Databases
+) -> None:
+    """Whoever reaches the outbox with SQL of his own must not make batches that no broker takes."""
+    tenant, made = new_id(), await service_database("workspaces")
+    connection = await asyncpg.connect(made.superuser_url)
+    statement = """
+    INSERT INTO tenancy.outbox (tenant_id, event_id, topic, type, subject, data, tracestate)
+    VALUES ($1, $2, 'penguinmails.workspaces', 'penguinmails.Odd.v1', $3, '{}', repeat('x', 1500000))
+    """
+    await connection.execute(statement, tenant, new_id(), "odd")
+    await write(database, tenant, update(tenant, new_id(), 1))
+    async with running(Relay("workspaces", settings, cluster, database.events_written).run()):
+        await published(settings, tenant, 1)
+        await outbox_holds(made, tenant, 1)
+    parked = await connection.fetchval("SELECT parked_at FROM tenancy.outbox WHERE tenant_id = $1", tenant)
+    assert parked is not None
+    await connection.execute("DELETE FROM tenancy.outbox WHERE tenant_id = $1", tenant)
+    await connection.close()
+
+
 @asynccontextmanager
 async def two_relays(
     settings: ServiceSettings, cluster: Cluster

@@ -120,6 +120,40 @@ def test_a_record_without_a_header_is_invalid(header: str) -> None:
         Envelope.from_kafka(headers, envelope.key, envelope.data)
 
 
+@pytest.mark.parametrize(
+    ("header", "value"),
+    [
+        ("ce_time", "0001-01-01T00:00:00+23:59"),
+        ("ce_time", "9999-12-31T23:59:59-23:59"),
+        ("ce_time", "2026-01-01T00:00:00"),
+        ("ce_subject", "x" * 8000),
+        ("ce_type", "x" * 8000),
+        ("ce_source", "/penguinmails/" + "x" * 8000),
+        ("ce_sequence", str(2**63)),
+        ("ce_sequence", "9" * 5000),
+    ],
+)
+def test_what_could_not_be_kept_is_invalid(header: str, value: str) -> None:
+    envelope = envelope_of(archived())
+    headers = [(name, value.encode() if name == header else held) for name, held in envelope.headers()]
+    with pytest.raises(InvalidEvent):
+        Envelope.from_kafka(headers, envelope.key, envelope.data)
+
+
+@pytest.mark.parametrize(
+    "trace", ["\x00", "00-1-1-01", "00-" + "a" * 32 + "-" + "b" * 16 + "-01\n", "é" * 9000]
+)
+def test_of_a_trace_that_is_none_nothing_is_kept(trace: str) -> None:
+    envelope = envelope_of(archived())
+    headers = [*envelope.headers(), ("traceparent", trace.encode()), ("tracestate", f"\x00{trace}".encode())]
+    read = Envelope.from_kafka(headers, envelope.key, envelope.data)
+    assert (read.traceparent, read.tracestate) == (None, None)
+    good = ("00-" + "a" * 32 + "-" + "b" * 16 + "-01", "vendor=1")
+    headers = [*envelope.headers(), ("traceparent", good[0].encode()), ("tracestate", good[1].encode())]
+    read = Envelope.from_kafka(headers, envelope.key, envelope.data)
+    assert (read.traceparent, read.tracestate) == good
+
+
 def test_a_record_under_another_tenants_key_is_invalid() -> None:
     envelope = envelope_of(archived())
     with pytest.raises(InvalidEvent):

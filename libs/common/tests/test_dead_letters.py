@@ -1,7 +1,10 @@
 """What dies, what waits behind it, and how operators mend it."""
 
 import asyncio
+import json
+from base64 import b64decode
 from collections.abc import AsyncIterator
+from typing import Any
 from uuid import UUID
 
 import asyncpg
@@ -9,14 +12,14 @@ import pytest
 from libs.common.tests.backbone import Databases, Handled, running, send, until, update, wrap
 
 from common.bus.brake import release
-from common.bus.handling import Handling
+from common.bus.handling import UNREADABLE, Handling
 from common.bus.kafka import Cluster
 from common.bus.projections import Skippable
 from common.bus.redrive import Outcome, Redrive
 from common.contracts.envelope import Envelope
 from common.contracts.workspaces import WorkspaceArchived, WorkspaceUpdated
 from common.db.session import Database
-from common.ids import new_id
+from common.ids import PLATFORM_TENANT, new_id
 from common.settings import ServiceSettings
 from common.testing.harness import Harness
 
@@ -158,6 +161,35 @@ async def test_a_retry_that_fails_changes_nothing_but_the_count_and_is_audited(
     assert [kind for kind, _ in told] == ["penguinmails.DeadLetterRetried.v1"] * 3
     assert all('"type":"operator","id":"olga"' in data for _, data in told)
     assert '"error":"ValueError"' in told[0][1]
+
+
+async def test_an_event_that_cannot_even_be_buried_leaves_a_stand_in(
+    handled: Handled,
+    settings: ServiceSettings,
+    cluster: Cluster,
+    grave: Grave,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    await cluster.current_id()
+    tenant, sick, later = new_id(), new_id(), new_id()
+    handled.recorder.failures[sick, 1] = list(POISON)
+    bury = Handling.bury
+
+    async def fail(self: Handling, topic: str, envelope: Envelope, *rest: Any) -> bool:
+        if envelope.type != UNREADABLE:
+            raise OverflowError("no such row")
+        return await bury(self, topic, envelope, *rest)
+
+    monkeypatch.setattr(Handling, "bury", fail)
+    poison = wrap(update(tenant, sick, 1))
+    await send(settings, poison, wrap(update(new_id(), later, 1)))
+    async with running(handled.consumer().run()):
+        await grave.until_there_are(1)
+        await until(lambda: _reached(handled, later, 1))
+    statement = "SELECT tenant_id, type, reason, envelope FROM tenancy.dead_letters WHERE consumer = $1"
+    (letter,) = await grave.connection.fetch(statement, handled.name)
+    assert (letter["tenant_id"], letter["type"]) == (PLATFORM_TENANT, UNREADABLE)
+    assert b64decode(json.loads(letter["envelope"])["data"]) == poison.data
 
 
 async def test_a_dropped_letter_stays_without_effect_and_the_rest_follows(

@@ -20,6 +20,13 @@ HOSTILE = {
     f"/api/v1/tenants/exports/{OPAQUE}": (OPAQUE,),
     "postgresql://auth_app:hunter2@db:5432/auth is away": ("hunter2",),
     'body {"password": "a walrus on a bicycle", "name": "x"}': ("walrus", "bicycle"),
+    r"a text of JSON: {\"password\": \"a walrus on\", \"name\": \"x\"}": ("walrus",),
+    "pwd=hunter2&x=1": ("hunter2",),
+    "GET /x?to=ada%40acme.example": ("ada", "acme.example"),
+    "-----BEGIN PRIVATE KEY-----\nMIIEvQIB+ADANB/gk\nqhkiG9w0BAQ==\n-----END PRIVATE KEY-----": (
+        "MIIEv",
+        "qhkiG",
+    ),
     "refresh_token=abc.def&x=1": ("abc.def",),
     "api_key: 's3cr3t words'": ("s3cr3t",),
     "Stripe said no to sk_live_51Habcdefgh and whsec_abcdefgh12": ("51Habcdefgh", "abcdefgh12"),

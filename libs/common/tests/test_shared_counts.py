@@ -84,6 +84,17 @@ async def test_only_the_scheme_is_made_ours(url: str, host: str) -> None:
     assert pool.connection_kwargs.get("password") == ("redis" if "@" in url else None)
 
 
+@pytest.mark.parametrize("confusion", [IndexError, ValueError, TypeError, KeyError])
+async def test_a_store_that_talks_nonsense_counts_as_away(store: str, confusion: type[Exception]) -> None:
+    async def understand() -> Never:
+        raise confusion
+
+    asked = Store(store)
+    with pytest.raises(StoreAway):
+        await asked.ask(understand())
+    assert not asked.is_there
+
+
 async def test_a_session_ends_whatever_its_tenant_has_used(store: str) -> None:
     tenant_id = new_id()
     async with replica(store, tenant_id, 1) as limiter:

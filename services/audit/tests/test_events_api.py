@@ -223,6 +223,8 @@ async def test_a_cursor_of_another_tenant_is_refused(
         {"severity": "worst"},
         {"flag": "none"},
         {"from": "yesterday"},
+        {"from": "0001-01-01T00:00:00+23:59"},
+        {"to": "9999-12-31T23:59:59-23:59"},
         {"from": "2026-11-21T00:00:00"},
         {"to": "-infinity"},
         {"to": "0.5"},

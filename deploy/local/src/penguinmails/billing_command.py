@@ -5,12 +5,12 @@ from collections.abc import Callable
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 
 from penguinmails import display
 from penguinmails.display import console
 from penguinmails.services import Document, follow
 from penguinmails.stack import Stack
+from penguinmails.terminal import escape
 
 
 def billing_app(running: Callable[[], Stack]) -> typer.Typer:

@@ -9,7 +9,6 @@ from typing import Annotated
 
 import typer
 from rich.json import JSON
-from rich.markup import escape
 
 from penguinmails import backup, demo, display, documents, log_command, mailbox, status, trace
 from penguinmails.backup import BackupFailed
@@ -28,6 +27,7 @@ from penguinmails.postgres import DataUnusable
 from penguinmails.privileges import CannotDropRoot
 from penguinmails.provisioning_command import provisioning_app
 from penguinmails.stack import Stack, StackFailed
+from penguinmails.terminal import escape
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="The PenguinMails local stack and its tools."

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 from rich.json import JSON
-from rich.markup import escape
 from rich.table import Table
 
 from penguinmails import display
 from penguinmails.display import console
 from penguinmails.services import Document, ask, by
 from penguinmails.stack import Stack
+from penguinmails.terminal import escape
 
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 Tenant = Annotated[str, typer.Argument(help="As in `list`: tenant_….")]

@@ -8,12 +8,12 @@ from typing import Any, cast
 from uuid import uuid4
 
 import httpx
-from rich.markup import escape
 from rich.table import Table
 
 from penguinmails import files, mailbox, trace
 from penguinmails.display import console, plain
 from penguinmails.stack import Stack
+from penguinmails.terminal import escape
 
 Json = dict[str, Any]
 

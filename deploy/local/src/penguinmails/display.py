@@ -5,12 +5,12 @@ import sys
 from typing import Any
 
 from rich.console import Console
-from rich.markup import escape
 
 from penguinmails import plan
 from penguinmails.config import Broker
 from penguinmails.ports import GATEWAY_PORT
 from penguinmails.stack import Stack, StackFailed
+from penguinmails.terminal import escape
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 

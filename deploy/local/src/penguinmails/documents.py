@@ -4,10 +4,10 @@ from pathlib import Path
 from typing import Annotated, Protocol
 
 import typer
-from rich.markup import escape
 
 from penguinmails import dashboards
 from penguinmails.display import console
+from penguinmails.terminal import escape
 
 app = typer.Typer()
 

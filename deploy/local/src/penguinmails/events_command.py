@@ -5,7 +5,6 @@ from typing import Annotated
 
 import typer
 from rich.json import JSON
-from rich.markup import escape
 from rich.table import Table
 
 from penguinmails import display
@@ -13,6 +12,7 @@ from penguinmails.credentials import SERVICES
 from penguinmails.display import console
 from penguinmails.services import Document, ask, by
 from penguinmails.stack import Stack
+from penguinmails.terminal import escape
 
 Chosen = Annotated[str | None, typer.Option("--service", help="One service; all when left out.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]

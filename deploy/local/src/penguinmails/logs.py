@@ -11,8 +11,9 @@ from heapq import merge
 from pathlib import Path
 from typing import Any, cast
 
-from rich.markup import escape
 from rich.text import Text
+
+from penguinmails.terminal import escape
 
 LEVELS = ("debug", "info", "warning", "error", "critical")
 _WORDS = {

@@ -5,8 +5,9 @@ from email import message_from_bytes, policy
 from email.message import EmailMessage
 from pathlib import Path
 
-from rich.markup import escape
 from rich.table import Table
+
+from penguinmails.terminal import escape
 
 
 def read_all(maildir: Path, recipient: str | None = None) -> list[Path]:

@@ -6,13 +6,13 @@ from typing import Annotated
 
 import typer
 from rich.json import JSON
-from rich.markup import escape
 from rich.table import Table
 
 from penguinmails import display
 from penguinmails.display import console
 from penguinmails.services import Document, ask, by
 from penguinmails.stack import Stack
+from penguinmails.terminal import escape
 
 Running = Callable[[], Stack]
 Asked = Callable[..., list[Document]]

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 from rich.json import JSON
-from rich.markup import escape
 from rich.table import Table
 
 from penguinmails import display
 from penguinmails.display import console
 from penguinmails.services import Document, ask, by
 from penguinmails.stack import Stack
+from penguinmails.terminal import escape
 
 ANSWERING = {"owner_account": "auth", "default_workspace": "workspaces"}
 """Steps that other services do when they hear of the tenant."""

@@ -9,9 +9,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from rich.markup import escape
 from rich.text import Text
 from rich.tree import Tree
+
+from penguinmails.terminal import escape
 
 QUIET = 0.8
 """Spans come in batches: a trace is complete when none has arrived for so long."""

@@ -8,7 +8,7 @@ import contextlib
 import logging
 import signal
 from collections.abc import Awaitable, Callable, Coroutine, Generator, Iterator
-from typing import Annotated
+from typing import Annotated, cast
 from urllib.parse import urlsplit
 
 import typer
@@ -117,9 +117,23 @@ def _run(service: Service, roles: tuple[str, ...]) -> None:
     try:
         with asyncio.Runner(loop_factory=_loop_factory()) as runner:
             runner.run(run_roles(service, settings, roles))
+    except Exception as error:
+        # As a line like all others: a traceback of the interpreter's would print what the message holds.
+        for cause in _causes(error):
+            log.critical("the process fails", exc_info=cause)
+        raise typer.Exit(1) from None
     finally:
         measuring.shutdown(timeout_millis=_FAREWELL_SECONDS * 1000)
         tracing.shutdown()
+
+
+def _causes(error: Exception) -> Iterator[Exception]:
+    """What failed first, and what failed with it."""
+    if isinstance(error, ExceptionGroup):
+        for part in cast("ExceptionGroup[Exception]", error).exceptions:
+            yield from _causes(part)
+    else:
+        yield error
 
 
 def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop]:

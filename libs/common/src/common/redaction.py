@@ -17,7 +17,7 @@ LONGEST = 4000
 _PLAIN = re.compile(r"(?!.*(?:eyJ|[srp]k_|whsec_))[\w./{}-]{0,39}")
 _BEGUN = re.compile(r"\S{0,256}\Z")
 _KEYS = re.compile(
-    r"(?i)passw|secret|token|authori[sz]ation|cookie|api_?key|e_?mail|phone|signature|credential"
+    r"(?i)passw|passphrase|pwd|secret|token|authori[sz]ation|cookie|api_?key|e_?mail|phone|signature|credential"
 )
 # Each alternative is bounded, so that no text takes longer than its length allows.
 _VALUES = re.compile(
@@ -25,12 +25,13 @@ _VALUES = re.compile(
     (?P<keep>://[^/\s:@]{0,64}:)[^@\s/]{1,256}(?=@)                  # a password in a URL
     | (?P<scheme>\b(?:bearer|basic)\s+)[^\s"',;]+                    # credentials in a header
     | (?P<name>\b[\w.-]{0,32}
-        (?:password|passwd|secret|token|api[_-]?key|cookie|signature)["']?\s{0,4}[=:]\s{0,4})
-      (?:"[^"]{0,1024}"|'[^']{0,1024}'|[^\s"'&,;})]+)                # name=value, "name": "value"
+        (?:password|passwd|passphrase|pwd|secret|token|api[_-]?key|cookie|signature)\\?["']?\s{0,4}[=:]\s{0,4})
+      (?:\\"[^"\\]{0,1024}\\"|"[^"]{0,1024}"|'[^']{0,1024}'|[^\s"'&,;})]+)   # name=value, "name": "value"
+    | -----BEGIN[ ][A-Z ]{1,32}-----[A-Za-z0-9+/=\s\\]{0,4000}       # a key or certificate
     | \beyJ[\w-]{8,}(?:\.[\w-]*){0,2}                                # a JSON web token, or its head
     | \b(?:sk|rk|pk|whsec)_\w{8,}                                    # Stripe's keys
     | (?=[A-Za-z_-]{0,39}\d)[A-Za-z0-9_-]{40,}                       # links, opaque tokens, long numbers
-    | [^\s@"'<>(),:;=&]{1,64}@[^\s@"'<>(),:;=&/]{1,255}              # an e-mail address
+    | [^\s@"'<>(),:;=&]{1,64}(?:@|%40)[^\s@"'<>(),:;=&/]{1,255}      # an e-mail address
     """
 )
 

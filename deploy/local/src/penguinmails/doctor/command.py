@@ -8,13 +8,13 @@ from typing import Annotated, Any
 import asyncpg
 import httpx
 import typer
-from rich.markup import escape
 
 from penguinmails import display
 from penguinmails.display import console
 from penguinmails.doctor import belongings, machine, running
 from penguinmails.doctor.problems import Level, Problem
 from penguinmails.stack import Stack
+from penguinmails.terminal import escape
 
 Findings = dict[str, list[Problem]]
 """By the name of the check."""

@@ -5,13 +5,13 @@ from typing import Annotated
 
 import typer
 from rich.console import Console
-from rich.markup import escape
 
 from penguinmails.display import console, machine_readable
 from penguinmails.home import default_home
 from penguinmails.isolation import check, report
 from penguinmails.isolation.findings import Outcome
 from penguinmails.stack import Stack
+from penguinmails.terminal import escape
 
 app = typer.Typer(no_args_is_help=True, help="Whether tenants are kept apart.")
 

@@ -1,11 +1,11 @@
 """The report for people."""
 
 from rich.console import Console, Group
-from rich.markup import escape
 from rich.table import Table
 from rich.text import Text
 
 from penguinmails.isolation.findings import FAMILIES, Broken, Outcome, Report, milliseconds
+from penguinmails.terminal import escape
 
 VERDICTS = {
     Outcome.HELD: "[bold green]Everything held.[/]",

@@ -215,20 +215,33 @@ class Lanes:
             delay = min(delay * 2, _RETRY_SECONDS[1])
 
     async def _bury(self, topic: str, envelope: Envelope, error: Exception, attempts: int) -> bool:
-        """Whether the event could be buried; False: the database is away, try again."""
-        try:
-            fresh = await self._handling.bury(topic, envelope, error, attempts)
-        except Exception as failure:
-            if is_unavailable(failure):
-                return False
-            raise
-        if fresh:
-            self._brake.note_burial()
-        return True
+        """Whether the event could be buried, as it came or else by a stand-in; False: try again."""
+        for letter in (envelope, _stand_in(envelope)):
+            try:
+                fresh = await self._handling.bury(topic, letter, error, attempts)
+            except Exception as failure:
+                if is_unavailable(failure):
+                    return False
+                fields = {"event": letter.type, "error": type(failure).__name__}
+                log.exception("dead letter not kept", extra={"fields": fields})
+                continue
+            if fresh:
+                self._brake.note_burial()
+            return True
+        return False
 
 
 def _unreadable(delivery: Delivery) -> Envelope:
     """A stand-in of the platform's tenant for a record that is no event; its id is that of its place."""
     record = delivery.record
     place = uuid5(NAMESPACE_OID, f"{record.topic}/{record.partition}/{record.offset}")
-    return Envelope(place, "unknown", UNREADABLE, clock.now(), "", PLATFORM_TENANT, 0, record.value or b"")
+    return _nameless(place, record.value or b"")
+
+
+def _stand_in(envelope: Envelope) -> Envelope:
+    """The same for an event that cannot be kept as it is."""
+    return _nameless(uuid5(NAMESPACE_OID, f"{envelope.type}/{envelope.event_id}"), envelope.data)
+
+
+def _nameless(event_id: UUID, data: bytes) -> Envelope:
+    return Envelope(event_id, "unknown", UNREADABLE, clock.now(), "", PLATFORM_TENANT, 0, data)

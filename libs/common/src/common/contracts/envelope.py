@@ -1,8 +1,9 @@
 """The envelope (CloudEvents 1.0, Kafka binary mode) and the base class of every event."""
 
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Annotated, Any, ClassVar, Literal, Self
 from uuid import UUID
@@ -35,6 +36,11 @@ TOPICS: tuple[Topic, ...] = (
 PARTITIONS = 12
 _KNOWN_TENANTS = 4096
 """Tenants whose texts are remembered: a service meets the same ones again and again."""
+
+_LONGEST_NAME = 255
+_LARGEST = 2**63 - 1
+_TRACEPARENT = re.compile(r"[0-9a-f]{2}-[0-9a-f]{32}-[0-9a-f]{16}-[0-9a-f]{2}")
+_TRACESTATE = re.compile(r"[ -~]{1,512}")
 
 Life = Literal["birth", "change", "death", "none"]
 """What an event says of its aggregate's existence; `none`: the subject is not a resource."""
@@ -179,7 +185,7 @@ class Envelope:
 
     @classmethod
     def from_kafka(cls, headers: Iterable[tuple[str, bytes]], key: bytes | None, value: bytes | None) -> Self:
-        """Read a record.
+        """Read a record. What it says can be stored and told on; of a trace that is none, nothing is kept.
 
         Raises:
             InvalidEvent: a header is missing or malformed, or the key is not the event's tenant.
@@ -191,18 +197,44 @@ class Envelope:
                 raise ValueError("key and tenant differ")
             return cls(
                 event_id=parse(Kind.EVENT, fields["ce_id"]),
-                source=fields["ce_source"].removeprefix(f"/{TYPE_PREFIX}/"),
-                type=fields["ce_type"],
-                time=datetime.fromisoformat(fields["ce_time"]),
-                subject=fields["ce_subject"],
+                source=_name(fields["ce_source"]).removeprefix(f"/{TYPE_PREFIX}/"),
+                type=_name(fields["ce_type"]),
+                time=_moment(fields["ce_time"]),
+                subject=_name(fields["ce_subject"]),
                 tenant_id=_tenant_of(tenant),
-                sequence=int(fields["ce_sequence"]),
+                sequence=_sequence(fields["ce_sequence"]),
                 data=value,
-                traceparent=fields.get("traceparent"),
-                tracestate=fields.get("tracestate"),
+                traceparent=_matching(_TRACEPARENT, fields.get("traceparent")),
+                tracestate=_matching(_TRACESTATE, fields.get("tracestate")),
             )
-        except (KeyError, ValueError, AttributeError) as error:  # Kafka lets a header's value be null
+        except (KeyError, ValueError, AttributeError, OverflowError) as error:  # a header's value may be null
             raise InvalidEvent("headers break the envelope") from error
+
+
+def _name(text: str) -> str:
+    """What stands in indexes, which take no more."""
+    if len(text) > _LONGEST_NAME:
+        raise ValueError("too long for a name")
+    return text
+
+
+def _moment(text: str) -> datetime:
+    """In UTC: at the ends of the calendar not every offset has one."""
+    moment = datetime.fromisoformat(text)
+    if moment.tzinfo is None:
+        raise ValueError("a time without an offset")
+    return moment.astimezone(UTC)
+
+
+def _sequence(text: str) -> int:
+    number = int(text)
+    if abs(number) > _LARGEST:
+        raise ValueError("no number of the database's")
+    return number
+
+
+def _matching(form: re.Pattern[str], text: str | None) -> str | None:
+    return text if text and form.fullmatch(text) else None
 
 
 def storable(text: str) -> str:

@@ -23,6 +23,10 @@ _AWAY_SECONDS = 5.0
 """How long one that was away is left alone."""
 _CONNECTIONS = 16
 
+# The library's own; the connection's; uvloop's, when the question is written to one that has just closed; and
+# what comes of an answer that is none to the question.
+_AWAY = (ValkeyError, OSError, TimeoutError, RuntimeError, ValueError, TypeError, LookupError)
+
 
 class StoreAway(Exception):
     """It did not answer, or not in time."""
@@ -50,8 +54,7 @@ class Store:
         try:
             async with asyncio.timeout(_SECONDS):
                 return await question
-        except (ValkeyError, OSError, TimeoutError, RuntimeError) as error:
-            # RuntimeError: uvloop's, when the question is written to a connection that has just closed.
+        except _AWAY as error:
             self._note_away(error)
             raise StoreAway from error
 
