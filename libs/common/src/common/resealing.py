@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ColumnElement, func, select, update
+from sqlalchemy import ColumnElement, Row, func, select, update
 from sqlalchemy.orm import InstrumentedAttribute
 
 from common.bus import outbox
@@ -92,9 +92,7 @@ class Resealing:
                 await session.commit()
             after = rows[-1][0]
 
-    async def _lock_old(
-        self, session: TenantSession, sealed: Sealed, after: Any
-    ) -> Sequence[tuple[Any, bytes]]:
+    async def _lock_old(self, session: TenantSession, sealed: Sealed, after: Any) -> Sequence[Row[Any, Any]]:
         """The next rows that the current key has not sealed."""
         statement = (
             select(sealed.row, sealed.column)
@@ -105,10 +103,10 @@ class Resealing:
         )
         if after is not None:
             statement = statement.where(sealed.row > after)
-        return (await session.execute(statement)).tuples().all()
+        return (await session.execute(statement)).all()
 
     async def _reseal(
-        self, session: TenantSession, sealed: Sealed, rows: Sequence[tuple[Any, bytes]], done: Resealed
+        self, session: TenantSession, sealed: Sealed, rows: Sequence[Row[Any, Any]], done: Resealed
     ) -> None:
         opened: dict[Any, bytes] = {}
         for row, secret in rows:
