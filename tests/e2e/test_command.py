@@ -132,7 +132,7 @@ async def test_doctor_finds_nothing_wrong_with_a_running_stack(stack: Stack) -> 
     assert status == 0, output
     told = json.loads(output)
     assert told["running"] is True
-    assert {"programs", "keys", "readiness", "clocks", "schemas"} <= set(told["checks"])
+    assert {"programs", "keys", "readiness", "clocks", "schemas", "secrets"} <= set(told["checks"])
 
 
 async def test_logs_of_one_trace_and_tenant(stack: Stack, platform: Platform, tenant: Tenant) -> None:
@@ -150,6 +150,13 @@ async def test_signing_keys_are_listed(stack: Stack) -> None:
     status, output = await run(stack, "keys", "list", "--json")
     assert status == 0, output
     assert [key["status"] for key in json.loads(output)] == ["active"]
+
+
+async def test_secrets_have_the_current_encryption_key(stack: Stack) -> None:
+    status, output = await run(stack, "keys", "reseal")
+    assert (status, "auth signing_keys.private_key: 0 sealed again" in output) == (0, True), output
+    status, output = await run(stack, "keys", "sealed", "--json")
+    assert {one["key"] for one in json.loads(output)} == {"current"}, output
 
 
 @pytest.mark.parametrize("words", [("trace",), ("mail", "list"), ("logs", "auth")])

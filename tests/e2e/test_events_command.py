@@ -146,6 +146,8 @@ async def test_a_dead_letter_is_listed_shown_retried_and_dropped(
     assert len(await letters()) == 2
     shown = await said(stack, "dlq", "show", event, "--service", "workspaces")
     assert tenant.company_name in shown
+    looked = await platform.audited(tenant, action="access.recorded", target=event)
+    assert looked["actor"]["type"] == "operator"
     status, output = await run(stack, "events", "dlq", "retry", event, "--service", "workspaces")
     assert (status, "failed" in output) == (1, True), output
     words = ("--reason", "sent twice", "--service", "workspaces")

@@ -224,6 +224,22 @@ async def test_schemas_behind_and_ahead_of_the_code_and_wrong_passwords(stack: S
     assert "does not take the password" in refused.what
 
 
+async def test_secrets_under_an_older_key_and_under_one_that_is_missing(stack: Stack) -> None:
+    environment = stack.config.service_environment("auth")
+    old, new = environment["KEY_ENCRYPTION_KEY"], "0b" * 32
+
+    async def found(key: str) -> list[Problem]:
+        return await all_of(running.secrets("auth", {**environment, "KEY_ENCRYPTION_KEY": key}))
+
+    assert await found(old) == await found(f"{old},{new}") == []
+    older = (await found(f"{new},{old}"))[0]
+    assert "signing_keys.private_key are sealed with an older key" in older.what
+    assert (older.mend, older.level) == ("penguinmails keys reseal", Level.WARNING)
+    missing = (await found(new))[0]
+    assert "a key that is missing" in missing.what
+    assert missing.level is Level.ERROR
+
+
 def test_its_exit_status_and_json(home: Home, capsys: pytest.CaptureFixture[str]) -> None:
     stack = Stack(home, ports.random_free(set()))
     assert not any(problem.level is Level.ERROR for found in examine(stack).values() for problem in found)

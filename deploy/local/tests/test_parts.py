@@ -32,6 +32,30 @@ def test_a_taken_gateway_port_gives_the_next_free_one() -> None:
         assert ports.choose({}, port)["gateway"] > port
 
 
+def test_stacks_that_start_at_once_get_ports_of_their_own() -> None:
+    first = ports.random_free(set())
+    code = (
+        "import json\nfrom penguinmails import ports\nclaims = ports.Claims()\ninput()\n"
+        f"print(json.dumps(ports.choose({{}}, {first}, claims.take)), flush=True)\ninput()"
+    )
+    command, pipe = [sys.executable, "-c", code], subprocess.PIPE
+    starting = [subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True) for _ in range(20)]
+    try:
+        for process in starting:
+            print(file=process.stdin, flush=True)
+        chosen = [json.loads(process.stdout.readline()) for process in starting if process.stdout]
+        every = [port for one in chosen for port in one.values()]
+        assert len(every) == len(set(every)) == 20 * (len(ports.NAMES) + 1)
+        claims = ports.Claims()
+        assert not any(claims.take(port) for port in every[:15])
+    finally:
+        for process in starting:
+            process.kill()
+            process.communicate()
+    with ports.Claims() as claims:
+        assert claims.take(chosen[0]["gateway"]), "whoever is killed holds nothing"
+
+
 def test_ports_are_remembered_while_they_are_free() -> None:
     first = ports.choose({}, None)
     assert ports.choose(first, None) == first

@@ -48,6 +48,14 @@ def test_errors_are_problem_documents(document: Json) -> None:
         assert all(list(answer["content"]) == ["application/problem+json"] for answer in failures.values())
 
 
+def test_what_names_nothing_misses_nothing(by_id: dict[str, Operation]) -> None:
+    """A log-in or a mailed link that opens nothing is refused with a code of its own."""
+    public = [one for one in by_id.values() if not one.is_tenants and not one.is_platforms]
+    assert public
+    for operation in public:
+        assert operation.route.dependant.path_params or 404 not in operation.codes(), operation.route.path
+
+
 def test_requests_with_a_token_are_counted(document: Json) -> None:
     for operation in all_operations(document):
         for code, answer in operation["responses"].items():

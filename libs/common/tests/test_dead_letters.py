@@ -4,22 +4,29 @@ import asyncio
 import json
 from base64 import b64decode
 from collections.abc import AsyncIterator
+from pathlib import Path
 from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
-from libs.common.tests.backbone import Databases, Handled, running, send, until, update, wrap
+from fastapi import FastAPI
+from libs.common.tests.backbone import TOPIC, Databases, Handled, running, send, until, update, wrap
+from typer.testing import CliRunner
 
 from common.bus.brake import release
 from common.bus.handling import UNREADABLE, Handling
 from common.bus.kafka import Cluster
 from common.bus.projections import Skippable
 from common.bus.redrive import Outcome, Redrive
+from common.context import SystemContext
 from common.contracts.envelope import Envelope
 from common.contracts.workspaces import WorkspaceArchived, WorkspaceUpdated
+from common.db import dead_letters
 from common.db.session import Database
-from common.ids import PLATFORM_TENANT, new_id
+from common.events_cli import events_commands
+from common.ids import PLATFORM_TENANT, Kind, new_id, to_text
+from common.service import Service
 from common.settings import ServiceSettings
 from common.testing.harness import Harness
 
@@ -259,3 +266,41 @@ async def _stays_away(handled: Handled, workspace: UUID) -> bool:
     with pytest.raises(TimeoutError):
         await until(lambda: _reached(handled, workspace, 1), within=1)
     return True
+
+
+async def reads(grave: Grave, tenant: UUID) -> list[tuple[str, str, list[str]]]:
+    """Reads in the tenant's outbox: by whom, with which command, and of what."""
+    told = [json.loads(data) for kind, data in await grave.told(tenant) if ".AccessRecorded." in kind]
+    return [
+        (one["actor"]["id"], one["request"]["route"], [target["id"] for target in one["targets"]])
+        for event in told
+        for one in event["records"]
+    ]
+
+
+async def test_operators_who_read_dead_letters_are_recorded(
+    handled: Handled, settings: ServiceSettings, grave: Grave, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    tenant, neighbour = new_id(), new_id()
+    (letter,) = versions(tenant, new_id(), 1)
+    async with handled.handling().database.tenant(SystemContext(tenant, "event", handled.name)) as session:
+        await dead_letters.bury(session, handled.name, TOPIC, letter, "ValueError", 5)
+        await session.commit()
+    monkeypatch.setattr("common.events_cli.from_environment", lambda _: settings)
+    service = Service("workspaces", ServiceSettings, lambda _: FastAPI(), Path())
+    by, event = new_id().hex, to_text(Kind.EVENT, letter.event_id)
+
+    async def say(*words: str) -> str:
+        asked = [*words, "--by", by]
+        result = await asyncio.to_thread(CliRunner().invoke, events_commands(service), asked)
+        assert result.exit_code == 0, result.output
+        return result.stdout
+
+    assert event in await say("dlq", "list")
+    assert [read for read in await reads(grave, PLATFORM_TENANT) if read[0] == by] == [
+        (by, "events dlq list", [])
+    ]
+    assert await reads(grave, tenant) == [], "whose letters a list shows does not say"
+    assert '"name":"v1"' in json.loads(await say("dlq", "show", event))["payload"]
+    assert await reads(grave, tenant) == [(by, "events dlq show", [event])]
+    assert await reads(grave, neighbour) == []

@@ -8,6 +8,7 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import asyncpg
+import pyotp
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 from cryptography.hazmat.primitives.asymmetric.utils import encode_dss_signature
@@ -18,15 +19,19 @@ from auth.__main__ import SERVICE
 from auth.key import pairs, rotation
 from auth.key.errors import RotationUnderWay
 from auth.key.ring import KeyRing, Keys
-from auth.sealing import Unreadable
+from auth.operator import rules
+from auth.operator import service as operators
+from auth.operator.queries import lock_operator
 from common import clock
 from common.context import SystemContext
 from common.db.session import Database
 from common.ids import PLATFORM_TENANT, Kind, to_text
+from common.resealing import Resealed, Resealing
+from common.sealing import EncryptionKeys, Unreadable
 from common.testing.databases import DatabaseServer, ServiceDatabase, make_database
 from common.testing.harness import Harness
 
-KEY = bytes.fromhex("6b" * 32)
+KEY = EncryptionKeys("6b" * 32)
 
 
 def test_a_sealed_key_opens_with_its_own_name_and_secret_only() -> None:
@@ -34,7 +39,7 @@ def test_a_sealed_key_opens_with_its_own_name_and_secret_only() -> None:
     sealed = pairs.seal(key, KEY)
     assert pairs.unseal(key.kid, sealed, KEY).public_jwk == key.public_jwk
     for kid, blob, secret in (
-        (key.kid, sealed, bytes(32)),
+        (key.kid, sealed, EncryptionKeys("00" * 32)),
         (other.kid, sealed, KEY),
         (key.kid, sealed[:-1] + bytes([sealed[-1] ^ 1]), KEY),
     ):
@@ -46,12 +51,12 @@ async def test_processes_that_start_together_make_one_key(postgres: DatabaseServ
     fresh = await make_database(postgres, "auth", SERVICE.migrations)
     database = Database(fresh.app_url, fresh.tenancy_key)
     try:
-        keys = await asyncio.gather(*(KeyRing(database, KEY.hex()).keys() for _ in range(8)))
+        keys = await asyncio.gather(*(KeyRing(database, KEY).keys() for _ in range(8)))
         connection = await asyncpg.connect(fresh.superuser_url)
         rows = await connection.fetch("SELECT tenant_id, kid, status FROM auth.signing_keys")
         await connection.close()
         with pytest.raises(Unreadable):
-            await KeyRing(database, "00" * 32).keys()
+            await KeyRing(database, EncryptionKeys("00" * 32)).keys()
     finally:
         await database.close()
         await fresh.drop()
@@ -114,7 +119,7 @@ class Ring:
         self.database = Database(made.app_url, made.tenancy_key)
 
     async def seen(self) -> Keys:
-        return await KeyRing(self.database, KEY.hex()).keys()
+        return await KeyRing(self.database, KEY).keys()
 
     async def rotate(self, *, leaked: bool = False) -> str:
         context = SystemContext(PLATFORM_TENANT, "platform", "auth")
@@ -192,4 +197,37 @@ async def test_a_leaked_key_verifies_nothing_any_more(ring: Ring) -> None:
     assert [(json.loads(row["data"])["kid"], json.loads(row["data"])["leaked"]) for row in told] == [
         (waiting, False),
         (new, True),
+    ]
+
+
+async def reseal(ring: Ring, keys: EncryptionKeys) -> list[Resealed]:
+    resealing = Resealing("auth", ring.database, keys, "olga")
+    return [done for sealed in SERVICE.sealed async for done in resealing.run(sealed, [PLATFORM_TENANT])]
+
+
+async def test_signing_keys_and_operators_secrets_get_another_encryption_key(ring: Ring) -> None:
+    new, both = EncryptionKeys("0b" * 32), EncryptionKeys(f"{'0b' * 32},{'6b' * 32}")
+    kid, secret = (await ring.seen()).active.kid, rules.new_secret()
+    platform = SystemContext(PLATFORM_TENANT, "platform", "auth")
+    async with ring.database.tenant(platform) as session:
+        await operators.create(session, "b@example.com", "Without", "none", None, KEY)
+        made = await operators.create(session, "a@example.com", "Opal", "none", secret, KEY)
+        operator_id = made.operator_id
+        await session.commit()
+    with pytest.raises(Unreadable, match=f"{kid} is sealed with the encryption key {KEY.current}, which"):
+        await KeyRing(ring.database, new).keys()
+    assert [done.count for done in await reseal(ring, both)] == [1, 1]
+    assert [done.count for done in await reseal(ring, both)] == [0, 0]
+    assert (await KeyRing(ring.database, new).keys()).active.kid == kid
+    async with ring.database.tenant(platform) as session:
+        row = await lock_operator(session, operator_id)
+        assert row is not None
+        code = pyotp.TOTP(secret).at(clock.now())
+        assert await operators.use_code(session, row, code, clock.now(), new)
+    told = await ring.execute(
+        "SELECT data FROM tenancy.outbox WHERE type LIKE '%SecretsResealed%' ORDER BY id"
+    )
+    assert [json.loads(row["data"])["kind"] for row in told] == [
+        "signing_keys.private_key",
+        "operators.totp_secret",
     ]

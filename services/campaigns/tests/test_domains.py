@@ -12,6 +12,7 @@ from cryptography.hazmat.primitives import serialization
 
 from campaigns.domain.keys import unseal
 from common.ids import Kind, new_id, parse, to_text
+from common.sealing import EncryptionKeys
 from common.testing.databases import ServiceDatabase
 from common.testing.harness import Harness, MadeTenant, bearer
 
@@ -71,9 +72,8 @@ async def test_published_key_is_the_public_half_of_the_encrypted_one(
         made = await add(service, tenant)
     name = made.json()["domain_id"]
     row = await stored_key(service_database, name)
-    private = unseal(
-        tenant.tenant_id, row["domain_id"], row["private_key"], bytes.fromhex(KEY_ENCRYPTION_KEY)
-    )
+    keys = EncryptionKeys(KEY_ENCRYPTION_KEY)
+    private = unseal(tenant.tenant_id, row["domain_id"], row["private_key"], keys)
     published = records(made)["dkim"]["value"].rpartition("p=")[2]
     assert private.public_key() == serialization.load_der_public_key(base64.b64decode(published))
     assert private.key_size == 2048

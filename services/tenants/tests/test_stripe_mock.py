@@ -1,6 +1,7 @@
 """Every request of the gateway against Stripe's own `stripe-mock`, which checks it against Stripe's OpenAPI.
 
-It is built by Go from the module proxy into `.cache`; without Go these tests are skipped and say so.
+It is built by Go from the module proxy into `.cache`, once, in half a minute; without Go these tests are
+skipped and say so. `make .cache/go/bin/go` gets one, as CI does.
 """
 
 import asyncio
@@ -34,9 +35,11 @@ def binary() -> Path:
     built = CACHE / f"stripe-mock-{VERSION}"
     if built.exists():
         return built
-    go = shutil.which("go")
+    go = shutil.which("go") or shutil.which(CACHE / "go" / "bin" / "go")
     if go is None:
-        pytest.skip("stripe-mock is not built: there is no `go` (1.22 or newer) on the PATH")
+        pytest.skip(
+            "stripe-mock is not built: there is no `go` (1.22 or newer) on the PATH: `make .cache/go/bin/go`"
+        )
     folder = CACHE / "bin"
     environment = {**os.environ, "GOBIN": str(folder), "GOFLAGS": "-mod=mod"}
     command = [go, "install", f"github.com/stripe/stripe-mock@{VERSION}"]

@@ -136,11 +136,15 @@ def remembered_ports(home: Home) -> dict[str, int]:
 
 
 def prepare(
-    home: Home, gateway_port: int | None, overrides: dict[str, str], broker: Broker = Broker.TANSU
+    home: Home,
+    gateway_port: int | None,
+    overrides: dict[str, str],
+    broker: Broker = Broker.TANSU,
+    take: ports.Take = ports.is_free,
 ) -> Config:
     """Choose ports, make keys, and remember both and what was asked for."""
     secrets = credentials.load_or_make(home.secrets)
-    chosen = ports.choose(remembered_ports(home), gateway_port)
+    chosen = ports.choose(remembered_ports(home), gateway_port, take)
     stored = {"ports": chosen, "overrides": overrides, "broker": broker}
     files.write_atomically(home.config, json.dumps(stored, indent=1), mode=0o600)
     return Config(home, chosen, secrets, overrides, broker)

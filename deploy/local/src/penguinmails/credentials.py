@@ -12,6 +12,8 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 SERVICES = ("auth", "tenants", "workspaces", "campaigns", "audit")
+SEALING = ("auth", "campaigns")
+"""Those with secrets in their database."""
 
 
 @dataclass(frozen=True)
@@ -24,7 +26,7 @@ class Credentials:
     """PEM, EC P-256, one private key per service."""
     public_keys: dict[str, str]
     key_encryption_keys: dict[str, str]
-    """For the services that keep private keys in their database."""
+    """Of the services with secrets in their database: one, or several while one takes another's place."""
 
     @property
     def stripe_webhook_secret(self) -> str:
@@ -63,7 +65,7 @@ def _make() -> Credentials:
         link_secrets={service: secrets.token_hex(32) for service in SERVICES},
         signing_keys={service: private for service, (private, _) in pairs.items()},
         public_keys={service: public for service, (_, public) in pairs.items()},
-        key_encryption_keys={service: secrets.token_hex(32) for service in ("auth", "campaigns")},
+        key_encryption_keys={service: secrets.token_hex(32) for service in SEALING},
     )
 
 

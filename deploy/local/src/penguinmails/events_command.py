@@ -70,13 +70,13 @@ def _letters(running: Callable[[], Stack]) -> typer.Typer:
     @app.command("list")
     def list_letters(service: Chosen = None, as_json: AsJson = False) -> None:
         """Dead letters and what waits behind them, oldest first."""
-        found = _ask(running(), service, "dlq", "list")
+        found = _ask(running(), service, "dlq", "list", *by())
         display.machine_readable(found) if as_json else console.print(_letter_table(found))
 
     @app.command()
     def show(event: Event, service: Chosen = None) -> None:
         """Envelope and payload of one event."""
-        found = _ask(running(), service, "dlq", "show", event)
+        found = _ask(running(), service, "dlq", "show", event, *by())
         for letter in _known(found, event):
             console.print(JSON.from_data(letter), soft_wrap=True)
 

@@ -1,14 +1,16 @@
-"""`penguinmails keys …`: the keys that sign access tokens."""
+"""`penguinmails keys …`: the keys that sign access tokens, and those that encrypt secrets at rest."""
 
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
+from rich.markup import escape
 from rich.table import Table
 
 from penguinmails import display
+from penguinmails.credentials import SEALING
 from penguinmails.display import console
-from penguinmails.services import ask, by
+from penguinmails.services import ask, by, follow
 from penguinmails.stack import Stack
 
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
@@ -16,11 +18,11 @@ AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 def keys_app(running: Callable[[], Stack]) -> typer.Typer:
     """The sub-commands, on the stack that `running` finds."""
-    app = typer.Typer(no_args_is_help=True, help="Keys that sign access tokens.")
+    app = typer.Typer(no_args_is_help=True, help="Keys that sign access tokens, and that encrypt secrets.")
 
     @app.command("list")
     def list_keys(as_json: AsJson = False) -> None:
-        """All keys, oldest first."""
+        """All keys that sign access tokens, oldest first."""
         found = ask(running(), ["auth"], "keys", "list", *by())
         if as_json:
             display.machine_readable(found)
@@ -45,8 +47,34 @@ def keys_app(running: Callable[[], Stack]) -> typer.Typer:
             f"{_to_the_second(made['signs_from'])} UTC on."
         )
 
+    _add_sealing(app, running)
     _ = (list_keys, rotate)
     return app
+
+
+def _add_sealing(app: typer.Typer, running: Callable[[], Stack]) -> None:
+    @app.command()
+    def sealed(as_json: AsJson = False) -> None:
+        """How many secrets at rest each encryption key has sealed."""
+        found = ask(running(), SEALING, "secrets", "list")
+        if as_json:
+            display.machine_readable(found)
+            return
+        table = Table("service", "secrets", "key", "", "count", box=None, pad_edge=False)
+        for one in found:
+            table.add_row(one["service"], one["kind"], one["sealed_with"], one["key"], str(one["count"]))
+        console.print(table)
+
+    @app.command()
+    def reseal() -> None:
+        """Seal with the current encryption key what older ones have sealed, while everything runs."""
+        for service in SEALING:
+            for told in follow(running(), service, "secrets", "reseal", *by()):
+                console.print(f"{service} {told['kind']}: {told['resealed']} sealed again.")
+                for why in told["unreadable"]:
+                    console.print(f"[red]{escape(why)}[/]")
+
+    _ = (sealed, reseal)
 
 
 def _to_the_second(time: str | None) -> str:

@@ -5,7 +5,12 @@ A port of that range may be taken by somebody's outgoing connection while a kill
 
 import random
 import socket
+from collections.abc import Callable
 from pathlib import Path
+from typing import Self
+
+Take = Callable[[int], bool]
+"""Whether a port is free, and from now on the caller's if it claims them."""
 
 GATEWAY_PORT = 8080
 NAMES = (
@@ -37,33 +42,62 @@ def is_free(port: int) -> bool:
     return True
 
 
-def choose(remembered: dict[str, int], gateway: int | None) -> dict[str, int]:
+class Claims:
+    """Ports that nobody else gets who claims them too, in whatever process and of whatever user, until they
+    are let go or this process ends, however it does.
+
+    What holds a port is a UDP socket of its number, on which nothing of ours listens.
+    """
+
+    def __init__(self) -> None:
+        self._held: list[socket.socket] = []
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        for claim in self._held:
+            claim.close()
+
+    def take(self, port: int) -> bool:
+        """Claim the port; False when somebody else has, or uses it."""
+        claim = socket.socket(socket.AF_INET, socket.SOCK_DGRAM)
+        try:
+            claim.bind(("127.0.0.1", port))
+        except OSError:
+            claim.close()
+            return False
+        self._held.append(claim)
+        return is_free(port)
+
+
+def choose(remembered: dict[str, int], gateway: int | None, take: Take = is_free) -> dict[str, int]:
     """Ports for every process: the remembered ones while they are free, new ones otherwise.
 
     `gateway` is what the caller asked for; without it the remembered or the default port is tried first.
     """
     wanted = gateway or remembered.get("gateway") or GATEWAY_PORT
-    chosen = {"gateway": next_free(wanted)}
+    chosen = {"gateway": next_free(wanted, take)}
     for name in NAMES:
         port = remembered.get(name)
         taken = set(chosen.values())
-        chosen[name] = port if port and port not in taken and is_free(port) else random_free(taken)
+        chosen[name] = port if port and port not in taken and take(port) else random_free(taken, take)
     return chosen
 
 
-def next_free(first: int) -> int:
+def next_free(first: int, take: Take = is_free) -> int:
     candidates = [*range(first, min(first + 200, 65536)), *range(18080, 18280)]
     for port in candidates:
-        if is_free(port):
+        if take(port):
             return port
     raise OSError(f"no free port for the gateway from {first} on: set PORT= to a free one")
 
 
-def random_free(taken: set[int]) -> int:
+def random_free(taken: set[int], take: Take = is_free) -> int:
     first, last = _quiet_range()
     for _ in range(2000):
         port = random.randint(first, last)  # noqa: S311 - not a secret
-        if port not in taken and is_free(port):
+        if port not in taken and take(port):
             return port
     raise OSError(f"no free port between {first} and {last}")
 

@@ -18,7 +18,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
-from penguinmails import apache_kafka, config, files, gateway, identity, postgres, state
+from penguinmails import apache_kafka, config, files, gateway, identity, ports, postgres, state
 from penguinmails.config import Broker, Config
 from penguinmails.credentials import SERVICES
 from penguinmails.home import Home
@@ -77,12 +77,12 @@ class Stack:
     def up(self, progress: Progress = _silent, patience: float = START_PATIENCE) -> bool:
         """Start and wait until everything is ready; False when it was running already."""
         self.home.make()
-        with files.locked(self.home.up_lock):
+        with files.locked(self.home.up_lock), ports.Claims() as claims:
             if self.is_running():
                 return False
             self._sweep()
             self._set_old_logs_aside()
-            self._prepare(progress)
+            self._prepare(progress, claims)
             self._start_supervisor()
             try:
                 self._await_ready(progress, time.monotonic() + patience)
@@ -161,9 +161,9 @@ class Stack:
             "pids": self.pids(),
         }
 
-    def _prepare(self, progress: Progress) -> None:
+    def _prepare(self, progress: Progress, claims: ports.Claims) -> None:
         began = time.monotonic()
-        settings = config.prepare(self.home, self.port, self.overrides, self.broker)
+        settings = config.prepare(self.home, self.port, self.overrides, self.broker, claims.take)
         gateway.write(settings)
         if postgres.make_cluster(self.home.postgres_data, settings.credentials.passwords["postgres"]):
             progress("database files made", time.monotonic() - began)

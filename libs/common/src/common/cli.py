@@ -31,6 +31,7 @@ from common.erasure import Undertaker
 from common.events_cli import events_commands
 from common.exporting import Exporter
 from common.operators import from_environment
+from common.secrets_cli import secrets_commands
 from common.service import Service, open_database
 from common.settings import OwnerSettings, ProvisionSettings, ServiceSettings
 from common.upkeep import Upkeep
@@ -81,6 +82,8 @@ def main(service: Service) -> None:
 
     for name, commands in {"events": events_commands(service), **service.commands}.items():
         app.add_typer(commands, name=name)
+    if service.sealed:
+        app.add_typer(secrets_commands(service), name="secrets")
     _ = (run, bring_up_to_date)
     app()
 

@@ -21,10 +21,22 @@ from common.bus.projections import PROJECTIONS
 from common.bus.redrive import Outcome, Redrive
 from common.bus.replay import Replay
 from common.bus.snapshot import describe_all, list_tenants
+from common.contracts.audit import Target
 from common.contracts.envelope import Topic
 from common.db import dead_letters
 from common.ids import Kind, to_text
-from common.operators import By, from_environment, opened, read_id, relay_connection, run, say
+from common.operators import (
+    By,
+    acting,
+    at_the_platform,
+    from_environment,
+    opened,
+    read_id,
+    relay_connection,
+    run,
+    say,
+    tell_read,
+)
 from common.service import Service
 from common.settings import ServiceSettings
 
@@ -77,14 +89,14 @@ def _letter_commands(desk: "_Desk") -> typer.Typer:
     letters = typer.Typer(no_args_is_help=True, help="Events that could not be handled.")
 
     @letters.command("list")
-    def list_letters() -> None:
+    def list_letters(by: By) -> None:
         """All dead letters and what waits behind them, oldest first."""
-        run(desk.list_letters())
+        run(desk.list_letters(by))
 
     @letters.command("show")
-    def show_letter(event: str) -> None:
+    def show_letter(event: str, by: By) -> None:
         """One dead letter with its envelope and payload."""
-        run(desk.show(read_id(Kind.EVENT, event)))
+        run(desk.show(read_id(Kind.EVENT, event), by))
 
     @letters.command("retry")
     def retry(by: By, event: Annotated[str | None, typer.Argument()] = None) -> None:
@@ -112,16 +124,22 @@ class _Desk:
     async def lag(self) -> None:
         say(await lag.measure(self._service.name, self._settings()))
 
-    async def list_letters(self) -> None:
-        for row in await self._find(None):
+    async def list_letters(self, by: str) -> None:
+        async with at_the_platform(self._settings(), self._service.name, by) as session:
+            rows = await self._find(None)
+            await tell_read(session, "events dlq list")
+            await session.commit()
+        for row in rows:
             say(_letter(row))
 
-    async def show(self, event_id: UUID) -> None:
-        async with self._handling() as handling:
+    async def show(self, event_id: UUID, by: str) -> None:
+        async with opened(self._settings()) as database:
             for row in await self._find(event_id):
-                context = handling.context(row["tenant_id"], event_id)
-                async with handling.database.tenant(context) as session:
+                async with database.tenant(acting(row["tenant_id"], self._service.name, by)) as session:
                     letter = await dead_letters.find_letter(session, row["consumer"], event_id)
+                    target = Target(type="dead_letter", id=to_text(Kind.EVENT, event_id))
+                    await tell_read(session, "events dlq show", target)
+                    await session.commit()
                 if letter is not None:
                     payload = dead_letters.payload_of(letter).decode(errors="replace")
                     say({**_letter(row), "headers": letter.envelope["headers"], "payload": payload})

@@ -13,6 +13,7 @@ from common.contracts.envelope import Event
 from common.db.session import Database
 from common.erasure import Erasing
 from common.exporting import Exporting
+from common.resealing import Sealed
 from common.settings import ServiceSettings
 from common.upkeep import Forget
 from common.web.kernel import Kernel
@@ -39,8 +40,10 @@ class Service:
     """What becomes of a deleted tenant's rows, beyond being erased."""
     forgetting: Sequence[Forget] = ()
     """What the service keeps for a limited time only."""
+    sealed: Sequence[Sealed] = ()
+    """The secrets in its database, which KEY_ENCRYPTION_KEY encrypts."""
     commands: Mapping[str, typer.Typer] = field(default_factory=dict[str, typer.Typer])
-    """Groups of operators' commands beyond `events`, by name."""
+    """Groups of operators' commands beyond `events` and `secrets`, by name."""
     describe: Describe | None = None
     """The service's state as events, for `events snapshot`; None: nobody projects what it has."""
 

@@ -1,4 +1,4 @@
-"""`python -m auth serve | consume | relay | work | run | migrate | events | operator | keys`."""
+"""`python -m auth serve | consume | relay | work | run | migrate | events | secrets | operator | keys`."""
 
 from pathlib import Path
 
@@ -6,11 +6,14 @@ from auth.app import create_app
 from auth.handlers import HANDLERS
 from auth.key.commands import commands as keys
 from auth.mail.worker import send_mails
+from auth.models import OperatorRow, SigningKeyRow
 from auth.operator.commands import commands as operators
+from auth.operator.service import name_of_secret
 from auth.settings import AuthSettings
 from auth.snapshot import describe
 from common.cli import main
 from common.exporting import Exporting
+from common.resealing import Sealed
 from common.service import Service
 
 SERVICE = Service(
@@ -29,6 +32,15 @@ SERVICE = Service(
         }
     ),
     workers=(send_mails,),
+    sealed=(
+        Sealed(SigningKeyRow.private_key, SigningKeyRow.kid, lambda _, kid: kid, of_the_platform=True),
+        Sealed(
+            OperatorRow.totp_secret,
+            OperatorRow.operator_id,
+            lambda _, operator_id: name_of_secret(operator_id),
+            of_the_platform=True,
+        ),
+    ),
     commands={"operator": operators, "keys": keys},
 )
 

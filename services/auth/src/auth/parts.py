@@ -28,7 +28,7 @@ def make_parts(kernel: Kernel) -> AuthParts:
     settings = settings_of(kernel)
     return AuthParts(
         settings=settings,
-        keys=KeyRing(kernel.database, settings.key_encryption_key.get_secret_value()),
+        keys=KeyRing(kernel.database, settings.encryption_keys),
         hasher=Hasher(settings.password_threads, settings.password_queue),
         address_throttle=_throttle(kernel, settings, "address", settings.login_failures_per_address),
         ip_throttle=_throttle(kernel, settings, "network", settings.login_failures_per_ip),

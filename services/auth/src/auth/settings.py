@@ -2,12 +2,12 @@
 
 from pydantic import Field, SecretStr
 
+from common.sealing import SealingSettings
 from common.web.kernel import Kernel
 from common.web.service_tokens import CalledSettings
 
 
-class AuthSettings(CalledSettings):
-    key_encryption_key: SecretStr = Field(description="hex, 32 bytes; encrypts signing keys and TOTP secrets")
+class AuthSettings(SealingSettings, CalledSettings):
     smtp_url: SecretStr = Field(
         default=SecretStr("smtp://127.0.0.1:1025"),
         description="smtp:// (STARTTLS when offered, always with a password) or smtps://user:password@host:port",

@@ -21,9 +21,7 @@ def make_parts(kernel: Kernel) -> CampaignsParts:
     settings = settings_of(kernel)
     return CampaignsParts(
         settings=settings,
-        dkim=KeyMaker(
-            settings.key_encryption_key.get_secret_value(), settings.dkim_threads, settings.dkim_queue
-        ),
+        dkim=KeyMaker(settings.encryption_keys, settings.dkim_threads, settings.dkim_queue),
     )
 
 

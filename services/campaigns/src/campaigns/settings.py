@@ -1,13 +1,12 @@
 """Settings of the service."""
 
-from pydantic import Field, SecretStr
+from pydantic import Field
 
-from common.settings import ServiceSettings
+from common.sealing import SealingSettings
 from common.web.kernel import Kernel
 
 
-class CampaignsSettings(ServiceSettings):
-    key_encryption_key: SecretStr = Field(description="hex, 32 bytes; encrypts the private DKIM keys")
+class CampaignsSettings(SealingSettings):
     mail_host: str = Field(
         default="mail.penguinmails.test",
         description="tenants' DNS names `spf.` of it (SPF) and `bounces.` of it (return path)",

@@ -52,6 +52,7 @@ async def _examine_running(stack: Stack) -> Findings:
         "readiness": running.readiness(config, stack.state),
         "clocks": running.clocks(config.superuser_dsn, config.url("gateway")),
         "schemas": running.schemas(config.databases()),
+        "secrets": running.all_secrets(config),
     }
     return {name: await collect(check) for name, check in checks.items()}
 
@@ -95,6 +96,8 @@ def _show(stack: Stack, findings: Findings) -> None:
             console.print(f"{mark} [bold]{name}[/]: {escape(problem.what)}", soft_wrap=True)
             console.print(f"    [dim]mend:[/] {escape(problem.mend)}", soft_wrap=True)
     if not stack.is_running():
-        console.print("[dim]The stack is not running: readiness, clocks and schemas were not looked at.[/]")
+        console.print(
+            "[dim]The stack is not running: readiness, clocks, schemas and secrets were not looked at.[/]"
+        )
     if len(good) == len(findings):
         console.print("Nothing to mend.")

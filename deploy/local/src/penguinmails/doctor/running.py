@@ -1,4 +1,4 @@
-"""What only a running stack can tell: which service is not ready and why, clocks, schemas."""
+"""What only a running stack can tell: which service is not ready and why, clocks, schemas, secrets."""
 
 import json
 import time
@@ -11,7 +11,7 @@ import httpx
 
 from penguinmails import probes
 from penguinmails.config import Config
-from penguinmails.credentials import SERVICES
+from penguinmails.credentials import SEALING, SERVICES
 from penguinmails.doctor.problems import Level, Problem
 from penguinmails.services import load
 from penguinmails.state import State, Status
@@ -114,4 +114,30 @@ async def schema(service: str, owner: str, migrations: Path | None = None) -> As
 async def schemas(databases: Mapping[str, Mapping[str, str]]) -> AsyncIterator[Problem]:
     for service in SERVICES:
         async for problem in schema(service, databases[service]["owner"]):
+            yield problem
+
+
+async def secrets(service: str, environment: Mapping[str, str]) -> AsyncIterator[Problem]:
+    """Secrets at rest that the current encryption key has not sealed."""
+    # Imported here: the kernel is slow to load, and most of our commands need little of it.
+    from common.sealing import SealingSettings  # noqa: PLC0415
+    from common.secrets_cli import count_secrets  # noqa: PLC0415
+
+    settings = SealingSettings.model_validate({name.lower(): value for name, value in environment.items()})
+    keys = settings.encryption_keys
+    for kind, counts in (await count_secrets(load(service), settings)).items():
+        for key_id, count in counts.items():
+            what = f"{count} of {service}'s {kind} are sealed with"
+            if not keys.knows(key_id):
+                mend = (
+                    f"put the key {key_id} behind the current one in KEY_ENCRYPTION_KEY (docs/operations.md)"
+                )
+                yield Problem(f"{what} a key that is missing: {key_id}", mend)
+            elif key_id != keys.current:
+                yield Problem(f"{what} an older key: {key_id}", "penguinmails keys reseal", Level.WARNING)
+
+
+async def all_secrets(config: Config) -> AsyncIterator[Problem]:
+    for service in SEALING:
+        async for problem in secrets(service, config.service_environment(service)):
             yield problem

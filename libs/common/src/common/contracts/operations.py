@@ -1,6 +1,8 @@
-"""What operators do to a tenant's events, emitted by the kernel in every service."""
+"""What operators do to a tenant's events and secrets, emitted by the kernel in every service."""
 
-from typing import ClassVar
+from typing import Annotated, ClassVar
+
+from pydantic import Field
 
 from common.contracts.envelope import Event, Life, Topic
 from common.ids import EventId, TenantId
@@ -18,6 +20,21 @@ class _DeadLetterEvent(Event):
     event_id: EventId
     consumer: str
     type: str
+
+
+class SecretsResealed(Event):
+    """Secrets at rest of one kind have another encryption key now; `sealed_with` is its id."""
+
+    TOPIC: ClassVar[Topic] = "penguinmails.security"
+    SUBJECT: ClassVar[str] = "tenant_id"
+    RESOURCE: ClassVar[str] = "secret"
+    ACTION: ClassVar[str | None] = "secret.resealed"
+    LIFE: ClassVar[Life] = "none"
+
+    tenant_id: TenantId
+    kind: Annotated[str, Field(examples=["dkim_keys.private_key"])]
+    count: Annotated[int, Field(ge=1, examples=[3])]
+    sealed_with: Annotated[str, Field(examples=["9f2c41d07be65a38"])]
 
 
 class DeadLetterRetried(_DeadLetterEvent):

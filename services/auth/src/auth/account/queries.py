@@ -19,8 +19,12 @@ ORDER BY r.workspace_id
 """)
 
 
-async def find_user(session: TenantSession, user_id: UUID) -> UserRow | None:
-    return await session.scalar(select(UserRow).where(UserRow.user_id == user_id))
+async def find_user(session: TenantSession, user_id: UUID, *, lock: bool = False) -> UserRow | None:
+    """The user; with `lock` locked until the transaction ends and read afresh."""
+    statement = select(UserRow).where(UserRow.user_id == user_id)
+    if lock:
+        statement = statement.with_for_update().execution_options(populate_existing=True)
+    return await session.scalar(statement)
 
 
 async def get_user(session: TenantSession, user_id: UUID) -> UserRow:
@@ -31,7 +35,7 @@ async def get_user(session: TenantSession, user_id: UUID) -> UserRow:
     """
     row = await find_user(session, user_id)
     if row is None:
-        raise ResourceNotFound("user", user_id, to_text(Kind.USER, user_id))
+        raise _missing(user_id)
     return row
 
 
@@ -41,11 +45,14 @@ async def lock_user(session: TenantSession, user_id: UUID) -> UserRow:
     Raises:
         ResourceNotFound: not in this tenant.
     """
-    statement = select(UserRow).where(UserRow.user_id == user_id).with_for_update()
-    row = await session.scalar(statement.execution_options(populate_existing=True))
+    row = await find_user(session, user_id, lock=True)
     if row is None:
-        raise ResourceNotFound("user", user_id, to_text(Kind.USER, user_id))
+        raise _missing(user_id)
     return row
+
+
+def _missing(user_id: UUID) -> ResourceNotFound:
+    return ResourceNotFound("user", user_id, to_text(Kind.USER, user_id))
 
 
 async def list_workspaces(session: TenantSession, user_id: UUID) -> Sequence[Any]:

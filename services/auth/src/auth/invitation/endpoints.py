@@ -10,13 +10,12 @@ from auth.invitation.schemas import Invitation, InvitationAccept, InvitationCrea
 from auth.login.schemas import LoggedIn, LoggedInUser
 from auth.opaque import read_token
 from auth.parts import Parts
-from auth.password.errors import TokenUsedOrExpired, WeakPassword
-from auth.password.rules import weakness
-from auth.password.service import address_key, get_parameters
+from auth.password.choosing import hash_chosen
+from auth.password.errors import TokenUsedOrExpired
 from auth.token.service import start_session
 from common.context import SystemContext
 from common.contracts.envelope import Actor
-from common.ids import PLATFORM_TENANT, InvitationId, Kind, new_id, to_text
+from common.ids import InvitationId, Kind, new_id, to_text
 from common.schema import Page
 from common.web.deps import Caller, Cursor, Limit, Session, Shared, owner_or_admin
 from common.web.routes import PUBLIC_PROBLEMS, public_router, request_info, tenant_router
@@ -69,10 +68,7 @@ async def revoke_invitation(invitation_id: InvitationId, session: Session) -> No
 async def accept_invitation(
     body: InvitationAccept, request: Request, response: Response, shared: Shared, parts: Parts
 ) -> LoggedIn:
-    """Become a user, with the secret of a mailed link; it works once.
-
-    The hash is computed between two transactions: no connection is held while it takes its time.
-    """
+    """Become a user, with the secret of a mailed link; it works once."""
     token = read_token(body.token)
     if token is None:
         raise TokenUsedOrExpired
@@ -80,14 +76,7 @@ async def accept_invitation(
     async with shared.database.tenant(SystemContext(token.tenant_id, "public", shared.service)) as session:
         row = await service.check(session, token)
         company, _ = await queries.get_tenant(session)
-    why = weakness(body.password, row.email, company)
-    if why is not None:
-        raise WeakPassword(why)
-    key = address_key(parts.settings.link_secret.get_secret_value(), row.email)
-    async with shared.database.tenant(SystemContext(PLATFORM_TENANT, "token", shared.service)) as session:
-        parameters = await get_parameters(session, key)
-        await session.commit()
-    password_hash = await parts.hasher.hash(body.password, parameters)
+    password_hash = await hash_chosen(shared, parts, body.password, row.email, company)
     keys = await parts.keys.keys()
     actor = Actor(type="user", id=to_text(Kind.USER, user_id))
     context = SystemContext(token.tenant_id, "token", shared.service, request=info, on_behalf_of=actor)

@@ -6,7 +6,6 @@ import typer
 
 from auth.key import queries, rotation
 from auth.models import SigningKeyRow
-from auth.sealing import read_key
 from auth.settings import AuthSettings
 from common import clock
 from common.operators import By, at_the_platform, from_environment, run, say
@@ -37,9 +36,8 @@ async def _list(by: str) -> None:
 
 async def _rotate(by: str, leaked: bool) -> None:
     settings = from_environment(AuthSettings)
-    encryption_key = read_key(settings.key_encryption_key.get_secret_value())
     async with at_the_platform(settings, "auth", by) as session:
-        made = await rotation.rotate(session, encryption_key, clock.now(), leaked=leaked)
+        made = await rotation.rotate(session, settings.encryption_keys, clock.now(), leaked=leaked)
         told = _told(made)
         await session.commit()
     say(told)

@@ -9,8 +9,7 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from jwt.algorithms import ECAlgorithm
 from jwt.utils import base64url_encode
 
-from auth import sealing
-from auth.sealing import Unreadable
+from common.sealing import EncryptionKeys, Unreadable
 
 ALGORITHM = "ES256"
 
@@ -35,21 +34,21 @@ def _with_names(private: ec.EllipticCurvePrivateKey) -> SigningKey:
     return SigningKey(kid, private, {**needed, "kid": kid, "alg": ALGORITHM, "use": "sig"})
 
 
-def seal(key: SigningKey, encryption_key: bytes) -> bytes:
-    """The private half for storage: AES-256-GCM, bound to the key's id."""
+def seal(key: SigningKey, encryption_keys: EncryptionKeys) -> bytes:
+    """The private half for storage: bound to the key's id."""
     plain = key.private.private_bytes(
         serialization.Encoding.DER, serialization.PrivateFormat.PKCS8, serialization.NoEncryption()
     )
-    return sealing.seal(plain, encryption_key, key.kid)
+    return encryption_keys.seal(plain, key.kid)
 
 
-def unseal(kid: str, sealed: bytes, encryption_key: bytes) -> SigningKey:
+def unseal(kid: str, sealed: bytes, encryption_keys: EncryptionKeys) -> SigningKey:
     """The key whose private half was sealed under `kid`.
 
     Raises:
         Unreadable: another encryption key sealed it, or it was tampered with.
     """
-    plain = sealing.unseal(sealed, encryption_key, kid)
+    plain = encryption_keys.unseal(sealed, kid)
     private = serialization.load_der_private_key(plain, password=None)
     if not isinstance(private, ec.EllipticCurvePrivateKey):
         raise Unreadable(f"signing key {kid} is of another kind")

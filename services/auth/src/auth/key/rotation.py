@@ -12,6 +12,7 @@ from auth.token.rules import ACCESS_TOKEN_SECONDS
 from common.bus import outbox
 from common.contracts.auth import SigningKeyRotated
 from common.db.session import TenantSession
+from common.sealing import EncryptionKeys
 
 log = logging.getLogger(__name__)
 
@@ -21,10 +22,10 @@ between them: by then everybody has the new key."""
 LAST_TOKEN = timedelta(seconds=ACCESS_TOKEN_SECONDS + 60)
 
 
-def new_key(status: Literal["published", "active"], encryption_key: bytes) -> SigningKeyRow:
+def new_key(status: Literal["published", "active"], encryption_keys: EncryptionKeys) -> SigningKeyRow:
     """A row that is not added to any session yet."""
     key = pairs.generate()
-    sealed = pairs.seal(key, encryption_key)
+    sealed = pairs.seal(key, encryption_keys)
     return SigningKeyRow(kid=key.kid, status=status, public_jwk=key.public_jwk, private_key=sealed)
 
 
@@ -34,7 +35,7 @@ def is_over(row: SigningKeyRow, now: datetime) -> bool:
 
 
 async def rotate(
-    session: TenantSession, encryption_key: bytes, now: datetime, *, leaked: bool
+    session: TenantSession, encryption_keys: EncryptionKeys, now: datetime, *, leaked: bool
 ) -> SigningKeyRow:
     """Publish a new key, which signs after `PUBLISHED_FIRST`; keys whose tokens have expired are forgotten.
 
@@ -53,7 +54,7 @@ async def rotate(
         elif leaked:
             row.status, row.retired_at = "retired", now - LAST_TOKEN - timedelta(seconds=1)
     await session.flush()
-    made = new_key("active" if leaked else "published", encryption_key)
+    made = new_key("active" if leaked else "published", encryption_keys)
     made.activated_at = now if leaked else None
     session.add(made)
     await session.flush()

@@ -3,7 +3,7 @@
 import asyncio
 import hashlib
 from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 
 from auth.login.errors import InvalidCredentials
 from auth.parts import AuthParts
@@ -32,8 +32,20 @@ async def guarded(parts: AuthParts, name: str, ip: str) -> AsyncGenerator[None]:
     began, source = asyncio.get_running_loop().time(), network_of(ip)
     async with parts.turns.of(name):
         try:
-            await parts.ip_throttle.check(source)
-            await parts.address_throttle.check(name)
+            async with _counted(parts, name, source):
+                yield
+        except InvalidCredentials:
+            await _wait_for_grid(began, parts.settings.login_failure_grid)
+            raise
+
+
+@asynccontextmanager
+async def _counted(parts: AuthParts, name: str, source: str) -> AsyncGenerator[None]:
+    """An attempt that is under way until its failure, if it is one, has been noted."""
+    async with AsyncExitStack() as attempts:
+        try:
+            await attempts.enter_async_context(parts.ip_throttle.attempt(source))
+            await attempts.enter_async_context(parts.address_throttle.attempt(name))
         except TooManyRequests:
             _refused.add(1, _THROTTLED)
             raise
@@ -43,7 +55,6 @@ async def guarded(parts: AuthParts, name: str, ip: str) -> AsyncGenerator[None]:
             _refused.add(1, _FAILED)
             await parts.address_throttle.note_failure(name)
             await parts.ip_throttle.note_failure(source)
-            await _wait_for_grid(began, parts.settings.login_failure_grid)
             raise
 
 

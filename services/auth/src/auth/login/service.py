@@ -4,7 +4,7 @@ from collections.abc import Sequence
 from typing import Literal
 from uuid import UUID
 
-from auth.account.queries import lock_user
+from auth.account.queries import find_user
 from auth.key.pairs import SigningKey
 from auth.login.errors import InvalidCredentials
 from auth.login.queries import Account
@@ -31,10 +31,10 @@ async def log_in(
     """First tokens of a new session of the account, in its own tenant.
 
     Raises:
-        InvalidCredentials: it was closed or its password changed since it was looked up.
+        InvalidCredentials: it was closed or erased or its password changed since it was looked up.
     """
-    user = await lock_user(session, account.user_id)
-    if user.status != "active" or user.password_hash != password_hash:
+    user = await find_user(session, account.user_id, lock=True)
+    if user is None or user.status != "active" or user.password_hash != password_hash:
         raise InvalidCredentials
     pair = await start_session(session, user, request, key, settings)
     event = UserLoggedIn(tenant_id=session.tenant_id, user_id=user.user_id, session_id=pair.session_id)

@@ -4,13 +4,18 @@ import asyncio
 import contextlib
 import hmac
 import math
-from collections import OrderedDict
+from collections import Counter, OrderedDict
+from collections.abc import AsyncGenerator, Generator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from common.errors import TooManyRequests
 from common.web.store import Store, StoreAway
 
+_LEASE_MS = 30_000
+"""After which an attempt counts as ended whose process has died; none takes nearly as long."""
+_MEANWHILE = 1.0
+"""Seconds to wait for attempts under way that may use up what is left."""
 _KEYS = 50_000
 """Keys remembered here; the one that failed longest ago is forgotten first."""
 # A failure more, and the wait that follows from it; both keys end by themselves, so no clock is compared.
@@ -23,6 +28,21 @@ if over >= 0 then
     redis.call('SET', KEYS[2], '', 'PX', math.floor(wait))
 end
 return failures
+"""
+# An attempt begins unless it must wait, or those under way would use up what is left should they fail.
+_BEGIN = """
+local left = redis.call('PTTL', KEYS[2])
+if left > 0 then return left end
+local failures = tonumber(redis.call('GET', KEYS[1]) or 0)
+local trying = tonumber(redis.call('GET', KEYS[3]) or 0)
+if trying > 0 and failures + trying >= tonumber(ARGV[1]) then return tonumber(ARGV[3]) end
+redis.call('INCR', KEYS[3])
+redis.call('PEXPIRE', KEYS[3], ARGV[2])
+return 0
+"""
+_END = """
+if tonumber(redis.call('GET', KEYS[1]) or 0) > 1 then return redis.call('DECR', KEYS[1]) end
+return redis.call('DEL', KEYS[1])
 """
 
 
@@ -56,13 +76,26 @@ class Memory:
     def __init__(self, patience: Patience) -> None:
         self._patience = patience
         self._records: OrderedDict[str, _Record] = OrderedDict()
+        self._trying: Counter[str] = Counter()
 
     def left(self, key: str) -> float:
         """Seconds until the next attempt."""
-        record = self._fresh(key)
+        record, trying = self._fresh(key), self._trying[key]
+        failures = 0 if record is None else record.failures
+        if trying and failures + trying >= self._patience.free:
+            return _MEANWHILE
         if record is None:
             return 0.0
-        return record.last_at + self._patience.wait(record.failures) - self._now()
+        return record.last_at + self._patience.wait(failures) - self._now()
+
+    @contextlib.contextmanager
+    def attempt(self, key: str) -> Generator[None]:
+        """One attempt that is under way."""
+        self._trying[key] += 1
+        try:
+            yield
+        finally:
+            self._trying -= Counter({key: 1})
 
     def note_failure(self, key: str) -> None:
         record = self._fresh(key)
@@ -97,25 +130,32 @@ class Throttle:
         self._name, self._patience, self._key = name, patience, bytes.fromhex(secret)
         self._memory, self._store = Memory(patience), store
 
-    async def check(self, key: str) -> None:
-        """Refuse an attempt that comes too early.
+    @contextlib.asynccontextmanager
+    async def attempt(self, key: str) -> AsyncGenerator[None]:
+        """One attempt. However many come at once, no more are under way than may fail.
 
         Raises:
-            TooManyRequests: with the seconds to wait.
+            TooManyRequests: it comes too early; with the seconds to wait.
         """
-        left = max(self._memory.left(key), await self._left_for_all(key))
+        left, begun = self._memory.left(key), False
+        if left <= 0 and (told := await self._ask(_BEGIN, self._names(key), *self._begin)) is not None:
+            left, begun = told / 1000, told == 0
         if left > 0:
             raise TooManyRequests(math.ceil(left))
+        try:
+            with self._memory.attempt(key):
+                yield
+        finally:
+            if begun:
+                await self._ask(_END, self._names(key)[2:])
 
     async def note_failure(self, key: str) -> None:
         """Count a failure against the key."""
         self._memory.note_failure(key)
-        if (store := self._store.client) is not None and self._store.is_there:
-            free, longest, lasts = self._patience.free, self._patience.longest, self._patience.forget_after
-            numbers = (str(int(number)) for number in (free, longest * 1000, lasts * 1000))
-            noted: Any = store.eval(_NOTE, 2, *self._names(key), *numbers)  # it says it may be no awaitable
-            with contextlib.suppress(StoreAway):
-                await self._store.ask(noted)
+        patience = self._patience
+        await self._ask(
+            _NOTE, self._names(key)[:2], patience.free, patience.longest * 1000, patience.forget_after * 1000
+        )
 
     async def forget(self, key: str) -> None:
         """Start afresh: the address has been proven in another way."""
@@ -124,12 +164,21 @@ class Throttle:
             with contextlib.suppress(StoreAway):
                 await self._store.ask(store.delete(*self._names(key)))
 
-    async def _left_for_all(self, key: str) -> float:
-        if (store := self._store.client) is not None and self._store.is_there:
-            with contextlib.suppress(StoreAway):
-                return await self._store.ask(store.pttl(self._names(key)[1])) / 1000
-        return 0.0
+    @property
+    def _begin(self) -> tuple[float, ...]:
+        return self._patience.free, _LEASE_MS, _MEANWHILE * 1000
 
-    def _names(self, key: str) -> tuple[str, str]:
+    async def _ask(self, script: str, names: Sequence[str], *numbers: float) -> int | None:
+        """What the store says; None while there is none."""
+        if (store := self._store.client) is None or not self._store.is_there:
+            return None
+        texts = (str(int(number)) for number in numbers)
+        asked: Any = store.eval(script, len(names), *names, *texts)  # it says it may be no awaitable
+        with contextlib.suppress(StoreAway):
+            return int(await self._store.ask(asked))
+        return None
+
+    def _names(self, key: str) -> tuple[str, str, str]:
         digest = hmac.digest(self._key, f"{self._name}|{key}".encode(), "sha256").hex()
-        return f"penguinmails/failures/{digest}", f"penguinmails/wait/{digest}"
+        failures, wait, trying = (f"penguinmails/{kind}/{digest}" for kind in ("failures", "wait", "trying"))
+        return failures, wait, trying

@@ -11,7 +11,6 @@ from auth.operator import queries, rules, service
 from auth.password.hashing import Hasher
 from auth.password.rules import MAX_LENGTH, MIN_LENGTH, weakness
 from auth.password.service import address_key, get_parameters
-from auth.sealing import read_key
 from auth.settings import AuthSettings
 from common.ids import Kind, to_text
 from common.operators import By, at_the_platform, from_environment, run, say
@@ -52,13 +51,12 @@ async def _create(email: str, name: str, given: str | None, by: str) -> None:
     if why := weakness(password, email, _COMPANY):
         raise typer.BadParameter(f"the password {why}")
     totp_secret = rules.new_secret() if settings.operator_mfa_required else None
-    encryption_key = read_key(settings.key_encryption_key.get_secret_value())
     async with at_the_platform(settings, "auth", by) as session:
         parameters = await get_parameters(
             session, address_key(settings.link_secret.get_secret_value(), email)
         )
         password_hash = await Hasher(1, 1).hash(password, parameters)
-        row = await service.create(session, email, name, password_hash, totp_secret, encryption_key)
+        row = await service.create(session, email, name, password_hash, totp_secret, settings.encryption_keys)
         await session.commit()
     say(
         {

@@ -13,7 +13,6 @@ from auth.operator.errors import InvalidCode, MfaRequired
 from auth.operator.schemas import OperatorAccount, OperatorCode, OperatorLogin, OperatorToken
 from auth.parts import AuthParts, Parts
 from auth.password.service import address_key
-from auth.sealing import read_key
 from common import clock
 from common.context import RequestInfo, SystemContext
 from common.contracts.envelope import Actor
@@ -61,10 +60,10 @@ async def confirm(
     async with guarded(parts, f"code of operator/{operator_id or body.mfa_token}", info.ip):
         if operator_id is None:
             raise InvalidCode
-        key = read_key(parts.settings.key_encryption_key.get_secret_value())
+        keys = parts.settings.encryption_keys
         async with shared.database.tenant(_context(shared, info)) as session:
             row = await queries.lock_operator(session, operator_id)
-            right = row is not None and await service.use_code(session, row, body.code, clock.now(), key)
+            right = row is not None and await service.use_code(session, row, body.code, clock.now(), keys)
             if not right:
                 await service.tell_failure(session, row, None, "wrong_code")
             await session.commit()

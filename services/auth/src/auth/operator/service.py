@@ -1,10 +1,10 @@
 """What can be done with operators; in contexts of the platform's tenant."""
 
 from datetime import datetime
+from uuid import UUID
 
 import jwt
 
-from auth import sealing
 from auth.key.pairs import ALGORITHM, SigningKey
 from auth.models import OperatorRow
 from auth.operator import rules
@@ -22,6 +22,7 @@ from common.contracts.auth import (
 from common.db.lookup import flush_or_refuse
 from common.db.session import TenantSession
 from common.ids import new_id
+from common.sealing import EncryptionKeys
 from common.web.tokens import TYPE
 
 
@@ -31,7 +32,7 @@ async def create(
     name: str,
     password_hash: str,
     totp_secret: str | None,
-    encryption_key: bytes,
+    encryption_keys: EncryptionKeys,
 ) -> OperatorRow:
     """A new operator, who needs a code as well to log in when there is a `totp_secret`.
 
@@ -40,7 +41,7 @@ async def create(
     """
     row = OperatorRow(operator_id=new_id(), email=email, name=name, password_hash=password_hash)
     if totp_secret is not None:
-        row.totp_secret = sealing.seal(totp_secret.encode(), encryption_key, _name_of_secret(row))
+        row.totp_secret = encryption_keys.seal(totp_secret.encode(), name_of_secret(row.operator_id))
     session.add(row)
     await flush_or_refuse(session, {"operators_email_key": OperatorExists})
     event = OperatorCreated(
@@ -70,12 +71,12 @@ def account_of(row: OperatorRow | None) -> rules.Account | None:
 
 
 async def use_code(
-    session: TenantSession, row: OperatorRow, code: str, now: datetime, encryption_key: bytes
+    session: TenantSession, row: OperatorRow, code: str, now: datetime, encryption_keys: EncryptionKeys
 ) -> bool:
     """Whether the code is right for the locked `row`; it is used up then."""
     if row.status != "active" or row.totp_secret is None:
         return False
-    secret = sealing.unseal(row.totp_secret, encryption_key, _name_of_secret(row)).decode()
+    secret = encryption_keys.unseal(row.totp_secret, name_of_secret(row.operator_id)).decode()
     step = rules.find_step(secret, code, now, row.totp_step)
     if step is None:
         return False
@@ -106,6 +107,6 @@ async def tell_failure(
     await outbox.emit(session, event)
 
 
-def _name_of_secret(row: OperatorRow) -> str:
+def name_of_secret(operator_id: UUID) -> str:
     """So that one operator's secret opens for no other, whoever copies it."""
-    return f"totp of operator {row.operator_id}"
+    return f"totp of operator {operator_id}"

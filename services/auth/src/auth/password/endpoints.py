@@ -7,12 +7,12 @@ from starlette.requests import Request
 from auth.opaque import read_token
 from auth.parts import Parts
 from auth.password import service
-from auth.password.errors import TokenUsedOrExpired, WeakPassword
-from auth.password.rules import weakness
+from auth.password.choosing import hash_chosen
+from auth.password.errors import TokenUsedOrExpired
 from auth.password.schemas import PasswordReset
 from common.context import SystemContext
 from common.contracts.envelope import Actor
-from common.ids import PLATFORM_TENANT, Kind, to_text
+from common.ids import Kind, to_text
 from common.web.deps import Shared
 from common.web.routes import PUBLIC_PROBLEMS, public_router, request_info
 
@@ -26,10 +26,7 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 
 @router.post("/reset", status_code=204, operation_id="resetPassword", responses=_ANSWERS)
 async def reset_password(body: PasswordReset, request: Request, shared: Shared, parts: Parts) -> None:
-    """Set the password with the secret of a mailed link; it works once.
-
-    The hash is computed between two transactions: no connection is held while it takes its time.
-    """
+    """Set the password with the secret of a mailed link; it works once."""
     token = read_token(body.token)
     if token is None:
         raise TokenUsedOrExpired
@@ -38,17 +35,11 @@ async def reset_password(body: PasswordReset, request: Request, shared: Shared, 
         SystemContext(token.tenant_id, "token", shared.service, request=info)
     ) as session:
         holder = await service.get_holder(session, token)
-    why = weakness(body.password, holder.email, holder.company)
-    if why is not None:
-        raise WeakPassword(why)
-    key = service.address_key(parts.settings.link_secret.get_secret_value(), holder.email)
-    async with shared.database.tenant(SystemContext(PLATFORM_TENANT, "token", shared.service)) as session:
-        parameters = await service.get_parameters(session, key)
-        await session.commit()
-    password_hash = await parts.hasher.hash(body.password, parameters)
+    password_hash = await hash_chosen(shared, parts, body.password, holder.email, holder.company)
     owner = Actor(type="user", id=to_text(Kind.USER, holder.user_id))
     context = SystemContext(token.tenant_id, "token", shared.service, request=info, on_behalf_of=owner)
     async with shared.database.tenant(context) as session:
         await service.set_password(session, token, password_hash)
         await session.commit()
+    key = service.address_key(parts.settings.link_secret.get_secret_value(), holder.email)
     await parts.address_throttle.forget(key.hex())

@@ -4,7 +4,7 @@ import hmac
 from dataclasses import dataclass
 from uuid import UUID
 
-from auth.account.queries import get_user, lock_user
+from auth.account.queries import find_user
 from auth.models import PasswordTokenRow
 from auth.opaque import OpaqueToken
 from auth.password import queries
@@ -33,7 +33,9 @@ async def get_holder(session: TenantSession, token: OpaqueToken) -> Holder:
         TokenUsedOrExpired: it opens none.
     """
     row = _check(token, await queries.find_token(session, token.row_id))
-    user = await get_user(session, row.user_id)
+    user = await find_user(session, row.user_id)
+    if user is None:
+        raise TokenUsedOrExpired
     return Holder(user.user_id, user.email, await queries.get_company_name(session))
 
 
@@ -54,7 +56,9 @@ async def set_password(session: TenantSession, token: OpaqueToken, password_hash
         TokenUsedOrExpired: somebody was faster.
     """
     row = _check(token, await queries.find_token(session, token.row_id, lock=True))
-    user = await lock_user(session, row.user_id)
+    user = await find_user(session, row.user_id, lock=True)
+    if user is None:
+        raise TokenUsedOrExpired
     now, first = clock.now(), user.password_hash is None
     user.password_hash, user.password_set_at = password_hash, now
     user.email_verified_at = user.email_verified_at or now
@@ -64,7 +68,7 @@ async def set_password(session: TenantSession, token: OpaqueToken, password_hash
         session,
         PasswordChanged(tenant_id=session.tenant_id, user_id=user.user_id, version=user.version, first=first),
     )
-    await revoke_all(session, user.user_id, "password_changed")
+    await revoke_all(session, user, "password_changed")
 
 
 def _check(token: OpaqueToken, row: PasswordTokenRow | None) -> PasswordTokenRow:

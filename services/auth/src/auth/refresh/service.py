@@ -1,6 +1,6 @@
 """Refreshing tokens: each refresh token is spent once and names its successor."""
 
-from auth.account.queries import get_user
+from auth.account.queries import find_user
 from auth.key.pairs import SigningKey
 from auth.models import RefreshTokenRow, SessionRow
 from auth.opaque import OpaqueToken
@@ -44,8 +44,8 @@ async def rotate(
 async def _spend(
     session: TenantSession, row: RefreshTokenRow, sign_in: SessionRow, key: SigningKey, settings: AuthSettings
 ) -> TokenPair:
-    user = await get_user(session, sign_in.user_id)
-    if user.status != "active" or await queries.is_tenant_deleted(session):
+    user = await find_user(session, sign_in.user_id)
+    if user is None or user.status != "active" or await queries.is_tenant_deleted(session):
         raise InvalidRefreshToken
     successor = await add_refresh_token(session, sign_in)
     row.spent_at = sign_in.last_used_at = clock.now()

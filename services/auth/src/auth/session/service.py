@@ -5,7 +5,7 @@ from typing import Literal
 from uuid import UUID
 
 from auth.account.queries import lock_user
-from auth.models import SessionRow
+from auth.models import SessionRow, UserRow
 from auth.session import queries
 from auth.token.rules import whole_millisecond
 from common import clock
@@ -35,19 +35,19 @@ async def log_out(session: TenantSession, user_id: UUID, session_id: UUID) -> No
 
 async def log_out_everywhere(session: TenantSession, user_id: UUID, session_id: UUID) -> None:
     """End all sessions of the user; nothing when the session of the token at hand has ended already."""
-    await lock_user(session, user_id)
+    user = await lock_user(session, user_id)
     row = await queries.find_session(session, user_id, session_id)
     if row is None or row.ended_at is None:
-        await revoke_all(session, user_id, "logout_all")
+        await revoke_all(session, user, "logout_all")
 
 
 async def revoke_all(
     session: TenantSession,
-    user_id: UUID,
+    user: UserRow,
     reason: Literal["logout_all", "password_changed", "refresh_reuse", "locked"],
 ) -> None:
-    """End all sessions of the user; no token issued until now is worth anything after."""
-    user = await lock_user(session, user_id)
+    """End all sessions of the locked user; no token issued until now is worth anything after."""
+    user_id = user.user_id
     await queries.end_all(session, user_id, clock.now(), reason)
     before = whole_millisecond(clock.now())
     user.tokens_valid_from = before
