@@ -3,21 +3,26 @@
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Any
 
 import asyncpg
 import pytest
+from sqlalchemy import text
+from sqlalchemy.exc import DBAPIError
 
 from common.context import SystemContext
 from common.db import connection as connection_module
 from common.db.connection import Connection
 from common.db.engine import make_engine
+from common.db.proofs import Prover
 from common.db.session import Database
 from common.ids import new_id
 from common.testing.databases import ServiceDatabase
 
 Databases = Callable[[str], Awaitable[ServiceDatabase]]
 _NOW = "SELECT transaction_timestamp()"
+_INSIDE = "SELECT tenancy.current_tenant()"
 _IDLE = "SELECT count(*) FROM pg_stat_activity WHERE pid = $1 AND state = 'idle'"
 
 
@@ -159,3 +164,45 @@ async def test_engines_end_what_they_began(made: ServiceDatabase) -> None:
             assert raw.is_in_transaction()
         assert not raw.is_in_transaction(), "the pool has it back"
     await engine.dispose()
+
+
+async def test_the_entry_of_an_event_leaves_with_the_first_statement(made: ServiceDatabase) -> None:
+    """The driver has heard nothing of it, and the statement is inside the tenant all the same."""
+    database, tenant = Database(made.app_url, made.tenancy_key, pool_size=1), new_id()
+    for _ in range(2):
+        async with database.tenant(SystemContext(tenant, "event", "workspaces")) as session:
+            raw: Any = (await (await session.connection()).get_raw_connection()).driver_connection
+            assert not raw.is_in_transaction(), "nobody has waited for an answer"
+            assert (await session.execute(text(_INSIDE))).scalar_one() == tenant
+            assert raw.is_in_transaction()
+            await session.commit()
+    await database.close()
+
+
+async def test_rows_of_the_first_statement_are_its_own(made: ServiceDatabase) -> None:
+    database = Database(made.app_url, made.tenancy_key, pool_size=1)
+    for _ in range(2):
+        async with database.tenant(SystemContext(new_id(), "event", "workspaces")) as session:
+            assert (await session.execute(text("SELECT 7 AS n"))).all() == [(7,)]
+    await database.close()
+
+
+@pytest.mark.parametrize("cached", [False, True], ids=["new", "prepared"])
+@pytest.mark.parametrize("ending", ["statement", "commit", "rollback"])
+async def test_an_entry_that_is_refused_is_told_of_by_what_comes_next(
+    made: ServiceDatabase, cached: bool, ending: str
+) -> None:
+    honest = Database(made.app_url, made.tenancy_key, pool_size=1)
+    context = SystemContext(new_id(), "event", "workspaces")
+    if cached:
+        async with honest.tenant(context) as session:
+            await session.execute(text("SELECT 1"))
+    honest._prover = Prover("ab" * 32)
+    async with asyncio.timeout(5), honest.tenant(context) as session:
+        endings = {"commit": session.commit, "rollback": session.rollback}
+        with pytest.raises(DBAPIError, match="proof refused"):
+            await endings.get(ending, partial(session.execute, text(_INSIDE)))()
+    honest._prover = Prover(made.tenancy_key)
+    async with honest.tenant(context) as session:
+        assert (await session.execute(text(_INSIDE))).scalar_one() == context.tenant_id
+    await honest.close()

@@ -2,11 +2,16 @@
 
 import asyncio
 
-from libs.common.tests.backbone import Handled, running, until, update, write
+import pytest
+from aiokafka.consumer.fetcher import Fetcher
+from libs.common.tests.backbone import Handled, running, send, until, update, wrap, write
+from tests.faults.bus.ledger import place
 
+from common.bus import kafka
 from common.bus.kafka import Cluster
 from common.bus.relay import Relay
-from common.db.session import Database
+from common.contracts.workspaces import WorkspaceUpdated
+from common.db.session import Database, TenantSession
 from common.ids import new_id
 from common.settings import ServiceSettings
 
@@ -34,3 +39,42 @@ async def test_events_that_follow_one_another_do_not_wait_for_a_fetch_that_is_he
         for version in range(3, 9):
             await follow(version)
         assert asyncio.get_running_loop().time() - began < 4
+
+
+async def test_a_partition_that_is_not_read_holds_nobody_up(
+    database: Database, settings: ServiceSettings, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The driver waits with fetches until what it has fetched is read; here for longer than the test does."""
+    monkeypatch.setitem(Fetcher.__init__.__kwdefaults__, "prefetch_backoff", 60.0)
+    monkeypatch.setattr(kafka, "_UNREAD_SECONDS", 60.0)
+    handled = Handled(database, settings, cluster)
+    hot, workspace = new_id(), new_id()
+    other = next(tenant for tenant in iter(new_id, None) if place(tenant) != place(hot))
+    stuck = asyncio.Event()
+
+    async def stick(session: TenantSession, event: WorkspaceUpdated) -> None:
+        if event.tenant_id == hot:
+            await stuck.wait()
+        await handled.recorder.handle(session, event)
+
+    handled.handlers[WorkspaceUpdated] = stick
+    consumer = handled.consumer()
+
+    async def reads_no_further() -> bool:
+        return sum(len(progress.in_flight) for progress in consumer.progress()) >= 250
+
+    async def handle(version: int) -> None:
+        await send(settings, wrap(update(other, workspace, version)))
+
+        async def arrived() -> bool:
+            return version in handled.effects_of(workspace)
+
+        await until(arrived)
+
+    async with running(consumer.run()):
+        await send(settings, *(wrap(update(hot, new_id(), 1)) for _ in range(300)))
+        await until(reads_no_further)
+        for version in range(1, 5):
+            await send(settings, wrap(update(hot, new_id(), 1)))
+            await handle(version)
+        stuck.set()

@@ -15,7 +15,7 @@ from common.bus.brake import Brake
 from common.bus.group import GroupPositions, group_of
 from common.bus.holes import Holes
 from common.bus.interruptions import INTERRUPTIONS, own_cancellation_only
-from common.bus.kafka import Cluster, hold_fetches
+from common.bus.kafka import Cluster, hold_fetches, pass_over_unread
 from common.bus.offsets import Offsets, Progress
 from common.bus.ownership import Ownership, connect_owner, heard
 from common.contracts.envelope import PARTITIONS, Topic
@@ -118,7 +118,7 @@ class Consumer:
         self._offsets = Offsets(name)
         self._progress: dict[TopicPartition, Progress] = {}
         self._holes = Holes()
-        self._busy_until = float("-inf")
+        self._busy_until = self._ahead_until = float("-inf")
         self.working = False
         self._pulse = pulse.Pulse(f"consumer {name}")
         for gauge in _GAUGES:
@@ -212,6 +212,9 @@ class Consumer:
 
     async def _fetch(self, kafka: Any, now: float) -> list[Delivery]:
         ready = [tp for tp, progress in self._progress.items() if len(progress.in_flight) < _READ_AHEAD]
+        if len(ready) < len(self._progress):
+            self._ahead_until = now + _BUSY_SECONDS
+        pass_over_unread(kafka, now < self._ahead_until)
         if not ready:
             await asyncio.sleep(_FULL_SECONDS)
             return []

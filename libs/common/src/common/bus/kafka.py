@@ -20,6 +20,8 @@ _MILLISECOND = timedelta(milliseconds=1)
 _SEGMENT = timedelta(days=1)
 _FRESH_SECONDS = 1.0
 _ABANDON_SECONDS = 1.0
+_UNREAD_SECONDS = 0.1
+"""aiokafka's own."""
 
 
 def all_topics() -> list[str]:
@@ -150,6 +152,13 @@ def hold_fetches(consumer: AIOKafkaConsumer, milliseconds: int) -> None:
     """Let the broker hold fetches so long from the next one on."""
     inside: Any = consumer  # nothing public changes it
     inside._fetcher._fetch_max_wait_ms = milliseconds
+
+
+def pass_over_unread(consumer: AIOKafkaConsumer, passing: bool) -> None:
+    """Whether fetches of other partitions go on while something that was fetched is not read. By default they
+    wait for that, for a tenth of a second."""
+    inside: Any = consumer  # nothing public changes it
+    inside._fetcher._prefetch_backoff = 0.0 if passing else _UNREAD_SECONDS
 
 
 async def abandon(producer: AIOKafkaProducer) -> None:

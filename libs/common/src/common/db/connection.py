@@ -2,11 +2,13 @@
 
 SQLAlchemy begins a transaction before its first statement and waits for the answer. Here BEGIN is written and
 not waited for: it leaves with the first statement, whose parameters stay parameters. A transaction that could
-not begin is told of by that statement.
+not begin is told of by that statement. So may the next thing be that has nothing to answer: see `TOLD`.
 """
 
 import socket
+from collections.abc import Sequence
 from typing import Any
+from uuid import UUID
 
 import asyncpg
 
@@ -26,8 +28,17 @@ _BEGIN = b"".join(
 )
 
 
+TOLD = " OFFSET 1"
+"""Ends a statement that is written and not waited for. PostgreSQL makes its one row and sends none: the
+driver would take a row for one of the statement that it waits for."""
+
+
 class Connection(asyncpg.Connection):
     """asyncpg's, for SQLAlchemy: ordinary transactions begin with their first statement."""
+
+    async def prepare(self, query: str, **options: Any) -> Any:
+        statement = await super().prepare(query, **options)
+        return _Told(self, statement.get_name(), statement) if query.endswith(TOLD) else statement
 
     def transaction(self, *, isolation: Any = None, readonly: bool = False, deferrable: bool = False) -> Any:
         if isolation is not None or readonly or deferrable:
@@ -36,9 +47,13 @@ class Connection(asyncpg.Connection):
 
     def write_begin(self) -> None:
         """Have the next statement begin a transaction."""
+        self.write_ahead(_BEGIN)
+
+    def write_ahead(self, data: bytes) -> None:
+        """Write messages that answer no rows; how they went is heard from the statement after them."""
         if self.is_closed():
             raise asyncpg.InterfaceError("the connection is closed")
-        if left := _BEGIN[_put_before_next(self._transport, _BEGIN) :]:
+        if left := data[_put_before_next(self._transport, data) :]:
             self._transport.write(left)
 
 
@@ -60,6 +75,41 @@ def _put_before_next(transport: Any, data: bytes) -> int:
         borrowed.detach()
 
 
+class _Told:
+    """A prepared statement whose execution is written and not waited for; what SQLAlchemy asks of one.
+
+    In a transaction of which nothing has been heard: see how that ends.
+    """
+
+    def __init__(self, connection: Connection, name: str, statement: Any) -> None:
+        self._connection, self._name = connection, name.encode()
+        self._statement = statement
+        """Kept, or the server would forget it."""
+
+    def get_attributes(self) -> tuple[()]:
+        return ()
+
+    def get_statusmsg(self) -> str:
+        return "SELECT 0"
+
+    async def fetch(self, *values: UUID | str | bytes) -> list[Any]:
+        self._connection.write_ahead(_message(b"B", self._bound(values)) + _message(b"E", b"\0" * 5))
+        return []
+
+    def _bound(self, values: Sequence[UUID | str | bytes]) -> bytes:
+        """To the unnamed portal, every value in PostgreSQL's binary form."""
+        forms = [_binary(value) for value in values]
+        count = len(forms).to_bytes(2, "big")
+        parts = (len(form).to_bytes(4, "big") + form for form in forms)
+        return b"\0" + self._name + b"\0\0\1\0\1" + count + b"".join(parts) + b"\0\0"
+
+
+def _binary(value: UUID | str | bytes) -> bytes:
+    if isinstance(value, UUID):
+        return value.bytes
+    return value.encode() if isinstance(value, str) else value
+
+
 class _Joined:
     """A transaction that begins with its first statement; what SQLAlchemy asks of one."""
 
@@ -76,9 +126,14 @@ class _Joined:
         await self._end("ROLLBACK")
 
     async def _end(self, word: str) -> None:
-        """End it. Without statements the end is the first to hear how BEGIN went. Had that been an error, the
-        server would pass over a simple query, and answer nothing."""
+        """End it. Without statements the end is the first to hear how what was written ahead went. Had that
+        been an error, the server would pass over a simple query, and answer nothing."""
         if self._connection.is_in_transaction():
             await self._connection.execute(word)
-        else:
+            return
+        try:
             await self._connection.fetch(word)
+        except asyncpg.PostgresError:
+            if self._connection.is_in_transaction():  # the word was not heard
+                await self._connection.execute("ROLLBACK")
+            raise

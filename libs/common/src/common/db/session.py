@@ -14,6 +14,7 @@ from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, with_lo
 
 from common.context import SystemContext, TenantContext, TenantRole, UserContext
 from common.db.base import TenantRow
+from common.db.connection import TOLD
 from common.db.engine import make_engine, note_denial
 from common.db.errors import EntryRefused, MemberUnknown, is_unavailable
 from common.db.proofs import Prover
@@ -21,6 +22,7 @@ from common.db.proofs import Prover
 _ENTER = "SELECT tenancy.enter($1, $2, $3, $4, $5)"
 _STOPPED = "SELECT consumer FROM tenancy.stopped_consumers ORDER BY consumer"
 _ENTER_SYSTEM = "SELECT tenancy.enter_system($1, $2, $3)"
+_TELL_ENTRY = _ENTER_SYSTEM + TOLD
 
 
 @dataclass(frozen=True, slots=True)
@@ -159,9 +161,15 @@ class Database:
         pid = self._backend_pid(connection)
         if isinstance(context, SystemContext):
             proof = self._prover.system(context.tenant_id, context.purpose, pid)
-            connection.exec_driver_sql(_ENTER_SYSTEM, (context.tenant_id, context.purpose, proof))
+            entry = _TELL_ENTRY if self._is_told(context) else _ENTER_SYSTEM
+            connection.exec_driver_sql(entry, (context.tenant_id, context.purpose, proof))
             return
         session.standing = self._enter_user(connection, context, pid)
+
+    def _is_told(self, context: SystemContext) -> bool:
+        """Whether the entry leaves with the statement after it. Who handles an event tries again whatever
+        that statement hears. Behind a pooler the transaction has heard an answer before."""
+        return context.purpose == "event" and not self._pooled
 
     def _enter_user(self, connection: Connection, context: UserContext, pid: int) -> Standing:
         ids = (context.tenant_id, context.user_id, context.session_id, context.issued_at)
