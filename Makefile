@@ -1,7 +1,7 @@
 # Needs python3 (3.11 or newer) and git; everything else comes from PyPI into .venv.
 .DEFAULT_GOAL := help
 .PHONY: up down reset status doctor logs demo kafka test test-pooled mutate-isolation soak bench check lint-api \
-	compose-env compose-check chart-check docs help
+	compose-env compose-check chart-check collector-check docs help
 
 # uv: the one on the PATH, else our own in .uv.
 UV := $(shell command -v uv 2>/dev/null)
@@ -20,6 +20,9 @@ KAFKA_JARS := deploy/kafka/lib/.fetched
 HELM := $(or $(shell command -v helm 2>/dev/null),.cache/bin/helm)
 HELM_VERSION := v3.20.0
 GO_VERSION := 1.27.3
+COLLECTOR := .cache/bin/otelcol
+COLLECTOR_RECIPE := deploy/observability/collector-builder.yaml
+COLLECTOR_VERSION = v$(shell sed -n 's/^  version: //p' $(COLLECTOR_RECIPE))
 LINTERS := deploy/api-lint/node_modules/.package-lock.json
 PROJECTS := $(wildcard pyproject.toml uv.lock libs/*/pyproject.toml services/*/pyproject.toml deploy/local/pyproject.toml)
 
@@ -100,6 +103,13 @@ $(LINTERS): deploy/api-lint/package-lock.json
 	@echo "Building Helm into .cache/bin …"
 	@GOBIN="$(CURDIR)/.cache/bin" go install helm.sh/helm/v3/cmd/helm@$(HELM_VERSION)
 
+$(COLLECTOR): $(COLLECTOR_RECIPE)
+	@command -v go >/dev/null || { echo "There is no go here to build the OpenTelemetry Collector with."; exit 1; }
+	@echo "Building the OpenTelemetry Collector into .cache/bin …"
+	@GOBIN="$(CURDIR)/.cache/bin" go install go.opentelemetry.io/collector/cmd/builder@$(COLLECTOR_VERSION)
+	@cd .cache && bin/builder --config "$(CURDIR)/$<" >collector.log 2>&1 || { cat collector.log; exit 1; }
+	@mv .cache/collector/otelcol $@
+
 $(KAFKA_JARS): deploy/kafka/pom.xml
 	@command -v java >/dev/null && command -v mvn >/dev/null || { \
 		echo "Apache Kafka needs Java 17 or newer and Maven. On Debian: apt install openjdk-17-jre-headless maven"; exit 1; }
@@ -116,6 +126,9 @@ compose-check: $(SYNCED) $(KAFKA_JARS) ## Run docker-compose.yml with stand-ins 
 
 chart-check: $(SYNCED) $(HELM) ## Lint, render and validate the chart in deploy/helm (builds Helm with Go, once)
 	@$(RUN)pytest -q deploy/local/tests/test_chart.py $(ARGS)
+
+collector-check: $(SYNCED) $(COLLECTOR) ## Run the collector's configuration with the collector itself (builds it with Go, once)
+	@$(RUN)pytest -q deploy/local/tests/test_collector.py $(ARGS)
 
 docs: $(SYNCED) ## Make the reference pages from the code
 	@$(RUN)penguinmails event-document

@@ -1,4 +1,4 @@
-"""A Docker engine of our own: its images, containers and networks are gone when it ends."""
+"""A Docker engine of our own: its images, containers, networks and packet filters are gone when it ends."""
 
 import os
 import shutil
@@ -76,6 +76,7 @@ def running_engine(folder: Path) -> Generator[Engine]:
     places = {"--data-root": "data", "--exec-root": "exec", "--pidfile": "pid"}
     options = [word for option, name in places.items() for word in (option, str(folder / name))]
     command = ["dockerd", "--host", engine.environment["DOCKER_HOST"], "--bridge", "none", *options]
+    filters = _packet_filters(engine)
     with log.open("w") as output:
         daemon = subprocess.Popen(
             command, stdout=output, stderr=output, env=engine.environment, start_new_session=True
@@ -86,7 +87,13 @@ def running_engine(folder: Path) -> Generator[Engine]:
     finally:
         daemon.send_signal(signal.SIGTERM)
         daemon.wait()
+        subprocess.run(["iptables-restore"], check=True, env=engine.environment, input=filters, text=True)
         shutil.rmtree(folder, ignore_errors=True)
+
+
+def _packet_filters(engine: Engine) -> str:
+    """The tables that an engine changes and leaves changed."""
+    return "\n".join(engine.ask("iptables-save", "--table", table) for table in ("filter", "nat")) + "\n"
 
 
 def _wait_for(daemon: "subprocess.Popen[bytes]", engine: Engine, log: Path) -> None:

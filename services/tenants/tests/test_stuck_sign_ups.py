@@ -39,7 +39,9 @@ def ask(service: Harness, monkeypatch: pytest.MonkeyPatch) -> Ask:
 
 
 @pytest.fixture
-async def company(service: Harness) -> Company:
+async def company(service: Harness, office: Office) -> Company:
+    """Nobody else's sign-up is unfinished: others' would be listed each time."""
+    await office.fetch("UPDATE tenants.provisionings SET finished_at = now() WHERE finished_at IS NULL")
     return await found(service, "starter")
 
 
@@ -165,12 +167,11 @@ async def test_what_is_done_is_left_alone(
 async def test_unfinished_sign_ups_and_the_age_of_the_oldest_are_measured(
     service: Harness, office: Office, company: Company
 ) -> None:
-    await office.fetch("UPDATE tenants.provisionings SET finished_at = now() WHERE finished_at IS NULL")
+    set_to = "UPDATE tenants.provisionings SET finished_at = {} WHERE tenant_id = $1"
+    await office.fetch(set_to.format("now()"), company.tenant.tenant_id)
     await look(service.kernel)
     assert value_of(SIGN_UPS_UNFINISHED) == value_of(SIGN_UPS_AGE) == 0
-    await office.fetch(
-        "UPDATE tenants.provisionings SET finished_at = NULL WHERE tenant_id = $1", company.tenant.tenant_id
-    )
+    await office.fetch(set_to.format("NULL"), company.tenant.tenant_id)
     await look(service.kernel)
     assert value_of(SIGN_UPS_UNFINISHED) == 1
     assert 0 < value_of(SIGN_UPS_AGE) < 600

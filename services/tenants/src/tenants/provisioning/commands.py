@@ -6,6 +6,7 @@ Safe while everything runs. `penguinmails provisioning` asks this, and the other
 from typing import Annotated
 from uuid import UUID
 
+import asyncpg
 import typer
 
 from common import clock
@@ -58,20 +59,20 @@ def resume_sign_up(tenant: str, by: By) -> None:
 
 async def _list(stuck: bool, by: str) -> None:
     settings = from_environment(TenantsSettings)
-    async with opened(settings) as database:
+    async with opened(settings) as database, relay_connection(settings) as relay:
         await _tell(database, PLATFORM_TENANT, by, "provisioning list")
         async with database.tenant(SystemContext(PLATFORM_TENANT, "job", "tenants")) as session:
             tenants = await queries.list_unfinished(session)
         for tenant_id in tenants:
-            found = await _diagnosis(settings, database, tenant_id)
+            found = await _diagnosis(relay, database, tenant_id)
             if found is not None and (found.stuck or not stuck):
                 say(found.model_dump(mode="json"))
 
 
 async def _show(tenant_id: UUID, by: str) -> None:
     settings = from_environment(TenantsSettings)
-    async with opened(settings) as database:
-        found = await _diagnosis(settings, database, tenant_id)
+    async with opened(settings) as database, relay_connection(settings) as relay:
+        found = await _diagnosis(relay, database, tenant_id)
         if found is not None:
             await _tell(database, tenant_id, by, "provisioning show")
     if found is not None:
@@ -93,10 +94,9 @@ async def _resume(tenant_id: UUID, by: str) -> None:
     say({"tenant_id": tenant, "started_at": clock.rfc3339(started_at), "resumed": steps})
 
 
-async def _diagnosis(settings: TenantsSettings, database: Database, tenant_id: UUID) -> Diagnosis | None:
+async def _diagnosis(relay: asyncpg.Connection, database: Database, tenant_id: UUID) -> Diagnosis | None:
     """None for a tenant that did not sign up here."""
-    async with relay_connection(settings) as connection:
-        unpublished = await connection.fetchval(_UNPUBLISHED, tenant_id, TenantProvisioned.ce_type())
+    unpublished = await relay.fetchval(_UNPUBLISHED, tenant_id, TenantProvisioned.ce_type())
     async with database.tenant(_context(tenant_id)) as session:
         try:
             return await diagnose(session, unpublished=unpublished)
