@@ -106,26 +106,50 @@ def span(
             raise
 
 
+def is_recording() -> bool:
+    """Whether the work at hand is traced."""
+    return trace.get_current_span().is_recording()
+
+
+@contextmanager
+def statement_span(statement: str, database: str) -> Generator[None]:
+    """A client span around a SQL statement, with its text but never its parameters."""
+    current = _start_statement(statement, database)
+    try:
+        yield
+    except BaseException as error:
+        _note_failure(current, error)
+        raise
+    finally:
+        current.end()
+
+
+def _start_statement(statement: str, database: str) -> Span:
+    verb = statement.split(maxsplit=1)[0].upper()
+    attributes = {
+        "db.system.name": "postgresql",
+        "db.namespace": database,
+        "db.operation.name": verb,
+        "db.query.text": statement,
+    }
+    return tracer.start_span(f"{verb} {database}", kind=SpanKind.CLIENT, attributes=attributes)
+
+
+def _note_failure(failed: Span, error: BaseException) -> None:
+    failed.set_attribute("error.type", type(error).__name__)
+    failed.set_status(Status(StatusCode.ERROR))
+
+
 def trace_statements(engine: Engine) -> None:
-    """One client span per SQL statement, with its text but never its parameters."""
+    """A `statement_span` around each statement of the engine."""
     database = engine.url.database or ""
 
     @event.listens_for(engine, "before_cursor_execute")
     def start(
         conn: Connection, cursor: Any, statement: str, parameters: Any, context: Any, many: bool
     ) -> None:
-        if not trace.get_current_span().is_recording():
-            return
-        verb = statement.split(maxsplit=1)[0].upper()
-        attributes = {
-            "db.system.name": "postgresql",
-            "db.namespace": database,
-            "db.operation.name": verb,
-            "db.query.text": statement,
-        }
-        conn.info["span"] = tracer.start_span(
-            f"{verb} {database}", kind=SpanKind.CLIENT, attributes=attributes
-        )
+        if is_recording():
+            conn.info["span"] = _start_statement(statement, database)
 
     @event.listens_for(engine, "after_cursor_execute")
     def finish(conn: Connection, *_: Any) -> None:
@@ -139,8 +163,7 @@ def trace_statements(engine: Engine) -> None:
             return
         current: Span | None = context.connection.info.pop("span", None)
         if current is not None:
-            current.set_attribute("error.type", type(context.original_exception).__name__)
-            current.set_status(Status(StatusCode.ERROR))
+            _note_failure(current, context.original_exception)
             current.end()
 
 

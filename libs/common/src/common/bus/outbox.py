@@ -10,10 +10,11 @@ from uuid import UUID
 from sqlalchemy import text
 
 from common import telemetry
-from common.context import RequestInfo, UserContext
+from common.context import RequestInfo, TenantContext, UserContext
 from common.contracts.audit import ActionRecorded, HttpRequest
 from common.contracts.envelope import Actor, Envelope, Event, Meta, storable
-from common.db.session import TenantSession
+from common.db.session import AnySession, TenantSession
+from common.db.statements import OUTBOX_ARRAYS
 from common.ids import new_id
 
 # Plain text: the app role may insert outbox rows but not read them back, so nothing may be returned.
@@ -32,10 +33,27 @@ async def emit(session: TenantSession, event: Event, actor: Actor | None = None)
     Raises:
         ValueError: the event names another tenant than the session's.
     """
-    context = session.context
+    await session.flush()
+    rows = _rows(session.context, event, actor)
+    await session.execute(_INSERT, rows)
+    session.note_events()
+    return rows[0]["event_id"]
+
+
+def columns_of(session: AnySession, event: Event) -> dict[str, list[Any]]:
+    """What `emit` would write of `event`, as the values that `statements.with_events` adds to a statement.
+
+    Raises:
+        ValueError: the event names another tenant than the session's.
+    """
+    rows = _rows(session.context, event)
+    return {array: [row[column] for row in rows] for array, column in OUTBOX_ARRAYS.items()}
+
+
+def _rows(context: TenantContext, event: Event, actor: Actor | None = None) -> list[dict[str, Any]]:
+    """The outbox rows that tell of `event`, its own first."""
     if getattr(event, "tenant_id", None) != context.tenant_id:
         raise ValueError("an event belongs to the tenant of its session")
-    await session.flush()
     request = context.request
     meta = Meta(
         actor=actor or context.actor,
@@ -54,9 +72,7 @@ async def emit(session: TenantSession, event: Event, actor: Actor | None = None)
             request=http_request(request),
         )
         rows.append(_row(new_id(), action))
-    await session.execute(_INSERT, rows)
-    session.note_events()
-    return event_id
+    return rows
 
 
 async def emit_dead_letter(session: TenantSession, topic: str, envelope: Envelope) -> None:

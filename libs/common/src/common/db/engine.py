@@ -3,11 +3,15 @@
 import secrets
 import time
 from collections.abc import Iterator
+from dataclasses import dataclass
+from typing import Any
 
 from sqlalchemy import AsyncAdaptedQueuePool, Engine, PoolProxiedConnection, event
 from sqlalchemy.engine import ExceptionContext, make_url
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine  # noqa: TID251 - the one place
+from sqlalchemy.pool import ConnectionPoolEntry
 
 from common import metrics
 from common.db.connection import Connection
@@ -27,6 +31,19 @@ _STATE = "db.client.connection.state"
 _REASONS: dict[str, Labels] = {
     reason: {"app.reason": reason} for reason in ("refused", "unknown", "wall", "privilege")
 }
+
+PREPARED = "prepared"
+"""Where a pooled connection's `Prepared` stands in its `info`."""
+
+
+@dataclass(slots=True)
+class Prepared:
+    """What `common.db.statements` keeps with a connection. None: servers change between transactions, so
+    nothing can be kept."""
+
+    database: str
+    statements: dict[Any, Any] | None
+
 
 _wait = metrics.histogram(DB_CONNECTION_WAIT)
 _timeouts = metrics.counter(DB_CONNECTION_TIMEOUTS)
@@ -68,6 +85,16 @@ def note_denial(reason: str) -> None:
     _denials.add(1, _REASONS[reason])
 
 
+def note_denial_of(error: BaseException | None) -> None:
+    """Count the error if it is one of the database's refusals."""
+    if error is None:
+        return
+    if is_wall_violation(error):
+        note_denial("wall")
+    elif is_privilege_missing(error):
+        note_denial("privilege")
+
+
 def make_engine(
     url: str, pool_size: int, pool_timeout: float, *, statement_cache: bool = True
 ) -> AsyncEngine:
@@ -96,7 +123,18 @@ def make_engine(
     )
     trace_statements(engine.sync_engine)
     _measure(engine.sync_engine)
+    _keep_statements(engine.sync_engine, statement_cache)
     return engine
+
+
+def _keep_statements(engine: Engine, possible: bool) -> None:
+    database = engine.url.database or ""
+
+    @event.listens_for(engine, "connect")
+    def prepare(_connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
+        record.info[PREPARED] = Prepared(database, {} if possible else None)
+
+    _ = prepare
 
 
 def _measure(engine: Engine) -> None:
@@ -109,9 +147,6 @@ def _measure(engine: Engine) -> None:
 
     @event.listens_for(engine, "handle_error")
     def count(context: ExceptionContext) -> None:
-        if is_wall_violation(context.original_exception):
-            note_denial("wall")
-        elif is_privilege_missing(context.original_exception):
-            note_denial("privilege")
+        note_denial_of(context.original_exception)
 
     _ = count

@@ -15,6 +15,10 @@ class MemberUnknown(Exception):
     """The projection has not seen this tenant or member (yet)."""
 
 
+class TransactionLost(Exception):
+    """A transaction was to be committed in which a statement had failed."""
+
+
 _UNAVAILABLE = (
     "25P03",  # idle_in_transaction_session_timeout
     "40001",  # serialization_failure

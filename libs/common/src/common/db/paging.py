@@ -2,17 +2,20 @@
 
 import base64
 import hmac
-from collections.abc import Sequence
-from typing import TypeVar
+from collections.abc import Mapping, Sequence
+from functools import cache
+from typing import Any, TypeVar
 from uuid import UUID
 
-from sqlalchemy import Select
+from sqlalchemy import ColumnElement, Integer, Select, Uuid, bindparam, select
 from sqlalchemy.orm import InstrumentedAttribute
 
-from common.db.session import TenantSession
+from common.db.session import AnySession, TenantSession
+from common.db.statements import Records, Statement, compile_once
 from common.errors import InvalidCursor
 
 _TAG_BYTES = 12
+_AFTER, _LIMIT = "after", "page_limit"
 RowT = TypeVar("RowT")
 
 
@@ -89,3 +92,43 @@ async def page(
         return rows, None
     last: UUID = getattr(rows[limit - 1], key.key)
     return rows[:limit], cursors.encode(session.tenant_id, listing, last)
+
+
+class Listing:
+    """A list that is read by compiled statements: one for each set of its conditions that somebody asks with.
+
+    `columns` are what an item shows, `key` among them; `conditions` have bind parameters of their own names.
+    """
+
+    def __init__(
+        self,
+        key: InstrumentedAttribute[UUID],
+        columns: Sequence[InstrumentedAttribute[Any]],
+        conditions: Mapping[str, ColumnElement[bool]],
+    ) -> None:
+        after = key < bindparam(_AFTER, type_=Uuid())
+        self.key, self._columns, self._conditions = key, columns, {**conditions, _AFTER: after}
+        self.statement = cache(self._compile)
+
+    def _compile(self, asked: frozenset[str]) -> Statement:
+        """The statement with these conditions."""
+        narrowed = select(*self._columns).where(*(self._conditions[name] for name in sorted(asked)))
+        return compile_once(narrowed.order_by(self.key.desc()).limit(bindparam(_LIMIT, type_=Integer())))
+
+
+async def read_page(
+    session: AnySession, cursors: Cursors, listing: Listing, *, limit: int, cursor: str | None, **asked: Any
+) -> tuple[Records, str | None]:
+    """As `page`, of a listing; the conditions asked with are those whose values are not None.
+
+    Raises:
+        InvalidCursor: malformed, or made for another tenant or list.
+    """
+    name = str(listing.key)
+    after = cursors.decode(session.tenant_id, name, cursor) if cursor is not None else None
+    given = {key: value for key, value in {**asked, _AFTER: after}.items() if value is not None}
+    statement = listing.statement(frozenset(given))
+    records = await session.fetch(statement, **given, **{_LIMIT: limit + 1})
+    if len(records) <= limit:
+        return records, None
+    return records[:limit], cursors.encode(session.tenant_id, name, records[limit - 1][listing.key.key])

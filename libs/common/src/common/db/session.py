@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any, cast
 from uuid import UUID
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, PoolProxiedConnection, event
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession  # noqa: TID251 - the one place
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, with_loader_criteria
@@ -17,9 +17,12 @@ from common.db.base import TenantRow
 from common.db.connection import TOLD
 from common.db.engine import make_engine, note_denial
 from common.db.errors import EntryRefused, MemberUnknown, is_unavailable
+from common.db.hot import HotSession
 from common.db.proofs import Prover
+from common.db.statements import Records, Statement
 
 _ENTER = "SELECT tenancy.enter($1, $2, $3, $4, $5)"
+_ENTRY = Statement(_ENTER, ("tenant_id", "user_id", "session_id", "issued_at", "proof"))
 _STOPPED = "SELECT consumer FROM tenancy.stopped_consumers ORDER BY consumer"
 _ENTER_SYSTEM = "SELECT tenancy.enter_system($1, $2, $3)"
 _TELL_ENTRY = _ENTER_SYSTEM + TOLD
@@ -87,6 +90,16 @@ class TenantSession(AsyncSession):
         """Have the relay woken after this transaction's commit."""
         self.sync_session.wrote_events = True
 
+    async def fetch(self, statement: Statement, **values: Any) -> Records:
+        """What a compiled statement finds for the session's tenant, in the session's transaction."""
+        await self.flush()
+        connection = await (await self.connection()).get_raw_connection()
+        return await statement.run(connection, self.tenant_id, values)
+
+
+AnySession = TenantSession | HotSession
+"""A user's session: what compiled statements run on."""
+
 
 class Database:
     """One service's database, seen as its app role."""
@@ -130,7 +143,18 @@ class Database:
             await self._begin(session)
             yield session
 
-    async def _begin(self, session: TenantSession) -> None:
+    @asynccontextmanager
+    async def hot(self, context: UserContext) -> AsyncGenerator[HotSession]:
+        """As `tenant`, for compiled statements alone."""
+        engine = self._engine_of(context.tenant_id).sync_engine
+        session = HotSession(engine, self._enter_hot, context, self.tell_listeners)
+        try:
+            await self._begin(session)
+            yield session
+        finally:
+            await session.rollback()
+
+    async def _begin(self, session: AnySession) -> None:
         """Enter eagerly; once more when the pooled connection had died meanwhile (nothing is done yet)."""
         try:
             await self._connect(session)
@@ -140,7 +164,7 @@ class Database:
             await session.rollback()
             await self._connect(session)
 
-    async def _connect(self, session: TenantSession) -> None:
+    async def _connect(self, session: AnySession) -> None:
         """Begin. An event loop that gives up connecting to a dying server says so by a cancellation that
         nobody asked for; it must not end the request as if it had been told to stop."""
         try:
@@ -174,14 +198,17 @@ class Database:
     def _enter_user(self, connection: Connection, context: UserContext, pid: int) -> Standing:
         ids = (context.tenant_id, context.user_id, context.session_id, context.issued_at)
         proof = self._prover.user(*ids, pid)
-        entered = connection.exec_driver_sql(_ENTER, (*ids, proof)).scalar_one()
-        verdict, role, tenant_status, features = entered
-        if verdict == "unknown" and tenant_status != "deleted":  # whose members are erased
-            raise MemberUnknown
-        if verdict != "ok":
-            note_denial("refused")
-            raise EntryRefused
-        return Standing(role=role, tenant_status=tenant_status, features=features)
+        return _standing_of(connection.exec_driver_sql(_ENTER, (*ids, proof)).scalar_one())
+
+    async def _enter_hot(self, connection: PoolProxiedConnection, context: UserContext) -> Standing:
+        raw = cast(Any, connection.driver_connection)
+        raw.write_begin()
+        pid = await raw.fetchval("SELECT pg_backend_pid()") if self._pooled else raw.get_server_pid()
+        user, session, issued = context.user_id, context.session_id, context.issued_at
+        proof = self._prover.user(context.tenant_id, user, session, issued, pid)
+        values = {"user_id": user, "session_id": session, "issued_at": issued, "proof": proof}
+        (entered,) = await _ENTRY.run(connection, context.tenant_id, values)
+        return _standing_of(entered[0])
 
     def _backend_pid(self, connection: Connection) -> int:
         if self._pooled:  # the server behind a pooler is known only once the transaction has begun
@@ -197,6 +224,22 @@ class Database:
 
     async def close(self) -> None:
         await self._engine.dispose()
+
+
+def _standing_of(entered: Any) -> Standing:
+    """What `tenancy.enter` answered.
+
+    Raises:
+        EntryRefused: the caller's membership, session or tenant has ended.
+        MemberUnknown: the projection does not know the member (yet).
+    """
+    verdict, role, tenant_status, features = entered
+    if verdict == "unknown" and tenant_status != "deleted":  # whose members are erased
+        raise MemberUnknown
+    if verdict != "ok":
+        note_denial("refused")
+        raise EntryRefused
+    return Standing(role=role, tenant_status=tenant_status, features=features)
 
 
 @event.listens_for(_EnteringSession, "after_begin")

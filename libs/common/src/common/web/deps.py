@@ -7,7 +7,7 @@ from fastapi import Depends, Query
 from starlette.requests import Request
 
 from common.context import TenantRole, UserContext
-from common.db.session import TenantSession
+from common.db.session import AnySession, TenantSession
 from common.errors import Forbidden, TenantSuspended
 from common.web.idempotency import replay_or_take
 from common.web.kernel import Kernel, kernel_of
@@ -20,18 +20,19 @@ async def open_session(request: Request) -> AsyncIterator[TenantSession]:
     """The caller's tenant session; one commit at the edge, a rollback when anything is raised."""
     caller: UserContext = request.state.caller
     async with kernel_of(request).enter(caller) as session:
-        route = request.scope["route"]
-        if not (isinstance(route, TenantRoute) and route.WHILE_SUSPENDED):
-            _respect_suspension(session, request.method)
+        respect_suspension(session, request)
         yield session
         await session.commit()
 
 
-def _respect_suspension(session: TenantSession, method: str) -> None:
-    standing = session.standing
-    if standing.tenant_status == "active":
+def respect_suspension(session: AnySession, request: Request) -> None:
+    """Raises:
+    TenantSuspended: the tenant is suspended, and the route or the caller's role does not go on meanwhile.
+    """
+    standing, route = session.standing, request.scope["route"]
+    if standing.tenant_status == "active" or (isinstance(route, TenantRoute) and route.WHILE_SUSPENDED):
         return
-    if method not in _READS or standing.role == "member":
+    if request.method not in _READS or standing.role == "member":
         raise TenantSuspended
 
 
@@ -56,6 +57,8 @@ async def get_caller(request: Request) -> UserContext:
 
 
 Session = Annotated[TenantSession, Depends(keyed_session, scope="function")]
+HotSession = Annotated[AnySession, Depends(keyed_session, scope="function")]
+"""The session of a hot route (`common.web.hot`): compiled statements alone."""
 Caller = Annotated[UserContext, Depends(get_caller)]
 Shared = Annotated[Kernel, Depends(get_kernel)]
 Limit = Annotated[int, Query(ge=1, le=100, description="Items per page")]

@@ -23,6 +23,9 @@ from common.web.kernel import kernel_of
 from common.web.ratelimit import CountedFor, Quota
 
 Handler = Callable[[Request], Coroutine[Any, Any, Response]]
+MakeHandler = Callable[[APIRoute, Handler], Handler]
+HOT = "make_hot_handler"
+"""The attribute of an endpoint that has a handler of its own made (`common.web.hot`)."""
 
 _refused = metrics.counter(
     RATE_LIMIT_REFUSED, *({"app.counted_for": counted_for} for counted_for in get_args(CountedFor))
@@ -65,6 +68,9 @@ class TenantRoute(APIRoute):
 
     def get_route_handler(self) -> Handler:
         inner = super().get_route_handler()
+        make_hot: MakeHandler | None = getattr(self.endpoint, HOT, None)
+        if make_hot is not None:
+            inner = make_hot(self, inner)
 
         async def handle(request: Request) -> Response:
             caller = await _authenticate(request)

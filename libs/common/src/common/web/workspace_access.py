@@ -5,11 +5,13 @@ from collections.abc import Awaitable, Callable
 from typing import TypeVar
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import ColumnElement, Text, Uuid, bindparam, column, select, table, text
+from sqlalchemy.orm import InstrumentedAttribute
 
 from common import clock
 from common.context import UserContext, WorkspaceRole
-from common.db.session import TenantSession
+from common.db.session import AnySession, TenantSession
+from common.db.statements import TENANT, Statement
 from common.errors import Conflict, Forbidden, ResourceNotFound
 from common.ids import Kind, age_seconds, to_text
 
@@ -20,16 +22,37 @@ _POLL_SECONDS = 0.03
 
 Found = TypeVar("Found")
 
-_ROLE = text("""
+_ROLE = Statement(
+    """
 SELECT w.status, r.role FROM tenancy.workspaces AS w
 LEFT JOIN tenancy.workspace_roles AS r
-    ON r.tenant_id = w.tenant_id AND r.workspace_id = w.workspace_id AND r.user_id = :user
-WHERE w.tenant_id = :tenant AND w.workspace_id = :workspace
-""")
+    ON r.tenant_id = w.tenant_id AND r.workspace_id = w.workspace_id AND r.user_id = $3
+WHERE w.tenant_id = $1 AND w.workspace_id = $2
+""",
+    ("tenant_id", "workspace_id", "user_id"),
+)
 _ASSIGNED = text("""
 SELECT workspace_id FROM tenancy.workspace_roles
 WHERE tenant_id = :tenant AND user_id = :user AND role IS NOT NULL
 """)
+_roles = table(
+    "workspace_roles",
+    column("tenant_id", Uuid()),
+    column("workspace_id", Uuid()),
+    column("user_id", Uuid()),
+    column("role", Text()),
+    schema="tenancy",
+)
+
+
+def is_assigned(workspace_id: InstrumentedAttribute[UUID]) -> ColumnElement[bool]:
+    """A condition of compiled statements: the row's workspace is among those that `member_id` may see."""
+    seen = select(_roles.c.workspace_id).where(
+        _roles.c.tenant_id == TENANT,
+        _roles.c.user_id == bindparam("member_id", type_=Uuid()),
+        _roles.c.role.is_not(None),
+    )
+    return workspace_id.in_(seen)
 
 
 class WorkspaceArchived(Conflict):
@@ -40,7 +63,7 @@ class WorkspaceArchived(Conflict):
 
 
 async def require_workspace(
-    session: TenantSession, workspace_id: UUID, *roles: WorkspaceRole, hidden: ResourceNotFound | None = None
+    session: AnySession, workspace_id: UUID, *roles: WorkspaceRole, hidden: ResourceNotFound | None = None
 ) -> WorkspaceRole:
     """The caller's role in the workspace, which must be one of `roles` (any, when none are named).
 
@@ -65,6 +88,11 @@ async def require_workspace(
     return role
 
 
+def unless_all(session: AnySession) -> UUID | None:
+    """The caller as `member_id` of `is_assigned`, or None for owners and admins, who see all workspaces."""
+    return _user(session) if session.standing.role == "member" else None
+
+
 async def assigned_workspaces(session: TenantSession) -> set[UUID] | None:
     """The workspaces a member may see, or None for owners and admins, who see all."""
     if session.standing.role != "member":
@@ -74,7 +102,7 @@ async def assigned_workspaces(session: TenantSession) -> set[UUID] | None:
 
 
 async def await_young(
-    session: TenantSession, young_id: UUID, look: Callable[[], Awaitable[Found | None]]
+    session: AnySession, young_id: UUID, look: Callable[[], Awaitable[Found | None]]
 ) -> Found | None:
     """What `look` finds; while `young_id` is younger than `YOUNG_SECONDS`, it may take `WAIT_SECONDS`.
 
@@ -91,15 +119,14 @@ async def await_young(
     return found
 
 
-async def _look(session: TenantSession, workspace_id: UUID) -> tuple[str, WorkspaceRole | None] | None:
-    values = {"tenant": session.tenant_id, "workspace": workspace_id, "user": _user(session)}
-    row = (await session.execute(_ROLE, values)).one_or_none()
-    if row is None:
+async def _look(session: AnySession, workspace_id: UUID) -> tuple[str, WorkspaceRole | None] | None:
+    found = await session.fetch(_ROLE, workspace_id=workspace_id, user_id=_user(session))
+    if not found:
         return None
-    return row.status, row.role if session.standing.role == "member" else "admin"
+    return found[0]["status"], found[0]["role"] if session.standing.role == "member" else "admin"
 
 
-def _user(session: TenantSession) -> UUID:
+def _user(session: AnySession) -> UUID:
     context = session.context
     if not isinstance(context, UserContext):
         raise LookupError("no user acts in this session")

@@ -2,51 +2,52 @@
 
 from fastapi import Response
 
-from campaigns.access import readable_workspaces
+from campaigns.access import readable_scope
 from campaigns.campaign import queries, service
 from campaigns.campaign.schemas import Campaign, CampaignCreate, CampaignStatus, CampaignUpdate
 from campaigns.models import CampaignRow
 from common.context import WorkspaceRole
-from common.db.paging import page
+from common.db.paging import read_page
 from common.ids import CampaignId, Kind, WorkspaceId, to_text
 from common.schema import Page
-from common.web.deps import Cursor, Limit, Session, Shared
+from common.web.deps import Cursor, HotSession, Limit, Session, Shared
 from common.web.etags import IfMatch, check_version, set_etag
+from common.web.hot import Writer, hot
 from common.web.routes import tenant_router
 from common.web.workspace_access import require_workspace
 
 router = tenant_router("/campaigns", "campaigns")
+_ANSWERS = Writer(Campaign)
 
 
-@router.post("", status_code=201, operation_id="createCampaign")
-async def create_campaign(body: CampaignCreate, session: Session, response: Response) -> Campaign:
+@router.post("", status_code=201, operation_id="createCampaign", response_model=Campaign)
+@hot
+async def create_campaign(body: CampaignCreate, session: HotSession) -> Response:
     """Begin a campaign as a draft."""
     await require_workspace(session, body.workspace_id, "admin", "member")
-    row = await service.create_campaign(session, body)
-    response.headers["Location"] = f"/api/v1/campaigns/{to_text(Kind.CAMPAIGN, row.campaign_id)}"
-    return _answer(row, response)
+    record = await service.create_campaign(session, body)
+    response = _ANSWERS.one(record, 201)
+    response.headers["Location"] = f"/api/v1/campaigns/{to_text(Kind.CAMPAIGN, record['campaign_id'])}"
+    set_etag(response, service.FIRST_VERSION)
+    return response
 
 
-@router.get("", operation_id="listCampaigns")
+@router.get("", operation_id="listCampaigns", response_model=Page[Campaign])
+@hot
 async def list_campaigns(
-    session: Session,
+    session: HotSession,
     shared: Shared,
     workspace_id: WorkspaceId | None = None,
     status: CampaignStatus | None = None,
     limit: Limit = 20,
     cursor: Cursor = None,
-) -> Page[Campaign]:
+) -> Response:
     """The campaigns of one workspace, or of all that the caller may see, newest first."""
-    workspaces = await readable_workspaces(session, workspace_id)
-    rows, next_cursor = await page(
-        session,
-        shared.cursors,
-        queries.select_campaigns(workspaces, status),
-        CampaignRow.campaign_id,
-        limit=limit,
-        cursor=cursor,
+    scope = await readable_scope(session, workspace_id)
+    records, next_cursor = await read_page(
+        session, shared.cursors, queries.LISTING, limit=limit, cursor=cursor, status=status, **scope
     )
-    return Page(data=[Campaign.model_validate(row) for row in rows], next_cursor=next_cursor)
+    return _ANSWERS.page(records, next_cursor)
 
 
 @router.get("/{campaign_id}", operation_id="getCampaign")

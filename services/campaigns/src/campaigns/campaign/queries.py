@@ -1,16 +1,42 @@
 """Reads of campaigns."""
 
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import bindparam, insert, select
 
 from campaigns.campaign.rules import RUNNING
+from campaigns.campaign.schemas import Campaign, CampaignCreate
 from campaigns.models import CampaignRow
 from common.db.lookup import get_one
+from common.db.paging import Listing
 from common.db.session import TenantSession
+from common.db.statements import TENANT, columns_of, compile_once, with_events
 from common.errors import ResourceNotFound
 from common.ids import Kind, to_text
+from common.web.workspace_access import is_assigned
+
+_GIVEN = ("campaign_id", *CampaignCreate.model_fields, "version")
+
+
+_SHOWN = columns_of(CampaignRow, Campaign)
+LISTING = Listing(
+    CampaignRow.campaign_id,
+    _SHOWN,
+    {
+        "workspace_id": CampaignRow.workspace_id == bindparam("workspace_id"),
+        "member_id": is_assigned(CampaignRow.workspace_id),
+        "status": CampaignRow.status == bindparam("status"),
+    },
+)
+INSERT = with_events(
+    compile_once(
+        insert(CampaignRow)
+        .values({"tenant_id": TENANT, **{name: bindparam(name) for name in _GIVEN}})
+        .returning(*_SHOWN)
+    )
+)
+"""A new campaign and its events."""
 
 
 async def get_workspace_of(session: TenantSession, campaign_id: UUID) -> UUID:
@@ -47,16 +73,6 @@ async def lock_running_campaigns(session: TenantSession) -> Sequence[CampaignRow
     """All campaigns of the tenant that send or will, locked until the transaction ends."""
     statement = select(CampaignRow).where(CampaignRow.status.in_(RUNNING)).order_by(CampaignRow.campaign_id)
     return (await session.scalars(statement.with_for_update())).all()
-
-
-def select_campaigns(workspaces: Collection[UUID] | None, status: str | None) -> Select[CampaignRow]:
-    """Campaigns of some workspaces (None: of all), in one state (None: in any)."""
-    statement = select(CampaignRow)
-    if workspaces is not None:
-        statement = statement.where(CampaignRow.workspace_id.in_(workspaces))
-    if status is not None:
-        statement = statement.where(CampaignRow.status == status)
-    return statement
 
 
 def missing_campaign(campaign_id: UUID) -> ResourceNotFound:

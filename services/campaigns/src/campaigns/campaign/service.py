@@ -2,7 +2,9 @@
 
 from uuid import UUID
 
-from campaigns.campaign.queries import lock_running_campaigns
+from asyncpg import Record
+
+from campaigns.campaign.queries import INSERT, lock_running_campaigns
 from campaigns.campaign.rules import assert_draft
 from campaigns.campaign.schemas import CampaignCreate, CampaignUpdate
 from campaigns.contact_list.queries import hold_list
@@ -12,31 +14,30 @@ from common.bus import outbox
 from common.contracts.campaigns import CampaignCreated, CampaignDeleted, CampaignPaused, CampaignUpdated
 from common.contracts.tenants import TenantDeletionScheduled, TenantSuspended
 from common.db.lookup import change_fields
-from common.db.session import TenantSession
+from common.db.session import AnySession, TenantSession
 from common.ids import new_id
 
+FIRST_VERSION = 1
 
-async def create_campaign(session: TenantSession, body: CampaignCreate) -> CampaignRow:
+
+async def create_campaign(session: AnySession, body: CampaignCreate) -> Record:
     """Begin a campaign as a draft.
 
     Raises:
         ResourceNotFound: its template or list is not in its workspace.
     """
     await _hold_contents(session, body.workspace_id, body.template_id, body.list_id)
-    row = CampaignRow(campaign_id=new_id(), **dict(body))
-    session.add(row)
-    await session.flush()
-    await outbox.emit(
-        session,
-        CampaignCreated(
-            tenant_id=session.tenant_id,
-            workspace_id=row.workspace_id,
-            campaign_id=row.campaign_id,
-            version=row.version,
-            name=row.name,
-        ),
+    created = CampaignCreated(
+        tenant_id=session.tenant_id,
+        workspace_id=body.workspace_id,
+        campaign_id=new_id(),
+        version=FIRST_VERSION,
+        name=body.name,
     )
-    return row
+    values = {"campaign_id": created.campaign_id, **dict(body), "version": FIRST_VERSION}
+    (record,) = await session.fetch(INSERT, **values, **outbox.columns_of(session, created))
+    session.note_events()
+    return record
 
 
 async def update_campaign(session: TenantSession, row: CampaignRow, body: CampaignUpdate) -> CampaignRow:
@@ -104,7 +105,7 @@ async def pause_for_tenant(session: TenantSession, event: TenantSuspended | Tena
 
 
 async def _hold_contents(
-    session: TenantSession, workspace_id: UUID, template_id: UUID | None, list_id: UUID | None
+    session: AnySession, workspace_id: UUID, template_id: UUID | None, list_id: UUID | None
 ) -> None:
     if template_id is not None:
         await hold_template(session, workspace_id, template_id)

@@ -3,12 +3,13 @@
 from collections.abc import Collection, Sequence
 from uuid import UUID
 
-from sqlalchemy import Select, delete, select
+from sqlalchemy import Select, bindparam, delete, select
 from sqlalchemy.dialects.postgresql import insert
 
 from campaigns.models import ContactRow, ListContactRow, ListRow
 from common.db.lookup import get_one
-from common.db.session import TenantSession
+from common.db.session import AnySession, TenantSession
+from common.db.statements import compile_once
 from common.errors import ResourceNotFound
 from common.ids import Kind, to_text
 
@@ -43,18 +44,21 @@ async def lock_list(session: TenantSession, list_id: UUID) -> ListRow:
     return await get_one(session, statement, missing_list(list_id))
 
 
-async def hold_list(session: TenantSession, workspace_id: UUID, list_id: UUID) -> None:
+_HOLD = compile_once(
+    select(ListRow.list_id)
+    .where(ListRow.workspace_id == bindparam("workspace_id"), ListRow.list_id == bindparam("list_id"))
+    .with_for_update(read=True, key_share=True)
+)
+
+
+async def hold_list(session: AnySession, workspace_id: UUID, list_id: UUID) -> None:
     """Keep the list of this workspace from being deleted until the transaction ends.
 
     Raises:
         ResourceNotFound: not in this workspace.
     """
-    statement = (
-        select(ListRow.list_id)
-        .where(ListRow.workspace_id == workspace_id, ListRow.list_id == list_id)
-        .with_for_update(read=True, key_share=True)
-    )
-    await get_one(session, statement, missing_list(list_id))
+    if not await session.fetch(_HOLD, workspace_id=workspace_id, list_id=list_id):
+        raise missing_list(list_id)
 
 
 async def add_contacts(session: TenantSession, row: ListRow, contact_ids: Collection[UUID]) -> Sequence[UUID]:

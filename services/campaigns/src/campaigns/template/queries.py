@@ -3,12 +3,13 @@
 from collections.abc import Collection
 from uuid import UUID
 
-from sqlalchemy import Select, select
+from sqlalchemy import Select, bindparam, select
 from sqlalchemy.orm import defer
 
 from campaigns.models import TemplateRow
 from common.db.lookup import get_one
-from common.db.session import TenantSession
+from common.db.session import AnySession, TenantSession
+from common.db.statements import compile_once
 from common.errors import ResourceNotFound
 from common.ids import Kind, to_text
 
@@ -43,18 +44,24 @@ async def lock_template(session: TenantSession, template_id: UUID) -> TemplateRo
     return await get_one(session, statement, missing_template(template_id))
 
 
-async def hold_template(session: TenantSession, workspace_id: UUID, template_id: UUID) -> None:
+_HOLD = compile_once(
+    select(TemplateRow.template_id)
+    .where(
+        TemplateRow.workspace_id == bindparam("workspace_id"),
+        TemplateRow.template_id == bindparam("template_id"),
+    )
+    .with_for_update(read=True, key_share=True)
+)
+
+
+async def hold_template(session: AnySession, workspace_id: UUID, template_id: UUID) -> None:
     """Keep the template of this workspace from being deleted until the transaction ends.
 
     Raises:
         ResourceNotFound: not in this workspace.
     """
-    statement = (
-        select(TemplateRow.template_id)
-        .where(TemplateRow.workspace_id == workspace_id, TemplateRow.template_id == template_id)
-        .with_for_update(read=True, key_share=True)
-    )
-    await get_one(session, statement, missing_template(template_id))
+    if not await session.fetch(_HOLD, workspace_id=workspace_id, template_id=template_id):
+        raise missing_template(template_id)
 
 
 def select_templates(workspaces: Collection[UUID] | None) -> Select[TemplateRow]:

@@ -1,0 +1,162 @@
+"""Hot routes: endpoints that are asked so often that the framework's own way to them costs too much.
+
+An endpoint is made hot by `@hot`. It stays an ordinary one with the same documentation: what the short way
+does not know (an `Idempotency-Key`, a request that is not acceptable) takes the framework's way to the same
+endpoint.
+See docs/adr/0030-hot-routes.md.
+"""
+
+from collections.abc import Callable, Mapping, Sequence
+from types import UnionType
+from typing import Any, Generic, TypeVar, Union, get_args, get_origin
+
+from fastapi._compat import ModelField
+from fastapi.routing import APIRoute
+from pydantic import BaseModel, TypeAdapter
+from starlette.requests import ClientDisconnect, Request
+from starlette.responses import Response
+from typing_extensions import TypedDict
+
+from common.schema import Page
+from common.web.deps import get_caller, get_kernel, keyed_session, respect_suspension
+from common.web.idempotency import HEADER
+from common.web.kernel import kernel_of
+from common.web.routes import HOT, Handler
+
+Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
+ItemT = TypeVar("ItemT", bound=BaseModel)
+_ABSENT: Any = object()
+
+
+def hot(endpoint: Endpoint) -> Endpoint:
+    """Serve the endpoint by the short way.
+
+    It takes a `HotSession`, `Shared` and `Caller` if it likes, values of path and query, and one body; it
+    answers with a `Response` (see `Writer`) and names its `response_model`.
+    """
+    setattr(endpoint, HOT, _make_handler)
+    return endpoint
+
+
+def _make_handler(route: APIRoute, ordinary: Handler) -> Handler:
+    read = _Reader(route)
+
+    async def handle(request: Request) -> Response:
+        values = None if HEADER in request.headers else await read.values(request)
+        if values is None:
+            return await ordinary(request)
+        kernel, caller = kernel_of(request), request.state.caller
+        async with kernel.enter_hot(caller) as session:
+            respect_suspension(session, request)
+            known = {keyed_session: session, get_kernel: kernel, get_caller: caller}
+            values.update((name, known[call]) for name, call in read.shared)
+            response: Response = await route.endpoint(**values)
+            await session.commit()
+        return response
+
+    return handle
+
+
+class _Reader:
+    """Reads the arguments of an endpoint from a request, as the framework would.
+
+    Raises:
+        TypeError: the endpoint takes what hot routes do not know.
+    """
+
+    def __init__(self, route: APIRoute) -> None:
+        dependant = route.dependant
+        self.shared = [(str(one.name), one.call) for one in dependant.dependencies]
+        unknown = [call for _, call in self.shared if call not in (keyed_session, get_kernel, get_caller)]
+        if unknown or dependant.header_params or dependant.cookie_params or len(dependant.body_params) > 1:
+            raise TypeError(
+                f"{route.path}: not for a hot route: {unknown or 'headers, cookies, several bodies'}"
+            )
+        self._places = (
+            ("path", dependant.path_params),
+            ("query", dependant.query_params),
+        )
+        if any(_is_several(field.field_info.annotation) for _, fields in self._places for field in fields):
+            raise TypeError(f"{route.path}: not for a hot route: a parameter that is given several times")
+        self._body = dependant.body_params[0] if dependant.body_params else None
+
+    async def values(self, request: Request) -> dict[str, Any] | None:
+        """The arguments by name; None when something about them is not acceptable, or needs a closer look."""
+        given: dict[str, Mapping[str, Any]] = {"path": request.path_params, "query": request.query_params}
+        values: dict[str, Any] = {}
+        for place, fields in self._places:
+            for field in fields:
+                value = _valid(field, given[place].get(field.alias, _ABSENT))
+                if value is _ABSENT:
+                    return None
+                values[field.name] = value
+        if self._body is None:
+            return values
+        if request.headers.get("content-type") != "application/json":
+            return None
+        try:
+            body = await request.json()
+        except (ValueError, RecursionError, ClientDisconnect):
+            return None
+        values[self._body.name] = value = _valid(self._body, body)
+        return None if value is _ABSENT else values
+
+
+def _valid(field: ModelField, given: Any) -> Any:
+    """The value of the field, or `_ABSENT` where there is no acceptable one."""
+    if given is _ABSENT:
+        return _ABSENT if field.field_info.is_required() else field.get_default()
+    value, errors = field.validate(given)
+    return _ABSENT if errors else value
+
+
+def _is_several(annotation: Any) -> bool:
+    parts = get_args(annotation) if get_origin(annotation) in (Union, UnionType) else (annotation,)
+    return any(
+        isinstance(get_origin(part) or part, type)
+        and issubclass(get_origin(part) or part, Sequence)
+        and part is not str
+        for part in parts
+    )
+
+
+class Writer(Generic[ItemT]):
+    """Writes records as the bytes that FastAPI would have made of `model` and of its pages.
+
+    A record has the model's fields in their order (`statements.columns_of`). What the database holds was
+    accepted when it was written, so it is serialised by pydantic, and not judged again.
+    """
+
+    def __init__(self, model: type[ItemT]) -> None:
+        item = _twin(model)
+        self._item = TypeAdapter[Any](item)
+        self._page = TypeAdapter[Any](_twin(Page, data=list[item]))
+
+    def one(self, record: Mapping[str, Any], status: int = 200) -> Response:
+        return _answer(self._item.dump_json(dict(record)), status)
+
+    def page(self, records: Sequence[Mapping[str, Any]], next_cursor: str | None) -> Response:
+        items = [dict(record) for record in records]
+        return _answer(self._page.dump_json({"data": items, "next_cursor": next_cursor}), 200)
+
+
+def _answer(content: bytes, status: int) -> Response:
+    return Response(content, status, media_type="application/json")
+
+
+def _twin(model: type[BaseModel], **instead: Any) -> Any:
+    """The same fields for mappings; `instead`: annotations of fields.
+
+    Raises:
+        TypeError: the model serialises in a way of its own.
+    """
+    fields = model.model_fields
+    decorators = model.__pydantic_decorators__
+    if decorators.field_serializers or decorators.model_serializers or decorators.computed_fields:
+        raise TypeError(f"{model.__name__} has serializers of its own")
+    if any(field.serialization_alias for field in fields.values()):
+        raise TypeError(f"{model.__name__} has aliases")
+    return TypedDict(
+        model.__name__,  # type: ignore[reportArgumentType]  # made at run time
+        {name: instead.get(name) or field.rebuild_annotation() for name, field in fields.items()},
+    )
