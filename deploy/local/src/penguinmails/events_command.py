@@ -89,7 +89,7 @@ def _letters(running: Callable[[], Stack]) -> typer.Typer:
         """Handle a dead event again, then what waits behind it."""
         if (event is None) != everything:
             raise typer.BadParameter("name an event, or say --all")
-        words = ["dlq", "retry", *by(), *([event] if event else [])]
+        words = ["dlq", "retry", *by(), event or "--all"]
         found = _ask(running(), service, *words)
         _report(found if everything else _known(found, str(event)))
 

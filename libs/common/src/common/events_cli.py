@@ -99,8 +99,14 @@ def _letter_commands(desk: "_Desk") -> typer.Typer:
         run(desk.show(read_id(Kind.EVENT, event), by))
 
     @letters.command("retry")
-    def retry(by: By, event: Annotated[str | None, typer.Argument()] = None) -> None:
-        """Handle one dead letter again, or all when none is named."""
+    def retry(
+        by: By,
+        event: Annotated[str | None, typer.Argument()] = None,
+        everything: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
+    ) -> None:
+        """Handle a dead letter again, then what waits behind it."""
+        if (event is None) != everything:
+            raise typer.BadParameter("name an event, or say --all")
         run(desk.retry(read_id(Kind.EVENT, event) if event else None, by))
 
     @letters.command("drop")
