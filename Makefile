@@ -56,8 +56,8 @@ demo: up ## Play the story of two tenants and an attempt to cross the border
 
 kafka: $(KAFKA_JARS) ## Fetch Apache Kafka with Maven, for KAFKA=apache (needs Java 17 or newer)
 
-test: $(SYNCED) $(BROKER) ## Run all tests on a stack of their own; ARGS=… goes to pytest; KAFKA=apache: e2e and faults on it
-	@$(RUN)pytest $(TESTS) $(ARGS)
+test: $(SYNCED) $(BROKER) ## Run all tests, in two processes, on a stack of their own; ARGS=… goes to pytest; KAFKA=apache: e2e and faults on it
+	@$(RUN)pytest --numprocesses 2 $(TESTS) $(ARGS)
 
 test-pooled: $(SYNCED) ## Run the isolation tests through PgBouncer in transaction mode (needs pgbouncer)
 	@TEST_POOLER=pgbouncer $(RUN)pytest tests/isolation $(ARGS)

@@ -1,16 +1,19 @@
-"""Fixtures of all tests: one running stack, and databases and services of a test's own beside it."""
+"""Fixtures of all tests: one running stack, and beside it a database server with services of a test's own."""
 
 import asyncio
 import importlib
 import json
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
-from contextlib import AsyncExitStack
+from contextlib import AsyncExitStack, ExitStack
 from typing import Any
 
 import asyncpg
 import pytest
+from tests.e2e.client import eventually
+from tests.faults.bus.broker import OwnBroker
 from tests.pooler import pgbouncer
+from tests.postgres import PASSWORD, database_server
 
 from common.db.provision import role_names
 from common.service import Service
@@ -19,12 +22,13 @@ from common.testing.databases import (
     ServiceDatabase,
     clone_database,
     make_database,
-    server_from_env,
 )
 from common.testing.harness import Harness, harness
 from penguinmails import ports
 from penguinmails.config import Broker
 from penguinmails.stack import Stack
+
+pytest_plugins = ["tests.lanes", "tests.summary"]
 
 SERVICES = ("auth", "tenants", "workspaces", "campaigns", "audit")
 
@@ -65,36 +69,41 @@ async def _hand_to_the_system(stack: Stack) -> None:
 
 @pytest.fixture(scope="session")
 def postgres(
-    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
+    tmp_path_factory: pytest.TempPathFactory,
 ) -> Iterator[DatabaseServer]:
-    """A PostgreSQL server: TEST_POSTGRES_SUPERUSER_DSN (role passwords `pw`), else the stack's.
+    """A PostgreSQL server: TEST_POSTGRES_SUPERUSER_DSN (role passwords `pw`), else one that is no stack's.
 
     With TEST_POOLER=pgbouncer the app roles reach it through PgBouncer in transaction mode.
     """
-    server = _server(request)
-    if os.environ.get("TEST_POOLER") != "pgbouncer":
+    with ExitStack() as exits:
+        dsn = os.environ.get("TEST_POSTGRES_SUPERUSER_DSN")
+        if dsn:
+            server = DatabaseServer(dsn, {role: PASSWORD for name in SERVICES for role in role_names(name)})
+        else:
+            server = exits.enter_context(database_server(tmp_path_factory.mktemp("postgres")))
+        if os.environ.get("TEST_POOLER") == "pgbouncer":
+            server = exits.enter_context(pgbouncer(server, tmp_path_factory.mktemp("pgbouncer")))
         yield server
-        return
-    with pgbouncer(server, tmp_path_factory.mktemp("pgbouncer")) as pooled:
-        yield pooled
-
-
-def _server(request: pytest.FixtureRequest) -> DatabaseServer:
-    dsn = os.environ.get("TEST_POSTGRES_SUPERUSER_DSN")
-    if dsn:
-        return DatabaseServer(dsn, {role: "pw" for name in SERVICES for role in role_names(name)})
-    running: Stack = request.getfixturevalue("stack")
-    return server_from_env(running.env()["postgres"])
 
 
 @pytest.fixture(scope="session")
-def kafka(request: pytest.FixtureRequest) -> str:
-    """Bootstrap address of a broker: TEST_KAFKA_BOOTSTRAP, else the stack's."""
+def kafka(
+    request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory, broker_kind: Broker
+) -> Iterator[str]:
+    """Bootstrap address of a broker: TEST_KAFKA_BOOTSTRAP, else one that is no stack's; Apache Kafka is."""
     address = os.environ.get("TEST_KAFKA_BOOTSTRAP")
     if address:
-        return address
-    running: Stack = request.getfixturevalue("stack")
-    return str(running.env()["kafka"])
+        yield address
+        return
+    if broker_kind is Broker.APACHE:
+        running: Stack = request.getfixturevalue("stack")
+        yield str(running.env()["kafka"])
+        return
+    broker = OwnBroker(tmp_path_factory.mktemp("kafka"))
+    broker.start()
+    asyncio.run(eventually(broker.is_open))
+    yield broker.address
+    broker.kill()
 
 
 @pytest.fixture(scope="session")

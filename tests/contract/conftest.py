@@ -10,11 +10,8 @@ import requests
 
 from penguinmails.stack import Stack
 from tests.contract.company import Company
-from tests.contract.document import EXAMPLES, SEED
 from tests.contract.operator import Operator
 from tests.contract.stage import Record, Stage
-
-_record = Record()
 
 
 @pytest.fixture(scope="session")
@@ -31,11 +28,4 @@ def stage(stack: Stack, new_company: Callable[[], Company]) -> Iterator[Stage]:
     gateway = str(stack.env()["gateway"])
     with requests.Session() as session, httpx.Client(base_url=gateway, timeout=20) as http:
         operator = Operator(stack, http, new_company())
-        yield Stage(gateway, session, (new_company(), new_company()), operator, _record)
-
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    if _record.requests:
-        terminalreporter.write_line(
-            f"contract: {_record.requests} requests, CONTRACT_SEED={SEED} CONTRACT_EXAMPLES={EXAMPLES}"
-        )
+        yield Stage(gateway, session, (new_company(), new_company()), operator, Record())

@@ -3,8 +3,9 @@
 from hypothesis import HealthCheck, Phase, settings
 from schemathesis.generation.case import Case
 
-from tests.contract.document import EXAMPLES, closed, load, operations, read
+from tests.contract.document import EXAMPLES, SEED, closed, load, operations, read
 from tests.contract.stage import Stage
+from tests.summary import Say
 
 SCHEMA = load(closed(read()))
 UNREACHED = {
@@ -27,8 +28,10 @@ def test_answers_are_as_documented(case: Case, stage: Stage) -> None:
     stage.exchange(case)
 
 
-def test_every_operation_was_asked_and_succeeded(stage: Stage) -> None:
+def test_every_operation_was_asked_and_succeeded(stage: Stage, say_at_the_end: Say) -> None:
     """Runs after the others: without successes they prove little."""
+    seeded = f"CONTRACT_SEED={SEED} CONTRACT_EXAMPLES={EXAMPLES}"
+    say_at_the_end("contract", f"{stage.record.requests} requests, {seeded}")
     labels = {operation.label for operation in operations(SCHEMA)}
     assert labels <= stage.record.statuses.keys()
     assert {label for label in labels if not stage.record.reached(label)} == UNREACHED.keys()

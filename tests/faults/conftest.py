@@ -1,16 +1,15 @@
-"""Each fault begins on a platform that works again after the one before; seeded tests end with a summary."""
+"""Each fault begins on a platform that works again after the one before."""
 
 import pytest
 
+from penguinmails.stack import Stack
 from tests.e2e.client import Platform, Tenant, eventually
-from tests.faults.summary import LINES
 
 
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    for heading, lines in LINES.items():
-        terminalreporter.section(heading)
-        for line in lines:
-            terminalreporter.write_line(line)
+@pytest.fixture(scope="session")
+def kafka(stack: Stack) -> str:
+    """Bootstrap address of the platform's broker."""
+    return str(stack.env()["kafka"])
 
 
 @pytest.fixture

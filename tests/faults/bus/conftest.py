@@ -16,7 +16,7 @@ from tests.faults.bus.broker import Broker, OwnBroker, StackBroker
 from tests.faults.bus.nursery import Nursery
 from tests.faults.bus.scene import Scene
 from tests.faults.bus.verdict import Verdict
-from tests.faults.summary import LINES
+from tests.summary import Say
 
 
 @pytest.fixture(scope="session")
@@ -83,7 +83,7 @@ async def scene(
 
 
 @pytest.fixture
-def conclude(request: pytest.FixtureRequest, scene: Scene) -> Callable[..., None]:
+def conclude(request: pytest.FixtureRequest, scene: Scene, say_at_the_end: Say) -> Callable[..., None]:
     """Call it with the verdict and further facts: one line of summary; fails unless the verdict is clean."""
 
     def say(verdict: Verdict, **facts: object) -> None:
@@ -91,7 +91,7 @@ def conclude(request: pytest.FixtureRequest, scene: Scene) -> Callable[..., None
         counts = f"{verdict.events} events, {scene.kills} kills, {verdict.lost} lost, "
         counts += f"{verdict.doubled} doubled, {verdict.inverted} inverted, {verdict.invented} invented"
         line = f"{request.node.name}: FAULT_SEED={chance.seed()}: {counts}{further}"
-        LINES["faults of the bus"].append(line)
+        say_at_the_end("faults of the bus", line)
         assert verdict.clean, line
 
     return say

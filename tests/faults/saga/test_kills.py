@@ -15,7 +15,7 @@ from tests.e2e.client import Platform, Tenant
 from tests.faults import chance
 from tests.faults.saga.client import Client
 from tests.faults.saga.verdict import copies, find_breaches, until_finished
-from tests.faults.summary import LINES
+from tests.summary import Say
 
 VICTIMS = ("auth", "tenants", "workspaces", "kafka", "postgres", "stripe", "mail")
 MOMENTS = ((0.0, 0.3), (0.0, 0.3), (0.9, 1.6))
@@ -45,7 +45,7 @@ async def kill(stack: Stack, victim: str) -> None:
 
 
 async def test_there_is_one_of_each_whatever_dies(
-    stack: Stack, platform: Platform, tenant: Tenant, environment: dict[str, Any]
+    stack: Stack, platform: Platform, tenant: Tenant, environment: dict[str, Any], say_at_the_end: Say
 ) -> None:
     plan = draw(random.Random(f"{chance.seed()} saga"), chance.runs(len(VICTIMS)))
     clients = [Client(platform, victim) for victim, _ in plan]
@@ -66,11 +66,12 @@ async def test_there_is_one_of_each_whatever_dies(
     breaches = await find_breaches(environment, owners)
     before: Counter[int] = sum((client.before for client in clients), Counter())
     answers = ", ".join(f"{count} × {status or 'broken'}" for status, count in sorted(before.items()))
-    LINES["faults of the saga"].append(
+    say_at_the_end(
+        "faults of the saga",
         f"FAULT_SEED={chance.seed()}: {len(owners)} sign-ups, {len(plan)} kills, {len(breaches)} breaches; "
         f"before the 201: {answers or 'nothing'}; slowest 201 after "
         f"{max(client.seconds for client in clients):.1f} s; {copies(environment, owners)} mails twice, "
-        "with the same Message-ID"
+        "with the same Message-ID",
     )
     assert not breaches, breaches
     for client, owner in zip(clients, owners, strict=True):

@@ -15,11 +15,12 @@ import typer
 
 from tests.isolation.mutations import report
 from tests.isolation.mutations.code import CODE_MUTATIONS
-from tests.isolation.mutations.ground import make_templates, server
+from tests.isolation.mutations.ground import make_templates
 from tests.isolation.mutations.mutation import ROOT, Mutation
 from tests.isolation.mutations.runner import Runner, Verdict
 from tests.isolation.mutations.schema import SCHEMA_MUTATIONS
 from tests.isolation.mutations.trial import SUITE
+from tests.postgres import database_server
 
 MUTATIONS: tuple[Mutation, ...] = (*SCHEMA_MUTATIONS, *CODE_MUTATIONS)
 
@@ -56,7 +57,7 @@ async def _run(home: Path, mutations: list[Mutation], at_a_time: int) -> list[Ve
         told += 1
         typer.echo(f"[{told:>2}/{len(mutations)} {time.monotonic() - began:5.0f} s] {report.line(verdict)}")
 
-    with server(home) as ground:
+    with database_server(home) as ground:
         typer.echo("Making a migrated database of each service …")
         runner = Runner(ground, await make_templates(ground), at_a_time, tell)
         typer.echo("Running the isolation tests as they are: they must be green …")

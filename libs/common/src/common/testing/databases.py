@@ -76,16 +76,6 @@ class ServiceDatabase:
             await connection.close()
 
 
-def server_from_env(databases: Mapping[str, Mapping[str, str] | str]) -> DatabaseServer:
-    """The server of a running local stack, from the `postgres` part of its environment."""
-    passwords: dict[str, str] = {}
-    for connections in databases.values():
-        for url in connections.values() if not isinstance(connections, str) else ():
-            parsed = make_url(url)
-            passwords[str(parsed.username)] = str(parsed.password)
-    return DatabaseServer(str(databases["superuser"]), passwords)
-
-
 _GRANTS = """
 SELECT r.rolname, x.privilege_type FROM pg_database AS d CROSS JOIN LATERAL aclexplode(d.datacl) AS x
 LEFT JOIN pg_roles AS r ON r.oid = x.grantee WHERE d.datname = $1
