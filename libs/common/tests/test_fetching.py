@@ -1,14 +1,19 @@
 """How long events wait for a consumer's fetch."""
 
 import asyncio
+from functools import partial
 
+import asyncpg
 import pytest
 from aiokafka.consumer.fetcher import Fetcher
 from libs.common.tests.backbone import Handled, running, send, until, update, wrap, write
 from tests.faults.bus.ledger import place
 
+from common.bus import consumer as consumer_module
 from common.bus import kafka
+from common.bus import relay as relay_module
 from common.bus.kafka import Cluster
+from common.bus.ownership import connect_owner
 from common.bus.relay import Relay
 from common.contracts.workspaces import WorkspaceUpdated
 from common.db.session import Database, TenantSession
@@ -39,6 +44,30 @@ async def test_events_that_follow_one_another_do_not_wait_for_a_fetch_that_is_he
         for version in range(3, 9):
             await follow(version)
         assert asyncio.get_running_loop().time() - began < 4
+
+
+async def test_storing_positions_does_not_wait_for_the_disk(
+    settings: ServiceSettings, cluster: Cluster, database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It keeps the consumer from taking records; the relay's numbers must be on disk before they are sent."""
+    found: dict[str, str] = {}
+
+    async def connect(url: str, **options: bool) -> asyncpg.Connection:
+        connection = await connect_owner(url, **options)
+        found[name] = await connection.fetchval("SHOW synchronous_commit")
+        return connection
+
+    relay = Relay("workspaces", settings, cluster, database.events_written)
+    consumer = Handled(database, settings, cluster).consumer()
+    for name, module, role in (("relay", relay_module, relay), ("consumer", consumer_module, consumer)):
+        monkeypatch.setattr(module, "connect_owner", connect)
+        async with running(role.run()):
+            await until(partial(_has, found, name))
+    assert found == {"relay": "on", "consumer": "off"}
+
+
+async def _has(found: dict[str, str], name: str) -> bool:
+    return name in found
 
 
 async def test_a_partition_that_is_not_read_holds_nobody_up(

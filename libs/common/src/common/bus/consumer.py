@@ -149,7 +149,9 @@ class Consumer:
     async def _serve_term(self) -> None:
         """Own partitions until the database, the broker or the task goes away."""
         self._holes = Holes()
-        connection = await connect_owner(self._database_url)
+        # Nothing is taken while positions are stored. Lost ones are harmless: what is delivered again the
+        # inbox drops, and after a crash of the server every owner has to begin anew.
+        connection = await connect_owner(self._database_url, durable=False)
         try:
             cluster = await self._cluster.current_id()
             ownership = Ownership(self.name, self._partitions)
