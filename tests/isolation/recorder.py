@@ -2,35 +2,36 @@
 
 from typing import Any
 
-from sqlalchemy import Connection, event
+from sqlalchemy import Connection, PoolProxiedConnection, event
 from sqlalchemy.engine import Engine
 
-from common.db import connection as driver
+from common.db.statements import Records, Statement
 
 
 class StatementRecorder:
-    """Distinct SQL texts that app roles run, from `start` on: those that SQLAlchemy runs, and those that the
-    driver prepares for whomever (`common.db.statements` asks without SQLAlchemy)."""
+    """Distinct SQL texts that app roles run, from `start` on: those that SQLAlchemy runs, and those that run
+    without it (`common.db.statements`), of which its events tell nothing."""
 
     def __init__(self) -> None:
         self.seen: set[str] = set()
-        self.prepared: set[str] = set()
+        self.compiled: set[str] = set()
 
     def start(self) -> None:
         event.listen(Engine, "before_cursor_execute", self._note)
-        prepare = driver.Connection.prepare
+        self._run = run = Statement.run
         recorder = self
 
-        async def note(self: driver.Connection, query: str, **options: Any) -> Any:
-            if self.get_settings().session_authorization.endswith("_app"):
-                recorder.prepared.add(query)
-            return await prepare(self, query, **options)
+        async def note(self: Statement, connection: PoolProxiedConnection, *values: Any) -> Records:
+            raw: Any = connection.driver_connection
+            if raw.get_settings().session_authorization.endswith("_app"):
+                recorder.compiled.add(self.text)
+            return await run(self, connection, *values)
 
-        driver.Connection.prepare = note
+        Statement.run = note  # type: ignore[method-assign]
 
     def stop(self) -> None:
         event.remove(Engine, "before_cursor_execute", self._note)
-        del driver.Connection.prepare
+        Statement.run = self._run
 
     def _note(self, connection: Connection, _cursor: Any, statement: str, *_: Any) -> None:
         if str(connection.engine.url.username).endswith("_app"):

@@ -29,7 +29,7 @@ async def test_every_statement_over_a_tenant_table_names_the_tenant(
     tables = {table.name for name in SERVICES for table in (await worlds(name)).tables}
     pattern = re.compile(rf"\b(FROM|JOIN|INTO|UPDATE)\s+({'|'.join(map(re.escape, sorted(tables)))})\b")
     services_own = [
-        statement for statement in statements.seen | statements.prepared if UNNARROWED not in statement
+        statement for statement in statements.seen | statements.compiled if UNNARROWED not in statement
     ]
     concerned = [statement for statement in services_own if pattern.search(statement)]
     assert len(concerned) >= FEWEST, "the recorder sees what the services run"
@@ -42,6 +42,6 @@ async def test_statements_of_hot_routes_are_seen(in_process: Calls, statements: 
     mine, _ = await in_process.pair("campaigns")
     for route in (route for route in ROUTES if route.path == "/api/v1/campaigns"):
         assert (await in_process.ask(route, mine, {})).is_success
-    raw = statements.prepared - statements.seen
+    raw = statements.compiled - statements.seen
     assert any("FROM campaigns.campaigns" in statement for statement in raw)
     assert any("INSERT INTO campaigns.campaigns" in statement for statement in raw)

@@ -161,12 +161,6 @@ _SESSIONS = (
         Edit(_STATEMENTS, "lambda row: row.tenant_id == TENANT", "lambda row: TENANT == TENANT"),
     ),
     code(
-        "compiled statements run for any tenant",
-        "test_statements.py",
-        Edit(_STATEMENTS, "if TENANT.key not in names:", "if False:"),
-        Edit(_STATEMENTS, "    if isinstance(statement, Select):\n", "    if False:\n"),
-    ),
-    code(
         "a broken database served",
         "test_catalog.py::test_service_refuses_to_start_on_a_broken_database",
         Edit(f"{_COMMON}/db/catalog.py", "    if findings:\n", "    if False:\n"),
