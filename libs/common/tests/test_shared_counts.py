@@ -62,6 +62,19 @@ async def test_replicas_let_pass_together_what_one_would(store: str) -> None:
         assert 1 <= refused.reset <= 60
 
 
+async def test_requests_at_once_are_counted_together_and_each_told_its_own(store: str) -> None:
+    tenant_id = new_id()
+    async with replica(store, tenant_id, 40) as limiter:
+        await limiter.take(caller(tenant_id))
+        client = valkey.Valkey.from_url(store)
+        before = client.info("commandstats")["cmdstat_evalsha"]["calls"]  # type: ignore[index]
+        quotas = await asyncio.gather(*(limiter.take(caller(tenant_id)) for _ in range(20)))
+        asked = client.info("commandstats")["cmdstat_evalsha"]["calls"] - before  # type: ignore[index]
+        client.close()
+    assert asked <= 6, "one count and one look each for the first, for all others, and for latecomers"
+    assert sorted(quota.remaining for quota in quotas) == list(range(19, 39))
+
+
 async def test_redis_is_taken_too(store: str) -> None:
     tenant_id = new_id()
     redis = store.replace("valkey", "redis")

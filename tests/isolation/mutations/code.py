@@ -8,6 +8,7 @@ _SESSION, _HANDLING = f"{_COMMON}/db/session.py", f"{_COMMON}/bus/handling.py"
 _PAGING, _KEYS = f"{_COMMON}/db/paging.py", f"{_COMMON}/db/idempotency.py"
 _HANDLERS, _ACCESS = f"{_COMMON}/web/error_handlers.py", f"{_COMMON}/web/access.py"
 _WORKSPACES = f"{_COMMON}/web/workspace_access.py"
+_STATEMENTS = f"{_COMMON}/db/statements.py"
 
 _CURSORS = "test_carried_over.py::test_cursor_of_another_tenant_opens_nothing"
 
@@ -126,7 +127,7 @@ _SESSIONS = (
         "test_standing.py::test_a_session_that_ended_opens_nothing",
         Edit(
             _SESSION,
-            'note_denial("refused")\n            raise EntryRefused\n',
+            'note_denial("refused")\n        raise EntryRefused\n',
             'note_denial("refused")\n',
         ),
     ),
@@ -148,7 +149,16 @@ _SESSIONS = (
     code(
         "workspaces looked up in all tenants",
         "test_second_wall.py",
-        Edit(_WORKSPACES, "WHERE w.tenant_id = :tenant AND w.workspace_id", "WHERE w.workspace_id"),
+        Edit(
+            _WORKSPACES,
+            "WHERE w.tenant_id = $1 AND w.workspace_id",
+            "WHERE $1::uuid IS NOT NULL AND w.workspace_id",
+        ),
+    ),
+    code(
+        "compiled statements not narrowed to the tenant",
+        "test_second_wall.py::test_lists_hold_own_rows_only",
+        Edit(_STATEMENTS, "lambda row: row.tenant_id == TENANT", "lambda row: TENANT == TENANT"),
     ),
     code(
         "a broken database served",

@@ -84,9 +84,10 @@ class HotSession:
             TransactionLost: a statement had failed in it, so there is nothing to commit.
         """
         raw: Any = (await self.connection()).driver_connection
-        if await raw.execute("COMMIT") != "COMMIT":
-            raise TransactionLost
+        ended = await raw.execute("COMMIT")
         await self._give_back()
+        if ended != "COMMIT":
+            raise TransactionLost
         if self._wrote_events:
             self._wrote_events = False
             self._tell_listeners()

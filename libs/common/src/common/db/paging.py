@@ -119,11 +119,7 @@ class Listing:
 async def read_page(
     session: AnySession, cursors: Cursors, listing: Listing, *, limit: int, cursor: str | None, **asked: Any
 ) -> tuple[Records, str | None]:
-    """As `page`, of a listing; the conditions asked with are those whose values are not None.
-
-    Raises:
-        InvalidCursor: malformed, or made for another tenant or list.
-    """
+    """As `page`, of a listing; the conditions asked with are those whose values are not None."""
     name = str(listing.key)
     after = cursors.decode(session.tenant_id, name, cursor) if cursor is not None else None
     given = {key: value for key, value in {**asked, _AFTER: after}.items() if value is not None}

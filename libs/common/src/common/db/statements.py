@@ -6,12 +6,12 @@ as prepared statements on the driver's connection that the session has.
 
 import secrets
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, cast
 from uuid import UUID
 
 import asyncpg
 from pydantic import BaseModel
-from sqlalchemy import Insert, PoolProxiedConnection, Select, Uuid, bindparam
+from sqlalchemy import ClauseElement, PoolProxiedConnection, Select, Uuid, bindparam
 from sqlalchemy.dialects.postgresql.asyncpg import dialect as asyncpg_dialect
 from sqlalchemy.orm import with_loader_criteria
 from sqlalchemy.sql.compiler import SQLCompiler
@@ -100,19 +100,17 @@ SELECT * FROM made
     return Statement(text, (*statement.names, *OUTBOX_ARRAYS))
 
 
-def compile_once(statement: Select[Any] | Insert) -> Statement:
-    """The statement as text. A select is narrowed to the tenant as a session narrows it; an insert has to
-    name the tenant among its values.
+def compile_once(statement: ClauseElement) -> Statement:
+    """A select or insert as text. A select is narrowed to the tenant as a session narrows it; an insert has
+    to name the tenant among its values.
 
     Raises:
         TypeError: the tenant is not in it, or SQLAlchemy would convert a value on its way.
     """
     if isinstance(statement, Select):
         narrow = with_loader_criteria(TenantRow, lambda row: row.tenant_id == TENANT, include_aliases=True)
-        statement = statement.options(narrow)
-    compiled = statement.compile(dialect=_DIALECT)
-    if not isinstance(compiled, SQLCompiler):
-        raise TypeError("not a statement that has values")
+        statement = cast(ClauseElement, statement.options(narrow))
+    compiled = cast(SQLCompiler, statement.compile(dialect=_DIALECT))
     if converted := _converted(compiled):
         raise TypeError(f"SQLAlchemy converts {', '.join(converted)}")
     return Statement(compiled.string, tuple(compiled.positiontup or ()))

@@ -50,6 +50,17 @@ def install(app: FastAPI) -> None:
         app.add_exception_handler(kind, answer_unexpected)
 
 
+async def answer(request: Request, error: Exception) -> JSONResponse:
+    """What the handlers answer to `error`; for those whom the framework does not ask them for."""
+    if isinstance(error, ApiError):
+        return await answer_api_error(request, error)
+    if isinstance(error, RequestValidationError):
+        return await answer_validation(request, error)
+    if isinstance(error, HTTPException):
+        return await answer_framework_error(request, error)
+    return await answer_unexpected(request, error)
+
+
 def problem(request: Request, error: ApiError) -> JSONResponse:
     """The problem document of `error`."""
     document: dict[str, Any] = {

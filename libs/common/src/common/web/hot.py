@@ -7,25 +7,31 @@ See docs/adr/0030-hot-routes.md.
 """
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import AsyncExitStack
 from types import UnionType
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin
 
-from fastapi._compat import ModelField
+from asyncpg import Record
+from fastapi import FastAPI
 from fastapi.routing import APIRoute
 from pydantic import BaseModel, TypeAdapter
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 from typing_extensions import TypedDict
 
 from common.schema import Page
+from common.web import error_handlers
 from common.web.deps import get_caller, get_kernel, keyed_session, respect_suspension
 from common.web.idempotency import HEADER
 from common.web.kernel import kernel_of
-from common.web.routes import HOT, Handler
+from common.web.routes import HOT, Handler, routes_in
 
 Endpoint = TypeVar("Endpoint", bound=Callable[..., Any])
 ItemT = TypeVar("ItemT", bound=BaseModel)
 _ABSENT: Any = object()
+_KEY = HEADER.lower().encode()
+_STACKS = ("fastapi_middleware_astack", "fastapi_inner_astack", "fastapi_function_astack")
 
 
 def hot(endpoint: Endpoint) -> Endpoint:
@@ -44,17 +50,56 @@ def _make_handler(route: APIRoute, ordinary: Handler) -> Handler:
     async def handle(request: Request) -> Response:
         values = None if HEADER in request.headers else await read.values(request)
         if values is None:
-            return await ordinary(request)
+            return await _take_ordinary_way(request, ordinary)
         kernel, caller = kernel_of(request), request.state.caller
         async with kernel.enter_hot(caller) as session:
             respect_suspension(session, request)
-            known = {keyed_session: session, get_kernel: kernel, get_caller: caller}
+            known: dict[Any, Any] = {keyed_session: session, get_kernel: kernel, get_caller: caller}
             values.update((name, known[call]) for name, call in read.shared)
             response: Response = await route.endpoint(**values)
             await session.commit()
         return response
 
     return handle
+
+
+class HotRoutes:
+    """Finds hot routes by method and path, before the framework goes through its layers and all routes."""
+
+    def __init__(self, app: FastAPI) -> None:
+        self._app = app
+        self._found: dict[tuple[str, str], tuple[APIRoute, Handler]] = {}
+        for route in routes_in(app.routes):
+            if hasattr(route.endpoint, HOT) and not route.dependant.path_params:
+                handle = route.get_route_handler()
+                self._found.update({(method, route.path): (route, handle) for method in route.methods or ()})
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        found = self._found.get((scope.get("method", ""), scope.get("path", "")))
+        if found is None or any(name == _KEY for name, _ in scope["headers"]):
+            await self._app(scope, receive, send)
+            return
+        route, handle = found
+        scope.update(app=self._app, route=route, endpoint=route.endpoint, path_params={})
+        request = Request(scope, receive, send)
+        try:
+            response = await handle(request)
+        except Exception as error:  # noqa: BLE001 - nobody behind it would answer
+            response = await error_handlers.answer(request, error)
+        await response(scope, receive, send)
+
+
+async def _take_ordinary_way(request: Request, ordinary: Handler) -> Response:
+    """Where the framework was not passed, its stacks are made here: it closes what it opened with them.
+
+    That is before the route class has the answer, which must not happen to keyed requests.
+    """
+    if _STACKS[0] in request.scope:
+        return await ordinary(request)
+    async with AsyncExitStack() as stack:
+        for name in _STACKS:
+            request.scope[name] = await stack.enter_async_context(AsyncExitStack())
+        return await ordinary(request)
 
 
 class _Reader:
@@ -102,7 +147,7 @@ class _Reader:
         return None if value is _ABSENT else values
 
 
-def _valid(field: ModelField, given: Any) -> Any:
+def _valid(field: Any, given: Any) -> Any:
     """The value of the field, or `_ABSENT` where there is no acceptable one."""
     if given is _ABSENT:
         return _ABSENT if field.field_info.is_required() else field.get_default()
@@ -132,10 +177,10 @@ class Writer(Generic[ItemT]):
         self._item = TypeAdapter[Any](item)
         self._page = TypeAdapter[Any](_twin(Page, data=list[item]))
 
-    def one(self, record: Mapping[str, Any], status: int = 200) -> Response:
+    def one(self, record: Record, status: int = 200) -> Response:
         return _answer(self._item.dump_json(dict(record)), status)
 
-    def page(self, records: Sequence[Mapping[str, Any]], next_cursor: str | None) -> Response:
+    def page(self, records: Sequence[Record], next_cursor: str | None) -> Response:
         items = [dict(record) for record in records]
         return _answer(self._page.dump_json({"data": items, "next_cursor": next_cursor}), 200)
 
@@ -156,7 +201,8 @@ def _twin(model: type[BaseModel], **instead: Any) -> Any:
         raise TypeError(f"{model.__name__} has serializers of its own")
     if any(field.serialization_alias for field in fields.values()):
         raise TypeError(f"{model.__name__} has aliases")
-    return TypedDict(
-        model.__name__,  # type: ignore[reportArgumentType]  # made at run time
+    make: Any = TypedDict  # at run time, so checkers need not understand it
+    return make(
+        model.__name__,
         {name: instead.get(name) or field.rebuild_annotation() for name, field in fields.items()},
     )

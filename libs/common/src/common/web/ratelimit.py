@@ -17,7 +17,7 @@ import time
 from collections import OrderedDict
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 from uuid import UUID
 
 from limits import RateLimitItemPerMinute
@@ -98,6 +98,14 @@ class Quota:
         }
 
 
+class _Place(NamedTuple):
+    """What is counted where, and how far."""
+
+    key: str
+    counted_for: CountedFor
+    limit: int
+
+
 @dataclass(frozen=True, slots=True)
 class _Known:
     """`features`: those that `limit` was found in, so that the same ones are not evaluated again."""
@@ -119,6 +127,7 @@ class RateLimiter:
         self._local = SlidingWindowCounterRateLimiter(self._memory)
         self.store = Store(url)
         self._shared = _shared_counter(self.store.pool) if self.store.pool else None
+        self._waiting: dict[_Place, list[asyncio.Future[Quota]]] = {}
 
     async def take(self, caller: UserContext, counted_for: CountedFor = "tenant") -> Quota:
         """Count one request of the caller's tenant, or of the caller's session alone."""
@@ -198,8 +207,43 @@ class RateLimiter:
     async def _count(self, key: str, counted_for: CountedFor, limit: int) -> Quota:
         if self._shared is not None and self.store.is_there:
             with contextlib.suppress(StoreAway):
-                return await self.store.ask(_hit(self._shared, counted_for, limit, key))
-        return await _hit(self._local, counted_for, limit, key)
+                return await self._count_together(self._shared, _Place(key, counted_for, limit))
+        (quota,) = await _hit(self._local, _Place(key, counted_for, limit))
+        return quota
+
+    async def _count_together(self, counter: Counter, place: _Place) -> Quota:
+        """Ask the store; once for all who come while the question before is on its way."""
+        answer = asyncio.get_running_loop().create_future()
+        if place in self._waiting:
+            self._waiting[place].append(answer)
+        else:
+            self._waiting[place] = []
+            self._ask_for([answer], counter, place)
+        return await answer
+
+    def _ask_for(self, asking: list[asyncio.Future[Quota]], counter: Counter, place: _Place) -> None:
+        task = asyncio.create_task(self.store.ask(_hit(counter, place, len(asking))))
+        task.add_done_callback(lambda done: self._answer(done, asking, counter, place))
+
+    def _answer(
+        self,
+        done: asyncio.Task[list[Quota]],
+        asking: list[asyncio.Future[Quota]],
+        counter: Counter,
+        place: _Place,
+    ) -> None:
+        failure = asyncio.CancelledError() if done.cancelled() else done.exception()
+        for number, answer in enumerate(asking):
+            if answer.done():
+                continue
+            if failure is not None:
+                answer.set_exception(failure)
+            else:
+                answer.set_result(done.result()[number])
+        waiting = self._waiting.pop(place)
+        if waiting:
+            self._waiting[place] = []
+            self._ask_for(waiting, counter, place)
 
 
 def _shared_counter(pool: ConnectionPool) -> Counter:
@@ -208,15 +252,16 @@ def _shared_counter(pool: ConnectionPool) -> Counter:
     return SlidingWindowCounterRateLimiter(storage)
 
 
-async def _hit(counter: Counter, counted_for: CountedFor, limit: int, key: str) -> Quota:
-    """Refused requests are not counted: who slows down gets on at once."""
-    item = _Requests(limit)
-    allowed = await counter.hit(item, key)
-    left = await counter.get_window_stats(item, key)
-    return Quota(
-        counted_for=counted_for,
-        allowed=allowed,
-        limit=limit,
-        remaining=left.remaining if allowed else 0,
-        reset=max(1, math.ceil(left.reset_time - time.time())),
-    )
+async def _hit(counter: Counter, place: _Place, requests: int = 1) -> list[Quota]:
+    """Count so many requests: all of them, or each by itself when there is no room for all. Refused requests
+    are not counted: who slows down gets on at once."""
+    item = _Requests(place.limit)
+    allowed = await counter.hit(item, place.key, cost=requests)
+    if not allowed and requests > 1:
+        return [quota for _ in range(requests) for quota in await _hit(counter, place)]
+    left = await counter.get_window_stats(item, place.key)
+    reset = max(1, math.ceil(left.reset_time - time.time()))
+    return [
+        Quota(place.counted_for, allowed, place.limit, left.remaining + later if allowed else 0, reset)
+        for later in reversed(range(requests))
+    ]

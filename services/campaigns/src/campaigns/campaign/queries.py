@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 from uuid import UUID
 
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import ClauseElement, bindparam, insert, select
 
 from campaigns.campaign.rules import RUNNING
 from campaigns.campaign.schemas import Campaign, CampaignCreate
@@ -29,13 +29,12 @@ LISTING = Listing(
         "status": CampaignRow.status == bindparam("status"),
     },
 )
-INSERT = with_events(
-    compile_once(
-        insert(CampaignRow)
-        .values({"tenant_id": TENANT, **{name: bindparam(name) for name in _GIVEN}})
-        .returning(*_SHOWN)
-    )
+_NEW: ClauseElement = (
+    insert(CampaignRow)
+    .values({"tenant_id": TENANT, **{name: bindparam(name) for name in _GIVEN}})
+    .returning(*_SHOWN)
 )
+INSERT = with_events(compile_once(_NEW))
 """A new campaign and its events."""
 
 
