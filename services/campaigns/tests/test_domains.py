@@ -14,7 +14,7 @@ from campaigns.domain.keys import unseal
 from common.ids import Kind, new_id, parse, to_text
 from common.sealing import EncryptionKeys
 from common.testing.databases import ServiceDatabase
-from common.testing.harness import Harness, MadeTenant, bearer
+from common.testing.harness import BUSY, Harness, MadeTenant, bearer
 
 from .conftest import (
     KEY_ENCRYPTION_KEY,
@@ -121,7 +121,7 @@ async def test_of_fifty_parallel_additions_one_wins(service: Harness, events: Ev
 
 async def test_fifty_parallel_additions_of_different_domains_all_succeed(service: Harness) -> None:
     """And another tenant's reads go on meanwhile: who waits for a key holds no connection."""
-    tenant, other = await service.make_tenant(), await service.make_tenant()
+    tenant, other = await service.make_tenant(), await service.make_tenant(features=BUSY)
     adding = asyncio.gather(*(add(service, tenant, domain=f"d{n}.example") for n in range(50)))
     loop, slowest = asyncio.get_running_loop(), 0.0
     while not adding.done():

@@ -10,7 +10,7 @@ from starlette.types import ASGIApp
 from common import pulse
 from common.db.errors import is_unavailable
 from common.web import error_handlers
-from common.web.hot import HotRoutes
+from common.web.hot import shorten
 from common.web.kernel import Kernel, kernel_of
 from common.web.middleware import RequestMiddleware
 from common.web.platform import PlatformRoute
@@ -99,4 +99,4 @@ def create_probes(kernel: Kernel) -> FastAPI:
 def asgi(app: FastAPI) -> ASGIApp:
     """`app` inside the middleware every request passes."""
     kernel: Kernel = app.state.kernel
-    return RequestMiddleware(HotRoutes(app), kernel.leaving)
+    return RequestMiddleware(shorten(app), kernel.leaving)

@@ -17,7 +17,7 @@ from fastapi.routing import APIRoute
 from pydantic import BaseModel, TypeAdapter
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
+from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import TypedDict
 
 from common.schema import Page
@@ -61,6 +61,12 @@ def _make_handler(route: APIRoute, ordinary: Handler) -> Handler:
         return response
 
     return handle
+
+
+def shorten(app: FastAPI) -> ASGIApp:
+    """The application with the short way to its hot routes, if it has any."""
+    is_hot = any(hasattr(route.endpoint, HOT) for route in routes_in(app.routes))
+    return HotRoutes(app) if is_hot else app
 
 
 class HotRoutes:

@@ -1,9 +1,10 @@
 """Reads of campaigns."""
 
 from collections.abc import Sequence
+from typing import Any
 from uuid import UUID
 
-from sqlalchemy import ClauseElement, bindparam, insert, select
+from sqlalchemy import bindparam, insert, select
 
 from campaigns.campaign.rules import RUNNING
 from campaigns.campaign.schemas import Campaign, CampaignCreate
@@ -29,12 +30,8 @@ LISTING = Listing(
         "status": CampaignRow.status == bindparam("status"),
     },
 )
-_NEW: ClauseElement = (
-    insert(CampaignRow)
-    .values({"tenant_id": TENANT, **{name: bindparam(name) for name in _GIVEN}})
-    .returning(*_SHOWN)
-)
-INSERT = with_events(compile_once(_NEW))
+_new: Any = insert(CampaignRow).values({"tenant_id": TENANT, **{name: bindparam(name) for name in _GIVEN}})
+INSERT = with_events(compile_once(_new.returning(*_SHOWN)))
 """A new campaign and its events."""
 
 
