@@ -12,6 +12,7 @@ from tests.faults.bus.ledger import place
 from common.bus import consumer as consumer_module
 from common.bus import kafka
 from common.bus import relay as relay_module
+from common.bus.consumer import Consumer
 from common.bus.kafka import Cluster
 from common.bus.ownership import connect_owner
 from common.bus.relay import Relay
@@ -62,12 +63,12 @@ async def test_storing_positions_does_not_wait_for_the_disk(
     for name, module, role in (("relay", relay_module, relay), ("consumer", consumer_module, consumer)):
         monkeypatch.setattr(module, "connect_owner", connect)
         async with running(role.run()):
-            await until(partial(_has, found, name))
+            await until(partial(_works, role))
     assert found == {"relay": "on", "consumer": "off"}
 
 
-async def _has(found: dict[str, str], name: str) -> bool:
-    return name in found
+async def _works(role: Relay | Consumer) -> bool:
+    return role.active if isinstance(role, Relay) else role.working
 
 
 async def test_a_partition_that_is_not_read_holds_nobody_up(
