@@ -251,7 +251,11 @@ _ENDINGS = (
     code(
         "suspended tenants write",
         "test_suspension.py::test_heads_read_and_nobody_writes",
-        Edit(f"{_COMMON}/web/deps.py", 'if method not in _READS or standing.role == "member":', "if False:"),
+        Edit(
+            f"{_COMMON}/web/deps.py",
+            'if request.method not in _READS or standing.role == "member":',
+            "if False:",
+        ),
     ),
 )
 

@@ -165,20 +165,24 @@ class Consumer:
                 max_partition_fetch_bytes=_FETCH_BYTES,
                 request_timeout_ms=5000,
             )
-            await kafka.start()
-            term = _Term(connection, kafka, GroupPositions(kafka), ownership, cluster)
             try:
-                await self._consume(term)
-            except asyncio.CancelledError:
-                await self._hand_over(term)
-                raise
+                await kafka.start()
+                await self._hold_office(_Term(connection, kafka, GroupPositions(kafka), ownership, cluster))
             finally:
-                await self._processor.abandon()
-                self._progress.clear()
                 await kafka.stop()
-                await term.group.close()
         finally:
             await connection.close(timeout=2)
+
+    async def _hold_office(self, term: "_Term") -> None:
+        try:
+            await self._consume(term)
+        except asyncio.CancelledError:
+            await self._hand_over(term)
+            raise
+        finally:
+            await self._processor.abandon()
+            self._progress.clear()
+            await term.group.close()
 
     async def _consume(self, term: "_Term") -> None:
         loop = asyncio.get_running_loop()
