@@ -3,6 +3,7 @@
 import asyncio
 import signal
 from collections import Counter
+from functools import partial
 from typing import Any
 
 import httpx
@@ -71,9 +72,9 @@ class Load:
 async def assert_all_audited_once(platform: Platform, load: Load, tenant: Tenant, within: float = 30) -> None:
     """Each acknowledged creation is in the audit log, exactly once."""
 
-    async def audit_answers() -> bool:
-        # After an outage of the database each service is let in again by its own health check.
-        answer = await platform.get(tenant, "/audit/events", limit=1)
+    async def let_in(path: str) -> bool:
+        # Each service is let in again by its own health check, a little after it is ready.
+        answer = await platform.get(tenant, path, limit=1)
         assert answer.status_code in (200, 503), answer.text
         return answer.status_code == 200
 
@@ -82,7 +83,8 @@ async def assert_all_audited_once(platform: Platform, load: Load, tenant: Tenant
         seen = {event["target"]["id"] for event in events}
         return events if set(load.acknowledged) <= seen else None
 
-    await eventually(audit_answers)
+    for path in ("/audit/events", "/contacts"):
+        await eventually(partial(let_in, path))
     events = await eventually(complete, within=within, every=0.5)
     counts = Counter(event["target"]["id"] for event in events)
     assert not [target for target, count in counts.items() if count > 1], "audited twice"
