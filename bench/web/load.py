@@ -27,15 +27,21 @@ class Answer:
 
 
 class Connection(asyncio.Protocol):
-    """One connection, one request at a time."""
+    """One connection, one request at a time; opened again when the server has closed it in a pause."""
 
     _transport: asyncio.Transport
     _answer: asyncio.Future[Answer]
 
-    def __init__(self) -> None:
+    def __init__(self, host: str, port: int) -> None:
+        self._host, self._port = host, port
         self._got = bytearray()
 
+    async def open(self) -> None:
+        await asyncio.get_running_loop().create_connection(lambda: self, self._host, self._port)
+
     async def ask(self, request: bytes) -> Answer:
+        if self._transport.is_closing():
+            await self.open()
         self._answer = asyncio.get_running_loop().create_future()
         self._transport.write(request)
         return await self._answer
@@ -106,9 +112,9 @@ class Crowd:
 async def crowd(url: str, size: int) -> AsyncGenerator[Crowd]:
     """So many connections to a server."""
     place = urlsplit(url)
-    loop = asyncio.get_running_loop()
-    opened = [await loop.create_connection(Connection, place.hostname, place.port) for _ in range(size)]
-    connections = [connection for _, connection in opened]
+    connections = [Connection(str(place.hostname), place.port or 80) for _ in range(size)]
+    for connection in connections:
+        await connection.open()
     try:
         yield Crowd(connections)
     finally:
