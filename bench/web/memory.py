@@ -1,5 +1,6 @@
 """The memory of the local stack while nobody asks anything of it."""
 
+from contextlib import suppress
 from pathlib import Path
 
 from bench.report import Line
@@ -30,8 +31,9 @@ def _family(pid: int) -> list[int]:
 
 
 def _share(pid: int) -> float:
-    """Proportional share of memory, in kibibytes."""
-    for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines():
-        if line.startswith("Pss:"):
-            return float(line.split()[1])
+    """Proportional share of memory, in kibibytes; none of a process that has ended since it was listed."""
+    with suppress(FileNotFoundError, ProcessLookupError):
+        for line in (_PROC / str(pid) / "smaps_rollup").read_text().splitlines():
+            if line.startswith("Pss:"):
+                return float(line.split()[1])
     return 0.0
