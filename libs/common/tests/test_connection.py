@@ -1,6 +1,7 @@
 """Transactions that begin with their first statement."""
 
 import asyncio
+import socket
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from functools import partial
@@ -145,6 +146,23 @@ async def test_a_connection_that_has_died_says_so(made: ServiceDatabase) -> None
         await connection.close()
         with pytest.raises(asyncpg.InterfaceError):
             await connection.transaction().start()
+
+
+def test_a_socket_that_is_dead_is_left_to_the_transport() -> None:
+    ours, theirs = socket.socketpair()
+    theirs.close()
+
+    class Transport:
+        def get_extra_info(self, name: str) -> socket.socket | None:
+            return ours if name == "socket" else None
+
+        def get_write_buffer_size(self) -> int:
+            return 0
+
+    with ours:
+        with pytest.raises(BrokenPipeError):
+            ours.send(b"the positive control")
+        assert connection_module._put_before_next(Transport(), b"BEGIN") == 0  # pyright: ignore[reportPrivateUsage]
 
 
 async def test_tenants_are_entered_on_such_connections(made: ServiceDatabase) -> None:

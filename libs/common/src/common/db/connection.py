@@ -69,7 +69,7 @@ def _put_before_next(transport: Any, data: bytes) -> int:
     borrowed = socket.socket(end.family, end.type, end.proto, fileno=end.fileno())
     try:
         return borrowed.send(data, more)
-    except BlockingIOError:
+    except OSError:  # it takes nothing at the moment, or is dead: the transport finds out in its own way
         return 0
     finally:
         borrowed.detach()
