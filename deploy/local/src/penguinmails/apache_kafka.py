@@ -25,7 +25,7 @@ NEEDS_JAVA = f"Apache Kafka needs Java {OLDEST_JAVA} or newer; on Debian: apt in
 
 # Small and quick to start, for one machine's tests: some 200 MB and two to four seconds.
 _MACHINE = ("-Xms48m", "-Xmx96m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1", "-XX:-UsePerfData")
-_LOGGING = ("defaultLogLevel=warn", "showDateTime=true", "dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXXX")
+_LOGGING = ("defaultLogLevel=warn", "showDateTime=true", "dateTimeFormat=yyyy-MM-dd'T'HH:mm:ss.SSSXX")
 _SETTINGS = """\
 process.roles=broker,controller
 node.id=1
