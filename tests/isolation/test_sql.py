@@ -59,6 +59,17 @@ async def forged_for_the_whole_connection(attacker: Attacker, world: World) -> N
     await attacker.forge(f"system:job|{world.theirs.tenant_id}", "00" * 32, local=False)
 
 
+async def seal_made_without_the_key(attacker: Attacker, world: World) -> None:
+    """As `tenancy.seal` makes it, as far as SQL of the app role can."""
+    context = f"user|{world.theirs.tenant_id}"
+    made = await attacker.sql.fetchval(
+        "SELECT encode(sha256(int4send(pg_backend_pid()) || timestamptz_send(CURRENT_TIMESTAMP)"
+        " || convert_to($1, 'UTF8')), 'hex')",
+        context,
+    )
+    await attacker.forge(context, made)
+
+
 async def other_names_of_the_setting(attacker: Attacker, world: World) -> None:
     for name in ("app.tenant_id", "tenancy.tenant", "tenancy.tenant_id", "app.current_tenant"):
         await attacker.sql.execute("SELECT set_config($1, $2, true)", name, str(world.theirs.tenant_id))
@@ -153,6 +164,7 @@ OUTSIDE: list[Attack] = [
     forged_context,
     forged_context_and_seal,
     forged_for_the_whole_connection,
+    seal_made_without_the_key,
     other_names_of_the_setting,
     malformed_context,
     after_commit,

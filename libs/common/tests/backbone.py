@@ -162,8 +162,8 @@ async def send(settings: ServiceSettings, *envelopes: Envelope) -> None:
     producer = AIOKafkaProducer(bootstrap_servers=settings.kafka_bootstrap_servers)
     await producer.start()
     try:
-        for envelope in envelopes:
-            await producer.send_and_wait(TOPIC, envelope.data, key=envelope.key, headers=envelope.headers())
+        sent = [await producer.send(TOPIC, one.data, key=one.key, headers=one.headers()) for one in envelopes]
+        await asyncio.gather(*sent)
     finally:
         await producer.stop()
 

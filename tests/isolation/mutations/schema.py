@@ -104,7 +104,7 @@ _GRANTED = (
     _campaigns("the key readable", "GRANT SELECT ON tenancy.keys TO campaigns_app", _POWERS),
     _campaigns(
         "proofs for sale",
-        "GRANT EXECUTE ON FUNCTION tenancy.put_context(text, text) TO campaigns_app",
+        "GRANT EXECUTE ON FUNCTION tenancy.put_context(tenancy.keys, text) TO campaigns_app",
         _POWERS,
         _CATALOG,
     ),
@@ -135,19 +135,25 @@ _ENTRANCE = (
         "the seal not checked",
         Rewrite(
             "tenancy.current_tenant",
-            "= tenancy.seal(key, current_setting('tenancy.context', true))",
+            "= tenancy.seal(key.*, current_setting('tenancy.context'::text, true))",
             "<> ''",
         ),
         _OUTSIDE,
     ),
     _campaigns(
         "the seal not bound to its transaction",
-        Rewrite("tenancy.seal", "timestamptz_send(transaction_timestamp())", "'0'::bytea"),
+        Rewrite("tenancy.seal", "timestamptz_send(CURRENT_TIMESTAMP)", "'0'::bytea"),
         _OUTSIDE,
     ),
     _campaigns(
         "the seal not bound to its connection",
         Rewrite("tenancy.seal", "pg_backend_pid()", "0"),
+        _ENTRY,
+    ),
+    _campaigns(
+        "seals made without the key",
+        Rewrite("tenancy.seal", "(key).seal_key ||", ""),
+        _OUTSIDE,
         _ENTRY,
     ),
     _campaigns(
@@ -171,42 +177,44 @@ _ENTRANCE = (
     ),
     _campaigns(
         "proofs of jobs not checked",
-        Rewrite("tenancy.enter_system", "IF proven IS NOT TRUE", "IF false"),
+        Rewrite("tenancy.enter_system", "IS NOT TRUE", "IS NULL"),
         _OUTSIDE,
     ),
     _campaigns(
         "any purpose will do",
-        Rewrite("tenancy.enter_system", "IF purpose NOT IN (", "IF false AND purpose NOT IN ("),
+        Rewrite(
+            "tenancy.enter_system", "(enter_system.purpose <> ALL", "(false AND enter_system.purpose <> ALL"
+        ),
         _ENTRY,
     ),
     _campaigns(
         "proofs of users not checked",
-        Rewrite("tenancy.enter", "IF proven IS NOT TRUE", "IF false"),
+        Rewrite("tenancy.enter", "IS NOT TRUE", "IS NULL"),
         _ENTRY,
     ),
     _campaigns(
         "members of other tenants let in",
-        Rewrite("tenancy.enter", "ON m.tenant_id = tenant AND m.member_id", "ON m.member_id"),
+        Rewrite("tenancy.enter", "(m.tenant_id = enter.tenant) AND", ""),
         _ENTRY,
     ),
     _campaigns(
         "ended sessions let in",
-        Rewrite("tenancy.enter", "ON r.tenant_id = tenant AND r.session_id = session", "ON false"),
+        Rewrite("tenancy.enter", "OR (r.session_id IS NOT NULL)", ""),
         _ENTRY,
     ),
     _campaigns(
         "revoked tokens let in",
-        Rewrite("tenancy.enter", "AND issued_at >= m.tokens_valid_from", ""),
+        Rewrite("tenancy.enter", "OR (enter.issued_at < m.tokens_valid_from)", ""),
         _ENTRY,
     ),
     _campaigns(
         "deactivated members let in",
-        Rewrite("tenancy.enter", "AND m.status = 'active'", ""),
+        Rewrite("tenancy.enter", "(m.status <> 'active'::text) OR", ""),
         _ENTRY,
     ),
     _campaigns(
         "deleted tenants let in",
-        Rewrite("tenancy.enter", "t.status <> 'deleted' AND", ""),
+        Rewrite("tenancy.enter", "WHEN (t.status = 'deleted'::text)", "WHEN false"),
         _ENTRY,
     ),
     _campaigns(

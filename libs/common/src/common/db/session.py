@@ -1,9 +1,12 @@
 """The only way to a tenant's data: a session that proves its context at every transaction's begin."""
 
 import asyncio
-from collections.abc import AsyncGenerator
+import json
+from collections.abc import AsyncGenerator, Mapping
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
+from functools import lru_cache
+from types import MappingProxyType
 from typing import Any, cast
 from uuid import UUID
 
@@ -34,7 +37,7 @@ class Standing:
 
     role: TenantRole
     tenant_status: str
-    features: dict[str, Any]
+    features: Mapping[str, Any]
 
 
 class _EnteringSession(Session):
@@ -226,20 +229,26 @@ class Database:
         await self._engine.dispose()
 
 
-def _standing_of(entered: Any) -> Standing:
+def _standing_of(entered: str) -> Standing:
     """What `tenancy.enter` answered.
 
     Raises:
         EntryRefused: the caller's membership, session or tenant has ended.
         MemberUnknown: the projection does not know the member (yet).
     """
-    verdict, role, tenant_status, features = entered
-    if verdict == "unknown" and tenant_status != "deleted":  # whose members are erased
+    if entered == "unknown":
         raise MemberUnknown
-    if verdict != "ok":
+    if not entered.startswith("ok|"):
         note_denial("refused")
         raise EntryRefused
-    return Standing(role=role, tenant_status=tenant_status, features=features)
+    return _read_standing(entered)
+
+
+@lru_cache(maxsize=1024)
+def _read_standing(entered: str) -> Standing:
+    """What `ok|<role>|<tenant's status>|<features>` says; the same words mean the same for everybody."""
+    _, role, tenant_status, features = entered.split("|", 3)
+    return Standing(cast(TenantRole, role), tenant_status, MappingProxyType(json.loads(features)))
 
 
 @event.listens_for(_EnteringSession, "after_begin")
