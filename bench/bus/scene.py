@@ -46,7 +46,7 @@ class Scene:
     @asynccontextmanager
     async def relaying(self) -> AsyncGenerator[None]:
         """The ledger's relay runs in this process, and is in office."""
-        relay = Relay(ledger.NAME, self.settings, self.cluster, self.database.events_written)
+        relay = Relay(ledger.SOURCE, self.settings, self.cluster, self.database.events_written)
         task = asyncio.create_task(relay.run())
 
         async def active() -> bool:
@@ -132,7 +132,7 @@ def _envelope(event: WorkspaceUpdated, number: int, chooser: random.Random) -> E
     traceparent = f"00-{chooser.randbytes(16).hex()}-{chooser.randbytes(8).hex()}"
     return Envelope(
         event_id=new_id(),
-        source=ledger.NAME,
+        source=ledger.SOURCE,
         type=event.ce_type(),
         time=clock.now(),
         subject=event.subject,

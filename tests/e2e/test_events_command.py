@@ -99,7 +99,7 @@ async def publish_again(environment: dict[str, Any], tenant: Tenant) -> str:
     )
     envelope = Envelope(
         event_id=new_id(),
-        source="tests",
+        source="tenants",
         type=event.ce_type(),
         time=clock.now(),
         subject=event.subject,

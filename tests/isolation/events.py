@@ -19,12 +19,15 @@ def make_event(cls: type[Event], tenant_id: UUID) -> Event:
     document: dict[str, Any] = cls.model_json_schema()
     schema = resolve(document, document)
     values = example(schema, lambda kind: to_text(kind, new_id()))
-    event = cls.model_validate(values)
-    return event.model_copy(update={"tenant_id": tenant_id})
+    facts: dict[str, Any] = {"tenant_id": tenant_id}
+    if "service" in cls.model_fields:
+        facts["service"] = "campaigns"
+    return cls.model_validate(values).model_copy(update=facts)
 
 
-def envelope_of(event: Event, tenant_id: UUID, source: str, **changes: Any) -> Envelope:
-    """The event in the tenant's envelope."""
+def envelope_of(event: Event, tenant_id: UUID, source: str | None = None, **changes: Any) -> Envelope:
+    """The event in the tenant's envelope; from its own service unless another is named."""
+    source = source or getattr(event, "service", type(event).__module__.rpartition(".")[2])
     facts: dict[str, Any] = {
         "event_id": new_id(),
         "source": source,

@@ -56,7 +56,7 @@ async def gone(world: World, superuser: asyncpg.Connection) -> MadeTenant:
 
 
 async def apply(handling: Handling, tenant_id: UUID, event: Event) -> None:
-    await handling.apply(event.TOPIC, envelope_of(event, tenant_id, "tenants"))
+    await handling.apply(event.TOPIC, envelope_of(event, tenant_id))
 
 
 async def delete(handling: Handling, tenant_id: UUID) -> None:
@@ -159,7 +159,7 @@ async def test_late_events_bring_nothing_back(
     await undertaker(world).work_on(gone.tenant_id)
     before = await digests(world, superuser, gone.tenant_id)
     for event in late:
-        envelope = envelope_of(event, gone.tenant_id, "tenants")
+        envelope = envelope_of(event, gone.tenant_id)
         if not event.OUTLIVES_TENANT:
             await handling.apply(event.TOPIC, envelope)
             assert await handling.replay(event.TOPIC, envelope, dry_run=False) == "of a deleted tenant"
@@ -226,7 +226,7 @@ async def test_late_events_handled_together_bring_nothing_back(
     await undertaker(world).work_on(gone.tenant_id)
     before = await digests(world, superuser, gone.tenant_id)
     for event in late:
-        arrival = event.TOPIC, envelope_of(event, gone.tenant_id, "tenants")
+        arrival = event.TOPIC, envelope_of(event, gone.tenant_id)
         await handling.apply_run([arrival, arrival])
     assert await digests(world, superuser, gone.tenant_id) == before
 
@@ -297,7 +297,7 @@ async def test_an_event_that_outlives_its_tenant_is_claimed(
     await delete(handling, gone.tenant_id)
     context = SystemContext(gone.tenant_id, "event", world.service)
     async with world.harness.kernel.database.tenant(context) as session:
-        envelopes = [envelope_of(event, gone.tenant_id, "tenants") for event in (erased, deleted)]
+        envelopes = [envelope_of(event, gone.tenant_id) for event in (erased, deleted)]
         claims = [await inbox.claim(session, world.service, envelope) for envelope in envelopes]
         assert claims == [Claim.OURS, Claim.ENDED]
 

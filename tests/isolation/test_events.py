@@ -15,14 +15,15 @@ from common.bus.consumer import Delivery
 from common.bus.lanes import Lanes
 from common.bus.projections import PROJECTIONS
 from common.context import SystemContext
-from common.contracts.envelope import Event, registry
+from common.contracts.envelope import TOPICS, Event, registry
 from common.contracts.tenants import TenantDeleted, TenantErasureAwaited
 from common.ids import new_id
 from common.testing.harness import MadeTenant
-from tests.isolation.events import envelope_of, forged, honest, make_event
+from tests.isolation.events import delivery, envelope_of, forged, honest, make_event
 from tests.isolation.installation import World
 
 Books = dict[str, str | None]
+SERVICES = ("auth", "tenants", "workspaces", "campaigns", "audit")
 ENDINGS = {TenantDeleted, TenantErasureAwaited}
 EVERY_TYPE = [cls for cls in registry().values() if "tenant_id" in cls.model_fields]
 
@@ -77,7 +78,7 @@ async def test_events_of_two_tenants_by_turns_act_in_their_own(
     """The positive control too: honest records of every type are handled, each in its own tenant."""
     pair = (new_id(), new_id())
     events = [make_event(cls, tenant) for cls in handled_by(world) for tenant in pair]
-    envelopes = [envelope_of(event, event.tenant_id, "tests") for event in events]  # type: ignore[attr-defined]
+    envelopes = [envelope_of(event, event.tenant_id) for event in events]  # type: ignore[attr-defined]
     deliveries = [honest(*both, place) for place, both in enumerate(zip(events, envelopes, strict=True))]
     bystander = await books(world, superuser, world.theirs)
     await handle(lanes, *deliveries)
@@ -98,10 +99,10 @@ async def test_the_same_id_in_two_tenants_is_two_events_and_twice_in_one_is_one(
 
     monkeypatch.setitem(PROJECTIONS, cls, note)
     tenants = [world.mine.tenant_id, world.theirs.tenant_id]
-    first = envelope_of(make_event(cls, tenants[0]), tenants[0], "tests")
+    first = envelope_of(make_event(cls, tenants[0]), tenants[0])
     for tenant in (*tenants, *tenants):
         event = make_event(cls, tenant)
-        await handle(lanes, honest(event, envelope_of(event, tenant, "tests", event_id=first.event_id)))
+        await handle(lanes, honest(event, envelope_of(event, tenant, event_id=first.event_id)))
     assert await claimed(superuser, first.event_id) == sorted(tenants)
     assert handled == tenants
 
@@ -114,7 +115,7 @@ async def test_a_payload_of_another_tenant_is_buried_and_does_nothing(
     for cls in handled_by(world):
         before = [await books(world, superuser, tenant) for tenant in (world.mine, world.theirs)]
         event = make_event(cls, theirs)
-        envelope = envelope_of(event, mine, "tests")
+        envelope = envelope_of(event, mine)
         await handle(lanes, honest(event, envelope))
         assert await buried(superuser, mine, envelope.event_id), cls
         assert await claimed(superuser, envelope.event_id) == [], cls
@@ -125,14 +126,48 @@ async def test_a_payload_of_another_tenant_is_buried_and_does_nothing(
         }, cls
 
 
+def strangers_to(cls: type[Event]) -> list[str]:
+    """Services that may not tell of the event; of a report: that may not tell of another service's."""
+    return [name for name in SERVICES if not cls.comes_from(name)] or ["auth"]
+
+
+async def test_a_service_cannot_speak_for_another(
+    world: World, lanes: Lanes, superuser: asyncpg.Connection
+) -> None:
+    """Whoever can write one service's outbox cannot delete a tenant or make somebody its owner."""
+    for cls in handled_by(world):
+        event = make_event(cls, world.mine.tenant_id)
+        envelopes = [envelope_of(event, world.mine.tenant_id, source) for source in strangers_to(cls)]
+        await handle(lanes, *(honest(event, one, place) for place, one in enumerate(envelopes)))
+        for envelope in envelopes:
+            assert await claimed(superuser, envelope.event_id) == [], (cls, envelope.source)
+
+
+async def test_an_event_on_the_topic_of_others_does_nothing(
+    world: World, lanes: Lanes, superuser: asyncpg.Connection
+) -> None:
+    """Topics are what rights to write to the broker are given for."""
+    for cls in handled_by(world):
+        event = make_event(cls, world.mine.tenant_id)
+        envelope = envelope_of(event, world.mine.tenant_id)
+        other = next(topic for topic in TOPICS if topic != cls.TOPIC)
+        await handle(lanes, delivery(other, envelope.headers(), envelope.key, envelope.data, 1))
+        assert await claimed(superuser, envelope.event_id) == [], cls
+
+
+def test_every_event_is_some_service_s_or_everybody_s() -> None:
+    homeless = [cls for cls in registry().values() if not any(cls.comes_from(name) for name in SERVICES)]
+    assert homeless == []
+
+
 async def test_records_that_name_two_tenants_or_none_do_nothing(
     world: World, lanes: Lanes, superuser: asyncpg.Connection
 ) -> None:
     before = [await books(world, superuser, tenant) for tenant in (world.mine, world.theirs)]
     for cls in handled_by(world):
         event = make_event(cls, world.mine.tenant_id)
-        mine = envelope_of(event, world.mine.tenant_id, "tests")
-        records = forged(event, mine, envelope_of(event, world.theirs.tenant_id, "tests"))
+        mine = envelope_of(event, world.mine.tenant_id)
+        records = forged(event, mine, envelope_of(event, world.theirs.tenant_id))
         await handle(lanes, *records.values())
         assert await claimed(superuser, mine.event_id) == [], cls
     assert [await books(world, superuser, tenant) for tenant in (world.mine, world.theirs)] == before
@@ -182,7 +217,7 @@ async def test_the_log_takes_each_tenants_events_into_its_own(
     for cls in EVERY_TYPE:
         for tenant in (log.mine.tenant_id, log.theirs.tenant_id):
             event = make_event(cls, tenant)
-            batch.append((event, envelope_of(event, tenant, "tests")))
+            batch.append((event, envelope_of(event, tenant)))
     await ingestion.take([honest(event, envelope) for event, envelope in batch], lambda _: None)
     plain = [
         (event, envelope) for event, envelope in batch if event.ACTION and type(event).RESOURCE != "access"
@@ -198,8 +233,8 @@ async def test_the_log_believes_no_record_that_names_two_tenants(
     before = await books(log, log_reader, log.theirs)
     for cls in EVERY_TYPE:
         event = make_event(cls, log.theirs.tenant_id)
-        mine = envelope_of(event, log.mine.tenant_id, "tests")
-        records = forged(event, mine, envelope_of(event, log.theirs.tenant_id, "tests"))
+        mine = envelope_of(event, log.mine.tenant_id)
+        records = forged(event, mine, envelope_of(event, log.theirs.tenant_id))
         await ingestion.take([honest(event, mine), *records.values()], lambda _: None)
         assert await logged(log_reader, mine.event_id) == set(), cls
     assert await books(log, log_reader, log.theirs) == before

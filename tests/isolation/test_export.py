@@ -127,7 +127,7 @@ async def test_an_erased_tenant_leaves_no_file(
         await write(path, contents)
         handling = Handling(world.service, world.harness.kernel.database, world.harness.service.handlers)
         event = TenantDeleted(tenant_id=mine.tenant_id, version=99)
-        await handling.apply(event.TOPIC, envelope_of(event, mine.tenant_id, "tenants"))
+        await handling.apply(event.TOPIC, envelope_of(event, mine.tenant_id))
         await Undertaker(world.harness.kernel, world.harness.service.erasing).work_on(mine.tenant_id)
         await write(path, contents)
 

@@ -80,7 +80,8 @@ class Book:
     def _wake(self) -> None:
         self.woken += 1
 
-    def envelope(self, event: Event, source: str = "campaigns", **changes: Any) -> Envelope:
+    def envelope(self, event: Event, source: str | None = None, **changes: Any) -> Envelope:
+        source = source or ("campaigns" if event.FROM_ANY else type(event).__module__.rpartition(".")[2])
         self._sequences[source] += 1
         facts: dict[str, Any] = {
             "event_id": new_id(),

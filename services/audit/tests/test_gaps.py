@@ -5,7 +5,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from services.audit.tests.book import Book, created
+from services.audit.tests.book import Book, read
 
 from common.ids import new_id
 
@@ -20,7 +20,7 @@ class Numbers:
 
     async def arrive(self, numbers: Iterable[int], topic: str = "penguinmails.campaigns") -> None:
         envelopes = [
-            self._book.envelope(created(self._tenant_id), self.source, sequence=number) for number in numbers
+            self._book.envelope(read(self._tenant_id), self.source, sequence=number) for number in numbers
         ]
         await self._book.take(*(self._book.delivery(envelope, topic) for envelope in envelopes))
 
@@ -77,7 +77,7 @@ async def test_dead_letters_and_quarantined_records_have_arrived(
     await numbers.arrive([1, 3])
     await numbers.arrive([2], topic="penguinmails.campaigns.dlq")
     assert len(await book.lines(ours)) == 2
-    broken = book.envelope(created(ours), numbers.source, sequence=4, data=b"{}")
+    broken = book.envelope(read(ours), numbers.source, sequence=4, data=b"{}")
     await book.take(book.delivery(broken))
     await numbers.arrive([5])
     await numbers.look()

@@ -18,6 +18,8 @@ from common.contracts.workspaces import WorkspaceUpdated
 from common.db.session import Database, TenantSession
 
 NAME = "ledger"
+SOURCE = "workspaces"
+"""Whose events it writes: consumers take them from nobody else."""
 MIGRATIONS = Path(__file__).parent / "migrations"
 TOPIC = WorkspaceUpdated.TOPIC
 

@@ -52,7 +52,7 @@ def _role(
     options: dict[str, Any], settings: ServiceSettings, database: Database, cluster: Cluster
 ) -> Callable[[], Awaitable[None]]:
     if options["role"] == "relay":
-        return relay.Relay(ledger.NAME, settings, cluster, database.events_written).run
+        return relay.Relay(ledger.SOURCE, settings, cluster, database.events_written).run
     handlers = {WorkspaceUpdated: ledger.handler(options.get("handler_seconds", 0))}
     processor = Lanes(ledger.NAME, database, handlers)
     return Consumer(ledger.NAME, settings, cluster, [ledger.TOPIC], processor).run

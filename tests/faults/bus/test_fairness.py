@@ -35,7 +35,7 @@ def envelope(counter: Counter, version: int) -> Envelope:
     )
     data = event.model_dump_json().encode()
     subject = event.subject
-    return Envelope(new_id(), ledger.NAME, event.ce_type(), clock.now(), subject, tenant_id, version, data)
+    return Envelope(new_id(), ledger.SOURCE, event.ce_type(), clock.now(), subject, tenant_id, version, data)
 
 
 class Rounds:

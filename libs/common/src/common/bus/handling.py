@@ -60,7 +60,7 @@ class Handling:
         Raises:
             Exception: whatever the handler raised; nothing is committed then.
         """
-        event = self.read(envelope)
+        event = self.read(topic, envelope)
         telemetry.log_fields.set({"tenant_id": tenant_key(envelope.tenant_id)})
         with _processing(topic, envelope):
             context = self.context(envelope.tenant_id, envelope.event_id)
@@ -77,7 +77,7 @@ class Handling:
         Raises:
             Exception: whatever a handler raised; nothing of any of them is committed then.
         """
-        events = [self.read(envelope) for _, envelope in arrivals]
+        events = [self.read(topic, envelope) for topic, envelope in arrivals]
         envelopes = [envelope for _, envelope in arrivals]
         tenant_id = envelopes[0].tenant_id
         telemetry.log_fields.set({"tenant_id": tenant_key(tenant_id)})
@@ -111,7 +111,7 @@ class Handling:
         Raises:
             Exception: whatever the handler raised; nothing is committed then.
         """
-        event = self.read(envelope)
+        event = self.read(topic, envelope)
         context = self.context(envelope.tenant_id, envelope.event_id)
         async with self.database.tenant(context) as session:
             found = await inbox.claim(session, self.consumer, envelope)
@@ -124,18 +124,20 @@ class Handling:
             await (session.rollback() if dry_run else session.commit())
         return _WORDS[found]
 
-    def read(self, envelope: Envelope) -> Event:
-        """The typed event.
+    def read(self, topic: str, envelope: Envelope) -> Event:
+        """The typed event that came on the topic.
 
         Raises:
-            Invalid: the record is no event, or one of another tenant than its envelope says.
-            InvalidEvent: the payload breaks its contract.
+            Invalid: the record is no event, or one of another tenant or topic than it came with.
+            InvalidEvent: the payload breaks its contract, or its sender is not who tells of it.
         """
         event = None if envelope.type == UNREADABLE else envelope.event()
         if event is None:
             raise Invalid("the record is not an event")
         if getattr(event, "tenant_id", None) != envelope.tenant_id:
             raise Invalid("payload and envelope name different tenants")
+        if topic != type(event).TOPIC:
+            raise Invalid("the event belongs to another topic")
         return event
 
     async def run_handlers(self, session: TenantSession, event: Event) -> None:

@@ -98,7 +98,7 @@ class Redrive:
         envelope = dead_letters.envelope_of(letter)
         try:
             async with session.begin_nested():
-                event = handling.read(envelope)
+                event = handling.read(letter.topic, envelope)
                 if await inbox.claim_again(session, handling.consumer, envelope):
                     await handling.run_handlers(session, event)
                 await session.flush()

@@ -32,6 +32,7 @@ class _AccessEvent(Event):
     SUBJECT: ClassVar[str] = "tenant_id"
     RESOURCE: ClassVar[str] = "access"
     LIFE: ClassVar[Life] = "none"
+    FROM_ANY: ClassVar[bool] = True
 
     tenant_id: TenantId
 
@@ -115,6 +116,7 @@ class AuditLogTrimmed(Event):
 class ActionRecorded(Event):
     """The HTTP request behind a domain event; written by the same `emit`."""
 
+    FROM_ANY: ClassVar[bool] = True
     TOPIC: ClassVar[Topic] = "penguinmails.security"
     SUBJECT: ClassVar[str] = "event_id"
     RESOURCE: ClassVar[str] = "event"

@@ -90,6 +90,8 @@ class Event(BaseModel):
     VERSION: ClassVar[int] = 1
     OUTLIVES_TENANT: ClassVar[bool] = False
     """Whether it is handled when its tenant is deleted; all others are passed over then."""
+    FROM_ANY: ClassVar[bool] = False
+    """Whether every service tells of it; all others come from the service whose module declares them."""
 
     meta: Meta | None = None
 
@@ -108,6 +110,11 @@ class Event(BaseModel):
     @classmethod
     def ce_type(cls) -> str:
         return f"{TYPE_PREFIX}.{cls.__name__}.v{cls.VERSION}"
+
+    @classmethod
+    def comes_from(cls, source: str) -> bool:
+        """Whether `source` is a service that may tell of it."""
+        return cls.FROM_ANY or source == cls.__module__.rpartition(".")[2]
 
     @property
     def subject(self) -> str:
@@ -153,15 +160,21 @@ class Envelope:
         """The typed event, or None for a type this code does not know yet.
 
         Raises:
-            InvalidEvent: the payload breaks the contract of its type.
+            InvalidEvent: the payload breaks the contract of its type, or another service speaks than the one
+                whose fact it is.
         """
         cls = find_type(self.type)
         if cls is None:
             return None
+        if not cls.comes_from(self.source):
+            raise InvalidEvent(f"{self.type} comes from a service that cannot know")
         try:
-            return cls.read(self.data)
+            event = cls.read(self.data)
         except ValueError as error:
             raise InvalidEvent(f"payload of {self.type} breaks its contract") from error
+        if getattr(event, "service", self.source) != self.source:
+            raise InvalidEvent(f"{self.type} reports for another service")
+        return event
 
     def headers(self) -> list[tuple[str, bytes]]:
         """Kafka headers of CloudEvents' binary mode."""

@@ -15,6 +15,7 @@ class _DeadLetterEvent(Event):
     SUBJECT: ClassVar[str] = "event_id"
     RESOURCE: ClassVar[str] = "dead_letter"
     LIFE: ClassVar[Life] = "none"
+    FROM_ANY: ClassVar[bool] = True
 
     tenant_id: TenantId
     event_id: EventId
@@ -30,6 +31,7 @@ class SecretsResealed(Event):
     RESOURCE: ClassVar[str] = "secret"
     ACTION: ClassVar[str | None] = "secret.resealed"
     LIFE: ClassVar[Life] = "none"
+    FROM_ANY: ClassVar[bool] = True
 
     tenant_id: TenantId
     kind: Annotated[str, Field(examples=["dkim_keys.private_key"])]

@@ -196,6 +196,7 @@ class TenantErased(_TenantEvent):
 
     ACTION: ClassVar[str | None] = "tenant.erased"
     OUTLIVES_TENANT: ClassVar[bool] = True
+    FROM_ANY: ClassVar[bool] = True
 
     service: Annotated[str, Field(examples=["campaigns"])]
     erased: tuple[ErasedRows, ...]
@@ -247,6 +248,7 @@ class TenantPartExported(_ExportEvent):
     """A service has written its part of an export, where files are kept."""
 
     ACTION: ClassVar[str | None] = "export.part_written"
+    FROM_ANY: ClassVar[bool] = True
 
     service: Annotated[str, Field(examples=["campaigns"])]
     resources: tuple[ExportedRows, ...]
