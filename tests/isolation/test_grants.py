@@ -28,7 +28,15 @@ WHERE p.prosecdef AND has_function_privilege($1, p.oid, 'EXECUTE')
 """
 
 RELAY: dict[str, str] = {
-    "tenancy.outbox": "DELETE SELECT UPDATE",  # publishes, parks, and takes away what is published
+    # Publishes, parks, takes away what is published; tells beside it what an operator does here.
+    "tenancy.outbox": "DELETE "
+    + " ".join(
+        f"INSERT({column})"
+        for column in (
+            *("data", "event_id", "subject", "tenant_id", "topic", "traceparent", "tracestate", "type"),
+        )
+    )
+    + " SELECT UPDATE",
     "tenancy.outbox_history": "INSERT SELECT",  # keeps for a replay what was published
     "tenancy.relay_state": "SELECT UPDATE",  # one row: how far it is
     "tenancy.consumer_offsets": "INSERT SELECT UPDATE",  # positions; no tenant's data

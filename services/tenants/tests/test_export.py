@@ -59,6 +59,7 @@ class Owner:
         event = TenantPartExported(
             tenant_id=self.tenant_id,
             job_id=job_id,
+            version=1,
             service=service,
             resources=(ExportedRows(resource="things", rows=1),),
         )

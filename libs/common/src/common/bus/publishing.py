@@ -6,7 +6,7 @@ overtakes an earlier one that failed.
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
@@ -105,7 +105,7 @@ class Lane:
             span.end()
 
 
-def size_of(row: asyncpg.Record) -> int:
+def size_of(row: asyncpg.Record | Mapping[str, Any]) -> int:
     """Bytes of what a producer chose."""
     return sum(len((row[column] or "").encode()) for column in _CHOSEN)
 

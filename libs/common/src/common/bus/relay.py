@@ -17,7 +17,7 @@ from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
 
 from common import metrics
-from common.bus import publishing
+from common.bus import publishing, republication
 from common.bus.interruptions import INTERRUPTIONS, own_cancellation_only
 from common.bus.kafka import Cluster, abandon, make_producer
 from common.bus.ownership import connect_owner, heard
@@ -162,6 +162,7 @@ class Relay:
                 raise KafkaError("the broker came back as another cluster")
             self._written.clear()
             sent = await self._publish_batch(connection, producer)
+            sent += await self._publish_again(connection, producer)
             idle = _POLL_SECONDS[0] if sent else min(idle * 2, _POLL_SECONDS[1])
             if not sent and self._leaving.is_set():
                 return
@@ -183,15 +184,34 @@ class Relay:
         while rows := await connection.fetch(_HISTORY, position, BATCH):
             count += len(rows)
             position = rows[-1]["sequence"]
-            while rows:
-                result = await self._send(connection, producer, rows)
-                if result.failure is not None:
-                    raise result.failure
-                sent = {row["event_id"] for row in result.acknowledged}
-                rows = [row for row in rows if row["event_id"] not in sent]
+            await self._send_all(connection, producer, rows)
             await self._note_replay(connection, cluster, position)
         await self._note_replay(connection, cluster, -1)
         log.info("history published", extra={"fields": {"cluster_id": cluster, "events": count}})
+
+    async def _publish_again(self, connection: asyncpg.Connection, producer: AIOKafkaProducer) -> int:
+        """Publish some of the history that an operator wants published again; returns how many."""
+        rows = await republication.next_rows(connection, BATCH)
+        if rows is None:
+            return 0
+        await self._send_all(connection, producer, rows)
+        await republication.note_done(connection, rows)
+        return len(rows)
+
+    async def _send_all(
+        self, connection: asyncpg.Connection, producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record]
+    ) -> None:
+        """Send rows that the broker has taken before, however many batches that takes.
+
+        Raises:
+            KafkaError: some partition failed.
+        """
+        while rows:
+            result = await self._send(connection, producer, rows)
+            if result.failure is not None:
+                raise result.failure
+            sent = {row["event_id"] for row in result.acknowledged}
+            rows = [row for row in rows if row["event_id"] not in sent]
 
     async def _note_replay(self, connection: asyncpg.Connection, cluster: str, position: int) -> None:
         await connection.execute(
