@@ -18,6 +18,7 @@ from common.bus.interruptions import INTERRUPTIONS, own_cancellation_only
 from common.bus.kafka import Cluster, hold_fetches, pass_over_unread
 from common.bus.offsets import Offsets, Progress
 from common.bus.ownership import Ownership, connect_owner, heard
+from common.bus.records import make_reader
 from common.contracts.envelope import PARTITIONS, Topic
 from common.db.errors import DRIVER_ERRORS
 from common.metric_names import CONSUMER_LAG_EVENTS, CONSUMER_LAG_TIME, CONSUMER_PARTITIONS
@@ -158,7 +159,7 @@ class Consumer:
             cluster = await self._cluster.current_id()
             ownership = Ownership(self.name, self._partitions)
             await ownership.announce(connection)
-            kafka = AIOKafkaConsumer(
+            kafka = make_reader(
                 bootstrap_servers=self._settings.kafka_bootstrap_servers,
                 group_id=group_of(self.name),
                 enable_auto_commit=False,
