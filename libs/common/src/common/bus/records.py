@@ -6,29 +6,41 @@ without end, with all that its reader has to read beside it; here what is no tex
 
 from collections.abc import Iterator
 from itertools import islice
-from typing import Any
+from typing import Any, cast
 
 from aiokafka import AIOKafkaConsumer
 from aiokafka.consumer import fetcher
 from aiokafka.errors import CorruptRecordException
-from aiokafka.record.default_records import _DefaultRecordBatchPy
-from aiokafka.record.memory_records import _MemoryRecordsPy
+from aiokafka.record import default_records, memory_records
+
+_fetcher: Any = fetcher
+_memory_records: Any = memory_records
+_default_records: Any = default_records
+"""Nothing public of the driver's reads batches in another way."""
 
 
 def make_reader(**options: Any) -> AIOKafkaConsumer:
     """A consumer of the driver's that no name of a header stops."""
-    inside: Any = fetcher  # it has no other place for what reads batches
-    inside.MemoryRecords = _Records
+    _fetcher.MemoryRecords = _Records
     return AIOKafkaConsumer(**options)
 
 
-class _Records(_MemoryRecordsPy):
+class _Records:
     """The batches of one fetch."""
 
+    def __init__(self, data: bytes) -> None:
+        self._inner = _memory_records._MemoryRecordsPy(data)
+
+    def size_in_bytes(self) -> int:
+        return int(self._inner.size_in_bytes())
+
+    def has_next(self) -> bool:
+        return bool(self._inner.has_next())
+
     def next_batch(self) -> Any:
-        data = self._next_slice
-        batch = super().next_batch()
-        return batch if batch is None or data is None else _Batch(batch, bytes(data))
+        data = self._inner._next_slice
+        batch = self._inner.next_batch()
+        return None if batch is None else _Batch(batch, bytes(data))
 
 
 class _Batch:
@@ -55,7 +67,7 @@ class _Batch:
 
 def _patient(data: bytes) -> Iterator[Any]:
     """The records, with names that may be of any bytes; what else is wrong is still an error."""
-    batch: Any = _DefaultRecordBatchPy(data)
+    batch = _default_records._DefaultRecordBatchPy(data)
     batch._maybe_uncompress()
     batch._buffer = _Buffer(batch._buffer)
     return iter(batch)
@@ -65,8 +77,8 @@ class _Buffer(bytearray):
     """Its parts are texts of any bytes."""
 
     def __getitem__(self, key: Any) -> Any:
-        part = super().__getitem__(key)
-        return _Buffer(part) if isinstance(key, slice) else part
+        part = cast(Any, super()).__getitem__(key)
+        return _Buffer(part) if isinstance(part, bytearray) else part
 
-    def decode(self, *_: object) -> str:
-        return super().decode(errors="replace")
+    def decode(self, encoding: str = "utf-8", errors: str = "replace") -> str:
+        return super().decode(encoding, errors)

@@ -45,11 +45,10 @@ async def find_span(
 ) -> Span | None:
     """What the history has of these numbers, or else from the first event on that happened at `since` or
     later (None: all); None when that is nothing."""
-    if numbers is None:
-        first, last = await connection.fetchval(_FIRST, since), await connection.fetchval(_LAST)
-    else:
-        first, last = numbers
-    events = 0 if first is None else await connection.fetchval(_COUNT, first, last)
+    first, last = numbers or (await connection.fetchval(_FIRST, since), await connection.fetchval(_LAST))
+    if first is None or last is None:
+        return None
+    events = await connection.fetchval(_COUNT, first, last)
     return Span(first, last, events) if events else None
 
 
