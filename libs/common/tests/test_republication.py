@@ -12,6 +12,7 @@ from libs.common.tests.test_backbone import outbox_holds
 
 from common import clock
 from common.bus import relay as relay_module
+from common.bus import republication
 from common.bus.kafka import Cluster
 from common.bus.relay import Relay
 from common.contracts.envelope import Envelope
@@ -96,6 +97,37 @@ async def test_a_second_wish_waits_for_the_end_of_the_first(
     state = await connection.fetchrow("SELECT again_from, again_next, again_to FROM tenancy.relay_state")
     assert tuple(state) == (None, None, None)
     await connection.close()
+
+
+async def test_a_relay_that_leaves_does_not_stay_for_a_wish(
+    desk: Desk,
+    database: Database,
+    settings: ServiceSettings,
+    cluster: Cluster,
+    service_database: Databases,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """Its successor goes on with it. Here the wish has no end, for what is done is not noted."""
+    tenant, made = new_id(), await service_database("workspaces")
+    relay = Relay("workspaces", settings, cluster, database.events_written)
+    async with running(relay.run()) as (task,):
+        await write(database, tenant, update(tenant, new_id(), 1))
+        await outbox_holds(made, tenant, 0)
+        with monkeypatch.context() as patched:
+            patched.setattr(republication, "note_done", _forget)
+            (one,) = await published(settings, tenant, 1)
+            words = ("replay", "--publish", "--numbers", f"{one.sequence}-{one.sequence}")
+            wishing = asyncio.create_task(desk.says(*words))
+            await published(settings, tenant, 3)
+            relay.leave()
+            await asyncio.wait_for(asyncio.shield(task), 5)
+        async with running(Relay("workspaces", settings, cluster, database.events_written).run()):
+            (told,) = await wishing
+    assert told["events"] == 1
+
+
+async def _forget(*_: object) -> None:
+    """Note nothing."""
 
 
 async def test_who_replays_or_tells_a_snapshot_is_recorded_and_who_only_counts_is_not(desk: Desk) -> None:

@@ -162,7 +162,8 @@ class Relay:
                 raise KafkaError("the broker came back as another cluster")
             self._written.clear()
             sent = await self._publish_batch(connection, producer)
-            sent += await self._publish_again(connection, producer)
+            if not self._leaving.is_set():
+                sent += await self._publish_again(connection, producer)
             idle = _POLL_SECONDS[0] if sent else min(idle * 2, _POLL_SECONDS[1])
             if not sent and self._leaving.is_set():
                 return
@@ -201,7 +202,8 @@ class Relay:
     async def _send_all(
         self, connection: asyncpg.Connection, producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record]
     ) -> None:
-        """Send rows that the broker has taken before, however many batches that takes.
+        """Send rows that were published before, however many batches that takes; what has become too large
+        since is passed over.
 
         Raises:
             KafkaError: some partition failed.
@@ -210,8 +212,8 @@ class Relay:
             result = await self._send(connection, producer, rows)
             if result.failure is not None:
                 raise result.failure
-            sent = {row["event_id"] for row in result.acknowledged}
-            rows = [row for row in rows if row["event_id"] not in sent]
+            done = {row["event_id"] for row in (*result.acknowledged, *result.oversized)}
+            rows = [row for row in rows if row["event_id"] not in done]
 
     async def _note_replay(self, connection: asyncpg.Connection, cluster: str, position: int) -> None:
         await connection.execute(
