@@ -10,12 +10,16 @@ from rich.table import Table
 from penguinmails import display
 from penguinmails.credentials import SERVICES
 from penguinmails.display import console
-from penguinmails.parked_command import DryRun, Event, Reason, Whose, gaps_app, of, parked_app
+from penguinmails.parked_command import DryRun, Event, Reason, Whose, gaps_app, of, only_try, parked_app
 from penguinmails.services import Document, ask, by
 from penguinmails.stack import Stack
 from penguinmails.terminal import escape
 
 Chosen = Annotated[str | None, typer.Option("--service", help="One service; all when left out.")]
+Publish = Annotated[
+    bool, typer.Option("--publish", help="Publish history again instead, for subscribers that lost it.")
+]
+Numbers = Annotated[str | None, typer.Option(help="With --publish: these `ce_sequence` only, as 17-20.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 Services = Annotated[list[str], typer.Argument(help="The service, or several.")]
 
@@ -54,7 +58,7 @@ def events_app(running: Callable[[], Stack]) -> typer.Typer:
         reach = [*(["--from", since] if since else []), *(["--all"] if everything else [])]
         reach += ["--publish"] * publish + (["--numbers", numbers] if numbers else [])
         named = ["--consumer", consumer] if consumer else []
-        words = ["replay", *by(), *named, *reach, *(["--dry-run"] if dry_run else [])]
+        words = ["replay", *by(), *named, *reach, *only_try(dry_run)]
         for answer in _ask_some(running(), service, *words):
             console.print(JSON.from_data(answer))
 
@@ -65,7 +69,7 @@ def events_app(running: Callable[[], Stack]) -> typer.Typer:
         dry_run: DryRun = False,
     ) -> None:
         """Tell the service's present state again, for projections older than the history."""
-        words = ["snapshot", *by(), *of(tenant), *(["--dry-run"] if dry_run else [])]
+        words = ["snapshot", *by(), *of(tenant), *only_try(dry_run)]
         for answer in _ask_some(running(), service, *words):
             console.print(JSON.from_data(answer))
 

@@ -15,18 +15,25 @@ from penguinmails.services import Document, ask, by
 from penguinmails.stack import Stack
 from penguinmails.terminal import escape
 
+Some = Annotated[str | None, typer.Argument(help="All services when left out.")]
 Owner = Annotated[str, typer.Argument(help="The service whose event it is.")]
 Event = Annotated[str, typer.Argument(help="As it is listed: evt_….")]
 Whose = Annotated[str | None, typer.Option("--tenant", help="Where several tenants have the id.")]
 Reason = Annotated[str, typer.Option(help="For the audit log.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count; change nothing.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
+Shorter = Annotated[Path | None, typer.Option("--data", exists=True, help="A shorter payload, as JSON.")]
 Sure = Annotated[bool, typer.Option("--yes", help="Do not ask.")]
 
 
 def of(tenant: str | None) -> list[str]:
     """The option that names a tenant."""
     return ["--tenant", tenant] if tenant else []
+
+
+def only_try(dry_run: bool) -> list[str]:
+    """The option that changes nothing."""
+    return ["--dry-run"] if dry_run else []
 
 
 def parked_app(running: Callable[[], Stack]) -> typer.Typer:
@@ -36,10 +43,7 @@ def parked_app(running: Callable[[], Stack]) -> typer.Typer:
     )
 
     @app.command("list")
-    def list_parked(
-        service: Annotated[str | None, typer.Argument(help="All when left out.")] = None,
-        as_json: AsJson = False,
-    ) -> None:
+    def list_parked(service: Some = None, as_json: AsJson = False) -> None:
         """Parked events, oldest first."""
         chosen = [_known(service)] if service else SERVICES
         found = ask(running(), chosen, "events", "parked", "list", *by())
@@ -54,13 +58,13 @@ def parked_app(running: Callable[[], Stack]) -> typer.Typer:
     def retry(
         service: Owner,
         event: Event,
-        data: Annotated[Path | None, typer.Option(exists=True, help="A shorter payload, as JSON.")] = None,
+        data: Shorter = None,
         tenant: Whose = None,
         dry_run: DryRun = False,
     ) -> None:
         """Publish it after all: shorter, or because larger ones are taken now."""
         shorter = ["--data", str(data.absolute())] if data else []
-        words = ["retry", event, *shorter, *of(tenant), *(["--dry-run"] if dry_run else [])]
+        words = ["retry", event, *shorter, *of(tenant), *only_try(dry_run)]
         _report(ask(running(), [_known(service)], "events", "parked", *words, *by()))
 
     @app.command()
@@ -75,7 +79,7 @@ def parked_app(running: Callable[[], Stack]) -> typer.Typer:
         """Give it up: nobody will ever hear of it, and what waits behind it goes on."""
         if not (sure or dry_run):
             typer.confirm(f"Is {event} to be lost for every subscriber?", abort=True)
-        words = ["drop", event, "--reason", reason, *of(tenant), *(["--dry-run"] if dry_run else [])]
+        words = ["drop", event, "--reason", reason, *of(tenant), *only_try(dry_run)]
         _report(ask(running(), [_known(service)], "events", "parked", *words, *by()))
 
     _ = (list_parked, show, retry, drop)
@@ -102,7 +106,7 @@ def gaps_app(running: Callable[[], Stack]) -> typer.Typer:
         """Decide that what is missing will not come: it is counted no more, and stays on record."""
         if not (sure or dry_run):
             typer.confirm("Is it certain that these events cannot be published again?", abort=True)
-        words = ["close", gap, "--reason", reason, *(["--dry-run"] if dry_run else [])]
+        words = ["close", gap, "--reason", reason, *only_try(dry_run)]
         for answer in ask(running(), ["audit"], "gaps", *words, *by()):
             console.print(JSON.from_data(answer))
 
