@@ -45,13 +45,8 @@ def events_app(running: Callable[[], Stack]) -> typer.Typer:
         ] = None,
         since: Annotated[str | None, typer.Option("--from", help="2026-01-31T12:00:00Z")] = None,
         everything: Annotated[bool, typer.Option("--all", help="From the first record.")] = False,
-        publish: Annotated[
-            bool,
-            typer.Option("--publish", help="Publish history again instead, for subscribers that lost it."),
-        ] = False,
-        numbers: Annotated[
-            str | None, typer.Option(help="With --publish: these `ce_sequence` only, as 17-20.")
-        ] = None,
+        publish: Publish = False,
+        numbers: Numbers = None,
         dry_run: DryRun = False,
     ) -> None:
         """Read the log again beside the running consumer: projects again, handles what was not."""
