@@ -278,5 +278,32 @@ async def test_a_replay_while_events_flow_doubles_nothing(
     assert not [letter for letter in letters if letter["tenant_id"] == tenant.tenant_id]
 
 
+async def test_history_published_again_is_handled_by_nobody_twice(
+    stack: Stack, platform: Platform, tenant: Tenant, databases: Databases
+) -> None:
+    tenant_id = parse(Kind.TENANT, tenant.tenant_id)
+    await until_caught_up(stack)
+    before, created = (
+        await books(databases, tenant_id),
+        await platform.audit(tenant, action="workspace.created"),
+    )
+    counted = json.loads(await said(stack, "replay", "workspaces", "--publish", "--all", "--dry-run"))
+    told = json.loads(await said(stack, "replay", "workspaces", "--publish", "--all"))
+    assert told["events"] >= counted["events"] > 0
+    await until_caught_up(stack)
+    assert await books(databases, tenant_id) == before
+    assert await platform.audit(tenant, action="workspace.created") == created
+
+
+async def test_what_never_left_and_what_never_arrived_can_be_asked_for(stack: Stack) -> None:
+    assert await answers(stack, "parked", "list") == []
+    status, output = await run(stack, "events", "parked", "show", "tenants", to_text(Kind.EVENT, new_id()))
+    assert (status, "No such event" in output) == (1, True)
+    await said(stack, "gaps", "list")
+    words = ("gaps", "close", str(new_id()), "--reason", "none", "--yes")
+    status, output = await run(stack, "events", *words)
+    assert (status, "no such open gap" in output) == (1, True), output
+
+
 def contact(tenant: Tenant, number: int) -> dict[str, str]:
     return {"workspace_id": tenant.default_workspace_id, "email": f"c{number}-{uuid4().hex}@example.com"}

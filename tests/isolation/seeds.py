@@ -95,6 +95,7 @@ async def _seed_kernel(harness: Harness, tenant: MadeTenant) -> None:
     ended = SessionEnded(
         tenant_id=tenant.tenant_id,
         session_id=new_id(),
+        version=2,
         user_id=tenant.owner_id,
         at=clock.now() - timedelta(minutes=1),
     )

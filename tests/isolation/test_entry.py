@@ -86,7 +86,9 @@ async def test_an_ended_session_is_not_let_in_again(
     world: World, attacker: Attacker, prover: Prover, facts: tuple[Any, ...]
 ) -> None:
     tenant, user, session, issued = facts
-    ended = SessionEnded(tenant_id=tenant, session_id=session, user_id=user, at=datetime.now(tz=UTC))
+    ended = SessionEnded(
+        tenant_id=tenant, session_id=session, version=2, user_id=user, at=datetime.now(tz=UTC)
+    )
     await world.harness.handle(tenant, ended)
     assert await enter(attacker, prover, *facts) == ("revoked", {})
     assert (await enter(attacker, prover, tenant, user, new_id(), issued))[0] == "ok", "others go on"

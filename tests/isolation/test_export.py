@@ -47,7 +47,7 @@ async def pair(world: World, superuser: asyncpg.Connection) -> list[MadeTenant]:
 async def request(world: World, tenant: MadeTenant) -> UUID:
     job_id = new_id()
     await world.harness.handle(
-        tenant.tenant_id, TenantExportRequested(tenant_id=tenant.tenant_id, job_id=job_id)
+        tenant.tenant_id, TenantExportRequested(tenant_id=tenant.tenant_id, job_id=job_id, version=1)
     )
     return job_id
 

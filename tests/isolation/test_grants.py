@@ -4,6 +4,7 @@ The work of these roles spans tenants, so each of their grants counts. Add one h
 """
 
 import asyncpg
+import pytest
 
 from tests.isolation.installation import World
 
@@ -28,7 +29,15 @@ WHERE p.prosecdef AND has_function_privilege($1, p.oid, 'EXECUTE')
 """
 
 RELAY: dict[str, str] = {
-    "tenancy.outbox": "DELETE SELECT UPDATE",  # publishes, parks, and takes away what is published
+    # Publishes, parks, takes away what is published; tells beside it what an operator does here.
+    "tenancy.outbox": "DELETE "
+    + " ".join(
+        f"INSERT({column})"
+        for column in (
+            *("data", "event_id", "subject", "tenant_id", "topic", "traceparent", "tracestate", "type"),
+        )
+    )
+    + " SELECT UPDATE",
     "tenancy.outbox_history": "INSERT SELECT",  # keeps for a replay what was published
     "tenancy.relay_state": "SELECT UPDATE",  # one row: how far it is
     "tenancy.consumer_offsets": "INSERT SELECT UPDATE",  # positions; no tenant's data
@@ -73,6 +82,33 @@ async def test_relay_has_the_outbox_and_nothing_else(world: World, superuser: as
     assert await granted(superuser, role) == RELAY
     assert [row[0] for row in await superuser.fetch(_SCHEMAS, role)] == ["tenancy"]
     assert [row[0] for row in await superuser.fetch(_CALLABLE, role)] == ["tenancy.maintain_history"]
+
+
+@pytest.mark.parametrize(
+    ("topic", "kind", "taken"),
+    [
+        ("penguinmails.security", "penguinmails.ParkedEventDropped.v1", True),
+        ("penguinmails.security", "penguinmails.OperatorClosed.v1", False),
+        ("penguinmails.users", "penguinmails.UserDeactivated.v1", False),
+    ],
+)
+async def test_relay_tells_nothing_but_what_operators_do_to_its_events(
+    world: World, superuser: asyncpg.Connection, topic: str, kind: str, taken: bool
+) -> None:
+    statement = """
+        INSERT INTO tenancy.outbox (tenant_id, event_id, topic, type, subject, data)
+        VALUES (gen_random_uuid(), gen_random_uuid(), $1, $2, 'x', '{}')
+    """
+    await superuser.execute("BEGIN")
+    try:
+        await superuser.execute(f"SET LOCAL ROLE {world.service}_relay")
+        if taken:
+            await superuser.execute(statement, topic, kind)
+        else:
+            with pytest.raises(asyncpg.InsufficientPrivilegeError):
+                await superuser.execute(statement, topic, kind)
+    finally:
+        await superuser.execute("ROLLBACK")
 
 
 async def test_ingestion_has_the_log_and_its_own_books_and_nothing_else(

@@ -123,7 +123,7 @@ async def test_a_closed_operators_token_is_refused_alike(
     assert issuer is not None
     without = await ask(calls, route, None, mine.tenant_id)
     token = issuer.operator_token(operator)
-    ended = OperatorTokensRevoked(tenant_id=PLATFORM_TENANT, operator_id=operator, at=clock.now())
+    ended = OperatorTokensRevoked(tenant_id=PLATFORM_TENANT, operator_id=operator, version=2, at=clock.now())
     harness = (await worlds(route.service)).harness
     await harness.handle(PLATFORM_TENANT, ended)
     assert bytes_of(await ask(calls, route, token, mine.tenant_id)) == bytes_of(without)

@@ -82,6 +82,7 @@ async def test_a_session_that_ended_opens_nothing(in_process: Calls, route: Rout
     ended = SessionEnded(
         tenant_id=parse(Kind.TENANT, user.tenant_id),
         session_id=parse(Kind.SESSION, user.session_id),
+        version=2,
         user_id=parse(Kind.USER, user.user_id),
         at=datetime.now(tz=UTC),
     )

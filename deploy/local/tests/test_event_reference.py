@@ -46,7 +46,8 @@ def components() -> Json:
 def contracts(monkeypatch: pytest.MonkeyPatch, fields: Json, **declared: str) -> Json:
     """The contracts when the registry holds one event with these fields, which is registered afterwards."""
     monkeypatch.setattr(envelope, "_REGISTRY", {})
-    places = {"TOPIC": TOPICS[0], "SUBJECT": "tenant_id", "RESOURCE": "thing", "ACTION": None, **declared}
+    places = {"TOPIC": TOPICS[0], "SUBJECT": "tenant_id", "RESOURCE": "thing", "ACTION": None, "LIFE": "none"}
+    places |= declared
     base = type("_Base", (Event,), {"__annotations__": dict.fromkeys(places, ClassVar[Any]), **places})
     create_model("ThingMade", __base__=base, **fields)
     return compatibility.contracts()

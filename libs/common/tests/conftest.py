@@ -1,12 +1,19 @@
 """Fixtures of the event backbone: one service's database, its settings, the broker."""
 
 from collections.abc import AsyncIterator
+from pathlib import Path
 
+import asyncpg
 import pytest
+from fastapi import FastAPI
 from libs.common.tests.backbone import Databases, Handled, ends, stand_at
+from libs.common.tests.desk import Desk
 
 from common.bus.kafka import Cluster
-from common.db.session import Database
+from common.contracts.envelope import Event
+from common.db.session import Database, TenantSession
+from common.events_cli import events_commands
+from common.service import Service
 from common.settings import ServiceSettings
 from penguinmails.config import Broker
 
@@ -37,6 +44,24 @@ async def cluster(settings: ServiceSettings) -> AsyncIterator[Cluster]:
     cluster = Cluster(settings)
     yield cluster
     await cluster.close()
+
+
+@pytest.fixture
+async def desk(
+    settings: ServiceSettings, service_database: Databases, monkeypatch: pytest.MonkeyPatch
+) -> AsyncIterator[Desk]:
+    """At the commands about events of `workspaces`, whose state is none here."""
+    for module in ("events_cli", "parked_cli"):
+        monkeypatch.setattr(f"common.{module}.from_environment", lambda _: settings)
+    service = Service("workspaces", ServiceSettings, lambda _: FastAPI(), Path(), describe=_nothing)
+    connection = await asyncpg.connect((await service_database("workspaces")).superuser_url)
+    yield Desk(events_commands(service), connection)
+    await connection.close()
+
+
+async def _nothing(session: TenantSession) -> AsyncIterator[Event]:
+    for event in ():
+        yield event
 
 
 @pytest.fixture

@@ -2,14 +2,14 @@
 
 import json
 import re
-from typing import Any
+from typing import Any, ClassVar
 
 import pytest
 from pydantic import ValidationError, create_model
 
 from common import clock
 from common.contracts import Actor, Envelope, Event, Meta, envelope, registry
-from common.contracts.envelope import TOPICS, InvalidEvent, Part, tenant_key
+from common.contracts.envelope import TOPICS, InvalidEvent, Part, Topic, tenant_key
 from common.contracts.workspaces import WorkspaceArchived, WorkspaceCreated
 from common.ids import new_id
 
@@ -61,6 +61,44 @@ def test_each_event_declares_where_it_belongs(ce_type: str, event: type[Event]) 
     assert event.__doc__ or event.ACTION
 
 
+UNVERSIONED = {
+    "AccessDenied": "a refused request, which changed nothing",
+    "AccessGap": "reads that were lost",
+    "AccessMissed": "a look-up that found nothing",
+    "AccessRecorded": "reads",
+    "ActionRecorded": "the request behind another event",
+    "AuditLogTrimmed": "days of a log, which has no versions",
+    "CrossTenantAttemptFlagged": "a verdict on another event",
+    "DeadLetterDropped": "what became of another event",
+    "DeadLetterRetried": "what became of another event",
+    "GapClosed": "numbers of a producer's",
+    "HistoryPublishedAgain": "an operator's command",
+    "LogReplayed": "an operator's command",
+    "LoginFailed": "an attempt, perhaps on no account at all",
+    "OperatorLoginFailed": "an attempt, perhaps on no operator at all",
+    "ParkedEventDropped": "what became of another event",
+    "ParkedEventRetried": "what became of another event",
+    "SecretsResealed": "rows of many aggregates, none of which changed for its users",
+    "SigningKeyRotated": "the platform's ring of keys, of which each event names one",
+    "StateTold": "an operator's command",
+}
+"""Events about no aggregate that is stored with a version, and what they are about instead."""
+
+
+@pytest.mark.parametrize(("ce_type", "event"), EVENTS)
+def test_each_event_carries_the_version_of_its_aggregate(ce_type: str, event: type[Event]) -> None:
+    versioned = event.__name__ not in UNVERSIONED
+    assert versioned == ("version" in event.model_fields), ce_type
+    assert versioned or event.LIFE == "none", "what is about a resource has its version"
+    if versioned:
+        assert event.model_fields["version"].annotation is int
+        assert event.model_fields["version"].is_required()
+
+
+def test_events_without_a_version_exist() -> None:
+    assert set(UNVERSIONED) <= {event.__name__ for _, event in EVENTS}
+
+
 @pytest.mark.parametrize("event", [event for _, event in EVENTS])
 def test_no_event_has_room_for_a_secret(event: type[Event]) -> None:
     suspicious = {name for name in fields_of(event) if SECRET_WORDS & set(re.split(r"[_.]", name.lower()))}
@@ -94,6 +132,18 @@ def test_an_event_without_its_declarations_cannot_be_defined() -> None:
 
         class Incomplete(Event):  # pyright: ignore[reportUnusedClass]
             tenant_id: str
+
+    with pytest.raises(TypeError, match="declares no"):
+        create_model("WorkspaceSeen", __base__=_Unversioned)
+
+
+class _Unversioned(Event):
+    TOPIC: ClassVar[Topic] = "penguinmails.workspaces"
+    SUBJECT: ClassVar[str] = "tenant_id"
+    RESOURCE: ClassVar[str] = "workspace"
+    ACTION: ClassVar[str | None] = None
+
+    tenant_id: str
 
 
 def test_two_events_cannot_share_a_type() -> None:

@@ -12,6 +12,7 @@ import asyncpg
 import pytest
 from fastapi import FastAPI
 from libs.common.tests.backbone import TOPIC, Databases, Handled, running, send, until, update, wrap
+from libs.common.tests.desk import Desk
 from typer.testing import CliRunner
 
 from common.bus.brake import release
@@ -304,3 +305,25 @@ async def test_operators_who_read_dead_letters_are_recorded(
     assert '"name":"v1"' in json.loads(await say("dlq", "show", event))["payload"]
     assert await reads(grave, tenant) == [(by, "events dlq show", [event])]
     assert await reads(grave, neighbour) == []
+
+
+async def test_an_id_that_two_tenants_have_is_nobodys_until_one_is_named(
+    handled: Handled, grave: Grave, desk: Desk
+) -> None:
+    """Our ids are unique; what strangers write to a topic may bear any."""
+    ours, theirs = new_id(), new_id()
+    (letter,) = versions(ours, new_id(), 1)
+    for tenant in (ours, theirs):
+        async with handled.handling().database.tenant(
+            SystemContext(tenant, "event", handled.name)
+        ) as session:
+            await dead_letters.bury(session, handled.name, TOPIC, letter, "ValueError", 5)
+            await session.commit()
+    event = to_text(Kind.EVENT, letter.event_id)
+    for words in (("show", event), ("retry", event), ("drop", event, "--reason", "none")):
+        assert to_text(Kind.TENANT, theirs) in await desk.refuses("dlq", *words)
+    assert await grave.told(ours) == await grave.told(theirs) == []
+    named = ("--tenant", to_text(Kind.TENANT, ours))
+    (shown,) = await desk.says("dlq", "show", event, *named)
+    assert shown["tenant_id"] == named[1]
+    assert await desk.reads(theirs) == []

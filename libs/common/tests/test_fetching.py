@@ -54,8 +54,8 @@ async def test_storing_positions_does_not_wait_for_the_disk(
     found: list[bool] = []
     chosen = "SELECT setting = 'off' AND source = 'client' FROM pg_settings WHERE name = 'synchronous_commit'"
 
-    async def connect(url: str, **options: bool) -> asyncpg.Connection:
-        connection = await connect_owner(url, **options)
+    async def connect(url: str, silence: float, **options: bool) -> asyncpg.Connection:
+        connection = await connect_owner(url, silence, **options)
         found.append(await connection.fetchval(chosen))
         return connection
 

@@ -1,12 +1,18 @@
 """Holes in a producer's numbering."""
 
+import asyncio
+import json
 from collections.abc import AsyncIterator, Iterable
+from typing import Any
 from uuid import UUID
 
 import asyncpg
 import pytest
 from services.audit.tests.book import Book, read
+from typer.testing import CliRunner
 
+from audit.gap import commands
+from audit.settings import AuditSettings
 from common.ids import new_id
 
 
@@ -33,6 +39,12 @@ class Numbers:
             self.source,
         )
         return [(row["missing"], row["filled"]) for row in rows]
+
+    async def told(self) -> list[tuple[str, str]]:
+        """What was told of gaps that were closed in the producer's name."""
+        rows = await self._book.sql.fetch("SELECT data FROM tenancy.outbox WHERE type LIKE '%.GapClosed.%'")
+        events = [json.loads(row["data"]) for row in rows]
+        return [(event["missing"], event["reason"]) for event in events if event["source"] == self.source]
 
 
 @pytest.fixture
@@ -82,3 +94,42 @@ async def test_dead_letters_and_quarantined_records_have_arrived(
     await numbers.arrive([5])
     await numbers.look()
     assert await numbers.look() == []
+
+
+async def test_a_gap_that_an_operator_closes_is_counted_no_more_and_filled_all_the_same(
+    numbers: Numbers, book: Book, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = book.database
+    settings = AuditSettings(
+        database_url=made.app_url,
+        relay_database_url=made.relay_url,
+        ingest_database_url=made.ingest_url,
+        tenancy_key=made.tenancy_key,  # type: ignore[arg-type]
+        link_secret="00" * 32,  # type: ignore[arg-type]
+        kafka_bootstrap_servers="nowhere",
+    )
+    monkeypatch.setattr(commands, "from_environment", lambda _: settings)
+    await numbers.arrive([1, 4, 6])
+    await numbers.look()
+    await numbers.look()
+
+    async def say(*words: str) -> list[dict[str, Any]]:
+        asked = [*words, "--by", numbers.source]
+        result = await asyncio.to_thread(CliRunner().invoke, commands.commands, asked)
+        assert result.exit_code == 0, result.output
+        return [json.loads(line) for line in result.stdout.splitlines()]
+
+    async def listed() -> list[dict[str, Any]]:
+        return [gap for gap in await say("list") if gap["source"] == numbers.source]
+
+    (gap,) = await listed()
+    assert gap["numbers"] == ["2-3", "5-5"]
+    words = ("close", gap["gap_id"], "--reason", "dropped at its service")
+    await say(*words, "--dry-run")
+    assert await listed() == [gap]
+    await say(*words)
+    assert await listed() == []
+    assert await numbers.look() == [("{[2,4),[5,6)}", False)], "it is not noted anew"
+    assert await numbers.told() == [("{[2,4),[5,6)}", "dropped at its service")]
+    await numbers.arrive([2, 3, 5])
+    assert await numbers.look() == [("{}", True)]

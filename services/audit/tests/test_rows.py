@@ -78,7 +78,7 @@ def test_addresses_and_the_names_beside_them_stay_out() -> None:
 def test_deaths() -> None:
     event = CampaignDeleted(tenant_id=new_id(), workspace_id=new_id(), campaign_id=new_id(), version=2)
     assert [life.resource for life in rows_of(event).deaths] == [event.subject]
-    ended = SessionEnded(tenant_id=new_id(), session_id=new_id(), user_id=new_id(), at=clock.now())
+    ended = SessionEnded(tenant_id=new_id(), session_id=new_id(), version=2, user_id=new_id(), at=clock.now())
     assert [life.resource for life in rows_of(ended).deaths] == [ended.subject]
 
 
@@ -216,7 +216,9 @@ def test_what_an_operator_read_of_a_tenant_stands_in_the_platforms_log_too() -> 
 def test_what_an_operator_does_at_the_platform_stands_there_once() -> None:
     operator_id = new_id()
     operator = Actor(type="operator", id=to_text(Kind.OPERATOR, operator_id))
-    event = OperatorLoggedIn(tenant_id=PLATFORM_TENANT, operator_id=operator_id, meta=Meta(actor=operator))
+    event = OperatorLoggedIn(
+        tenant_id=PLATFORM_TENANT, operator_id=operator_id, version=1, meta=Meta(actor=operator)
+    )
     (entry,) = rows_of(event).entries
     assert (entry.tenant_id, entry.action, entry.actor_id) == (
         PLATFORM_TENANT,

@@ -88,12 +88,14 @@ async def test_an_operator_has_a_refused_welcome_mail_sent_again(
     await deliver_until(postman, lambda: not mail_server.answers)
     for steps in (("billing",), ("billing", "welcome_mail")):
         assert not mail_server.taken
-        await service.handle(tenant.tenant_id, ProvisioningResumed(tenant_id=tenant.tenant_id, steps=steps))
+        await service.handle(
+            tenant.tenant_id, ProvisioningResumed(tenant_id=tenant.tenant_id, version=1, steps=steps)
+        )
         await postman.rounds.step()
     await deliver_until(postman, lambda: bool(mail_server.taken))
     (event,) = await office.emitted(tenant.tenant_id, "WelcomeMailSent")
     assert event["attempts"] == 2
-    resumed = ProvisioningResumed(tenant_id=tenant.tenant_id, steps=("welcome_mail",))
+    resumed = ProvisioningResumed(tenant_id=tenant.tenant_id, version=1, steps=("welcome_mail",))
     await service.handle(tenant.tenant_id, resumed)
     await postman.rounds.step()
     assert len(mail_server.taken) == 1, "what is sent is not sent again"

@@ -265,6 +265,6 @@ async def test_a_closed_operator_has_no_account_any_more(installation: Installat
     for _ in range(2):
         await installation.run("close", "--email", operator.email)
     told = await office.emitted(PLATFORM_TENANT, "OperatorClosed", "OperatorTokensRevoked")
-    mine = [one["type"] for one in told if one["operator_id"] == operator.operator_id]
-    assert mine == ["OperatorClosed", "OperatorTokensRevoked"]
+    mine = [(one["type"], one["version"]) for one in told if one["operator_id"] == operator.operator_id]
+    assert mine == [("OperatorClosed", 2), ("OperatorTokensRevoked", 2)]
     assert (await client.get(f"{PATH}/me", headers=bearer(token))).status_code == 401

@@ -83,6 +83,33 @@ async def test_reuse_ends_the_whole_family(
     assert row["end_reason"] == "refresh_reuse"
 
 
+async def test_events_of_a_session_count_its_changes(
+    service: Harness, office: Office, tenant: MadeTenant, sign_in: SignIn
+) -> None:
+    pair = await sign_in(tenant)
+    await refresh(service, pair["refresh_token"])
+    other = await sign_in(tenant)
+    for path in ("logout", "logout-all"):
+        await service.client.post(f"/api/v1/auth/{path}", headers=bearer(pair["access_token"]))
+    assert (
+        await service.client.post("/api/v1/auth/logout-all", headers=bearer(other["access_token"]))
+    ).is_success
+    told = await office.emitted(tenant.tenant_id, "SessionStarted", "SessionRefreshed", "SessionEnded")
+    first = [event for event in told if event["session_id"] == told[0]["session_id"]]
+    assert [(event["type"], event["version"]) for event in first] == [
+        ("SessionStarted", 1),
+        ("SessionRefreshed", 2),
+        ("SessionEnded", 3),
+    ]
+    versions = await office.fetch(
+        "SELECT version FROM auth.sessions WHERE tenant_id = $1 ORDER BY session_id", tenant.tenant_id
+    )
+    assert [row["version"] for row in versions] == [3, 2], "also when all are ended at once"
+    (user,) = await office.fetch("SELECT version FROM auth.users WHERE tenant_id = $1", tenant.tenant_id)
+    (revoked,) = await office.emitted(tenant.tenant_id, "SessionsRevoked")
+    assert revoked["version"] == user["version"] > 1
+
+
 async def test_what_opens_nothing(
     service: Harness, office: Office, tenant: MadeTenant, sign_in: SignIn
 ) -> None:

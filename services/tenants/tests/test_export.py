@@ -59,6 +59,7 @@ class Owner:
         event = TenantPartExported(
             tenant_id=self.tenant_id,
             job_id=job_id,
+            version=1,
             service=service,
             resources=(ExportedRows(resource="things", rows=1),),
         )
@@ -127,7 +128,8 @@ async def test_an_export_becomes_one_archive_of_all_parts(
     with zipfile.ZipFile(io.BytesIO(answer.content)) as archive:
         assert sorted(archive.namelist()) == [f"{name}/things.jsonl" for name in sorted(PARTS)]
         assert json.loads(archive.read("auth/things.jsonl")) == {"of": "auth"}
-    assert len(await office.emitted(owner.tenant_id, "TenantExportFinished")) == 1
+    begun, done = await office.emitted(owner.tenant_id, "TenantExportRequested", "TenantExportFinished")
+    assert 1 == begun["version"] < done["version"]
     assert await owner.begin() != job_id, "another one may follow"
 
 

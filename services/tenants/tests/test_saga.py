@@ -62,7 +62,8 @@ async def test_a_refused_mail_shows(service: Harness, office: Office, auth: Scri
     answer, tenant_id = await sign_up(service, office)
     account, _, _ = await office.answers_of_others(tenant_id)
     await office.hear(
-        tenant_id, WelcomeMailRefused(tenant_id=tenant_id, user_id=account.user_id, attempts=1, code=550)
+        tenant_id,
+        WelcomeMailRefused(tenant_id=tenant_id, user_id=account.user_id, version=1, attempts=1, code=550),
     )
     token = service.issuer.token(tenant_id, account.user_id)
     progress = await service.client.get(

@@ -131,7 +131,7 @@ async def test_a_failing_step_shows_its_error_and_is_tried_at_once_when_resumed(
 async def test_a_refused_mail_is_stuck_until_it_is_resumed(
     company: Company, office: Office, ask: Ask
 ) -> None:
-    mail = {"tenant_id": company.tenant.tenant_id, "user_id": company.tenant.owner_id}
+    mail = {"tenant_id": company.tenant.tenant_id, "user_id": company.tenant.owner_id, "version": 1}
     later = clock.now() + timedelta(minutes=1)
     delayed = WelcomeMailDelayed(**mail, attempts=1, reason="server_away", next_attempt_at=later)
     await office.hear(company.tenant.tenant_id, delayed)

@@ -122,7 +122,7 @@ class Office:
             slug="default",
             admin_id=user_id,
         )
-        return account, made, WelcomeMailSent(tenant_id=tenant_id, user_id=user_id, attempts=1)
+        return account, made, WelcomeMailSent(tenant_id=tenant_id, user_id=user_id, version=1, attempts=1)
 
     async def play_others(self, owner_email: str) -> UUID:
         """Let the tenant's account and workspace come to be; the projection of its own event too."""

@@ -73,7 +73,7 @@ async def test_ending_one_session_leaves_the_others_alone(service: Harness) -> N
     first, second = new_id(), new_id()
     tokens = [service.issuer.token(tenant.tenant_id, tenant.owner_id, session) for session in (first, second)]
     event = SessionEnded(
-        tenant_id=tenant.tenant_id, session_id=first, user_id=tenant.owner_id, at=clock.now()
+        tenant_id=tenant.tenant_id, session_id=first, version=2, user_id=tenant.owner_id, at=clock.now()
     )
     await service.handle(tenant.tenant_id, event)
     assert [await status(service, token) for token in tokens] == [401, 200]

@@ -1,5 +1,6 @@
 """Brokers that tests may kill, and the bench starts."""
 
+import asyncio
 import signal
 import subprocess
 import sys
@@ -9,6 +10,10 @@ from typing import Protocol
 from penguinmails import ports, probes
 from penguinmails.child import dying_with_us
 from penguinmails.stack import Stack
+from tests.e2e.client import eventually
+
+_LONGEST_START = 90.0
+"""Seconds; Apache Kafka takes twenty on a busy machine."""
 
 
 class Broker(Protocol):
@@ -23,6 +28,10 @@ class Broker(Protocol):
         """Returns at once; clients connect when its topics are there."""
         ...
 
+    async def returned(self) -> None:
+        """Wait until it lets clients in again."""
+        ...
+
     def kill(self) -> None:
         """SIGKILL, and gone."""
         ...
@@ -35,6 +44,7 @@ class StackBroker:
 
     def __init__(self, stack: Stack) -> None:
         self._stack = stack
+        self._killed: int | None = None
 
     @property
     def address(self) -> str:
@@ -43,8 +53,11 @@ class StackBroker:
     def start(self) -> None:
         """The supervisor has noticed."""
 
+    async def returned(self) -> None:
+        await asyncio.to_thread(self._stack.wait_ready, "kafka", self._killed, _LONGEST_START)
+
     def kill(self) -> None:
-        self._stack.kill("kafka")
+        self._killed = self._stack.kill("kafka")
 
 
 class OwnBroker:
@@ -72,6 +85,9 @@ class OwnBroker:
                 stderr=log,
                 preexec_fn=dying_with_us(signal.SIGKILL),  # noqa: PLW1509 - as the stack does
             )
+
+    async def returned(self) -> None:
+        await eventually(self.is_open, within=_LONGEST_START, every=0.01)
 
     async def is_open(self) -> bool:
         """Whether clients are let in."""

@@ -6,14 +6,15 @@ from collections.abc import Awaitable, Callable
 from typing import Any, Literal
 
 from common.bus.offsets import Offsets
-from common.bus.relay import Relay, _Lane
+from common.bus.publishing import Lane
+from common.bus.relay import Relay
 from common.db.session import TenantSession
 
 Moment = Literal["before", "after"]
 
 RELAY: dict[str, tuple[type, str, Moment]] = {
     "before send": (Relay, "_send", "before"),
-    "between partitions": (_Lane, "send", "after"),
+    "between partitions": (Lane, "send", "after"),
     "after ack, before delete": (Relay, "_send", "after"),
     "after delete": (Relay, "_publish_batch", "after"),
 }

@@ -8,7 +8,7 @@ from typing import Any
 import uvloop
 
 from common import telemetry
-from common.bus import ownership, relay
+from common.bus import consumer, relay
 from common.bus.consumer import Consumer
 from common.bus.kafka import Cluster
 from common.bus.lanes import Lanes
@@ -19,11 +19,11 @@ from tests.faults.bus import crashes, ledger
 
 
 def run(options: dict[str, Any]) -> None:
-    """Until SIGTERM. Options: `role`; `crash`, `step` (`crashes`); `batch`, `handler_seconds`, `silence`."""
+    """Until SIGTERM. Options: `role`; `crash`, `step` (`crashes`); `batch`; `handler_seconds`, `silence`."""
     if "crash" in options:
         crashes.arm(options["crash"], options["step"])
     relay.BATCH = options.get("batch", relay.BATCH)
-    ownership.SILENCE = options.get("silence", ownership.SILENCE)
+    consumer.SILENCE = options.get("silence", consumer.SILENCE)
     telemetry.start_logging(ledger.NAME, "INFO")
     with asyncio.Runner(loop_factory=uvloop.new_event_loop) as runner:
         runner.run(_serve(options))

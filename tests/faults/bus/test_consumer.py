@@ -5,7 +5,6 @@ import signal
 import time
 from collections import Counter as Tally
 from collections.abc import Callable, Sequence
-from statistics import median
 
 import pytest
 
@@ -18,7 +17,7 @@ from tests.faults.bus.ledger import Counter
 from tests.faults.bus.scene import PLACES, Replica, Scene
 
 RESUMES_WITHIN = 3.0
-"""Seconds from a kill to the next effect, when somebody is there to go on."""
+"""Seconds from any kill to the next effects, when somebody is there to go on."""
 
 
 async def test_a_consumer_killed_at_any_point_handles_each_event_once(
@@ -43,7 +42,8 @@ async def test_a_consumer_killed_at_any_point_handles_each_event_once(
 async def test_handling_resumes_within_three_seconds_of_a_kill(
     scene: Scene, conclude: Callable[..., None], other: str
 ) -> None:
-    """Between kill and the first effect for every tenant the dead one owned; the median of some kills."""
+    """After each kill, until an event of every tenant, those that the dead one owned too, is written and
+    handled."""
     counters = scene.counters(tenants=40, each=1)
     scene.start("relay")
     consumers = [scene.start("consume") for _ in range(2 if other == "replica" else 1)]
@@ -61,7 +61,7 @@ async def test_handling_resumes_within_three_seconds_of_a_kill(
         if other == "replica":
             consumers.append(scene.start("consume"))
     conclude(await scene.settled(), resumed_after=[round(gap, 2) for gap in gaps])
-    assert median(gaps) <= RESUMES_WITHIN, gaps
+    assert max(gaps) <= RESUMES_WITHIN, gaps
 
 
 async def reach_all(scene: Scene, counters: Sequence[Counter]) -> None:

@@ -10,21 +10,26 @@ from rich.table import Table
 from penguinmails import display
 from penguinmails.credentials import SERVICES
 from penguinmails.display import console
+from penguinmails.parked_command import DryRun, Event, Reason, Whose, gaps_app, of, only_try, parked_app
 from penguinmails.services import Document, ask, by
 from penguinmails.stack import Stack
 from penguinmails.terminal import escape
 
 Chosen = Annotated[str | None, typer.Option("--service", help="One service; all when left out.")]
+Publish = Annotated[
+    bool, typer.Option("--publish", help="Publish history again instead, for subscribers that lost it.")
+]
+Numbers = Annotated[str | None, typer.Option(help="With --publish: these `ce_sequence` only, as 17-20.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
-DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count; change nothing.")]
 Services = Annotated[list[str], typer.Argument(help="The service, or several.")]
-Event = Annotated[str, typer.Argument(help="As in `dlq list`: evt_….")]
 
 
 def events_app(running: Callable[[], Stack]) -> typer.Typer:
     """The sub-commands, on the stack that `running` finds."""
     app = typer.Typer(no_args_is_help=True, help="Lag, dead letters, replay and snapshots of the services.")
     app.add_typer(_letters(running), name="dlq")
+    app.add_typer(parked_app(running), name="parked")
+    app.add_typer(gaps_app(running), name="gaps")
 
     @app.command()
     def lag(service: Chosen = None, as_json: AsJson = False) -> None:
@@ -39,13 +44,16 @@ def events_app(running: Callable[[], Stack]) -> typer.Typer:
             str | None, typer.Option(help="The service's own, of the same name: no other can replay.")
         ] = None,
         since: Annotated[str | None, typer.Option("--from", help="2026-01-31T12:00:00Z")] = None,
-        everything: Annotated[bool, typer.Option("--all", help="From the log's first record.")] = False,
+        everything: Annotated[bool, typer.Option("--all", help="From the first record.")] = False,
+        publish: Publish = False,
+        numbers: Numbers = None,
         dry_run: DryRun = False,
     ) -> None:
         """Read the log again beside the running consumer: projects again, handles what was not."""
         reach = [*(["--from", since] if since else []), *(["--all"] if everything else [])]
+        reach += ["--publish"] * publish + (["--numbers", numbers] if numbers else [])
         named = ["--consumer", consumer] if consumer else []
-        words = ["replay", *named, *reach, *(["--dry-run"] if dry_run else [])]
+        words = ["replay", *by(), *named, *reach, *only_try(dry_run)]
         for answer in _ask_some(running(), service, *words):
             console.print(JSON.from_data(answer))
 
@@ -56,7 +64,7 @@ def events_app(running: Callable[[], Stack]) -> typer.Typer:
         dry_run: DryRun = False,
     ) -> None:
         """Tell the service's present state again, for projections older than the history."""
-        words = ["snapshot", *(["--tenant", tenant] if tenant else []), *(["--dry-run"] if dry_run else [])]
+        words = ["snapshot", *by(), *of(tenant), *only_try(dry_run)]
         for answer in _ask_some(running(), service, *words):
             console.print(JSON.from_data(answer))
 
@@ -74,9 +82,9 @@ def _letters(running: Callable[[], Stack]) -> typer.Typer:
         display.machine_readable(found) if as_json else console.print(_letter_table(found))
 
     @app.command()
-    def show(event: Event, service: Chosen = None) -> None:
+    def show(event: Event, service: Chosen = None, tenant: Whose = None) -> None:
         """Envelope and payload of one event."""
-        found = _ask(running(), service, "dlq", "show", event, *by())
+        found = _ask(running(), service, "dlq", "show", event, *of(tenant), *by())
         for letter in _known(found, event):
             console.print(JSON.from_data(letter), soft_wrap=True)
 
@@ -85,20 +93,19 @@ def _letters(running: Callable[[], Stack]) -> typer.Typer:
         event: Annotated[str | None, typer.Argument()] = None,
         everything: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
         service: Chosen = None,
+        tenant: Whose = None,
     ) -> None:
         """Handle a dead event again, then what waits behind it."""
         if (event is None) != everything:
             raise typer.BadParameter("name an event, or say --all")
-        words = ["dlq", "retry", *by(), event or "--all"]
+        words = ["dlq", "retry", *by(), *of(tenant), event or "--all"]
         found = _ask(running(), service, *words)
         _report(found if everything else _known(found, str(event)))
 
     @app.command()
-    def drop(
-        event: Event, reason: Annotated[str, typer.Option(help="For the audit log.")], service: Chosen = None
-    ) -> None:
+    def drop(event: Event, reason: Reason, service: Chosen = None, tenant: Whose = None) -> None:
         """Give a dead event up: it stays without effect, and what waits behind it goes on."""
-        found = _ask(running(), service, "dlq", "drop", event, "--reason", reason, *by())
+        found = _ask(running(), service, "dlq", "drop", event, "--reason", reason, *of(tenant), *by())
         _report(_known(found, event))
 
     _ = (list_letters, show, retry, drop)

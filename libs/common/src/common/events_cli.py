@@ -4,6 +4,8 @@ Prints JSON, one document a line; `penguinmails events` makes tables of it. Noth
 be stopped.
 """
 
+import asyncio
+import re
 from collections.abc import AsyncGenerator, AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import asdict
@@ -15,7 +17,7 @@ import asyncpg
 import typer
 
 from common import clock
-from common.bus import brake, lag
+from common.bus import brake, lag, outbox, republication
 from common.bus.handling import Handling
 from common.bus.projections import PROJECTIONS
 from common.bus.redrive import Outcome, Redrive
@@ -23,13 +25,17 @@ from common.bus.replay import Replay
 from common.bus.snapshot import describe_all, list_tenants
 from common.contracts.audit import Target
 from common.contracts.envelope import Topic
+from common.contracts.operations import LogReplayed, StateTold
 from common.db import dead_letters
-from common.ids import Kind, to_text
+from common.db.session import Database
+from common.ids import PLATFORM_TENANT, Kind, to_text
 from common.operators import (
     By,
+    Tenant,
     acting,
     at_the_platform,
     from_environment,
+    of_one_tenant,
     opened,
     read_id,
     relay_connection,
@@ -37,6 +43,7 @@ from common.operators import (
     say,
     tell_read,
 )
+from common.parked_cli import parked_commands
 from common.service import Service
 from common.settings import ServiceSettings
 
@@ -45,6 +52,8 @@ SELECT tenant_id, consumer, event_id, topic, type, subject, reason, attempts, di
 FROM tenancy.dead_letters WHERE $1::uuid IS NULL OR event_id = $1 ORDER BY place
 """
 
+_NUMBERS = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
+_LOOK_SECONDS = 0.5
 _TIMES = ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.%fZ", "%Y-%m-%d"]
 
 
@@ -53,6 +62,7 @@ def events_commands(service: Service) -> typer.Typer:
     app = typer.Typer(no_args_is_help=True, help="Lag, dead letters, replay and snapshot; prints JSON.")
     desk = _Desk(service)
     app.add_typer(_letter_commands(desk), name="dlq")
+    app.add_typer(parked_commands(service), name="parked")
 
     @app.command("lag")
     def show_lag() -> None:
@@ -61,25 +71,35 @@ def events_commands(service: Service) -> typer.Typer:
 
     @app.command("replay")
     def replay(
+        by: By,
         consumer: Annotated[str, typer.Option()] = service.name,
+        publish: Annotated[bool, typer.Option("--publish", help="Have history published again.")] = False,
         since: Annotated[datetime | None, typer.Option("--from", formats=_TIMES, help="UTC.")] = None,
-        everything: Annotated[bool, typer.Option("--all", help="From the log's first record.")] = False,
+        everything: Annotated[bool, typer.Option("--all", help="From the first record.")] = False,
+        numbers: Annotated[str | None, typer.Option(help="With --publish: `ce_sequence`, as 17-20.")] = None,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
     ) -> None:
-        """Read the log again: what was handled is projected again, the rest is handled."""
+        """Read the log again: what was handled is projected again, the rest is handled. Or publish again."""
         if consumer != service.name:
             raise typer.BadParameter(f"only the consumer {service.name} can replay")
-        if (since is None) != everything:
-            raise typer.BadParameter("say --from TIME or --all")
-        run(desk.replay(since.replace(tzinfo=UTC) if since else None, dry_run))
+        if [since is not None, everything, numbers is not None].count(True) != 1:
+            raise typer.BadParameter("say --from TIME, --all, or with --publish --numbers FIRST-LAST")
+        if numbers and not publish:
+            raise typer.BadParameter("--numbers goes with --publish")
+        begin = since.replace(tzinfo=UTC) if since else None
+        if publish:
+            run(desk.publish_again(begin, _read_numbers(numbers), by, dry_run))
+        else:
+            run(desk.replay(begin, by, dry_run))
 
     @app.command("snapshot")
     def snapshot(
+        by: By,
         tenant: Annotated[str | None, typer.Option(help="One tenant; all when left out.")] = None,
         dry_run: Annotated[bool, typer.Option("--dry-run", help="Only count.")] = False,
     ) -> None:
         """Tell the present state again, for projections older than the history."""
-        run(desk.snapshot(read_id(Kind.TENANT, tenant) if tenant else None, dry_run))
+        run(desk.snapshot(read_id(Kind.TENANT, tenant) if tenant else None, by, dry_run))
 
     _ = (show_lag, replay, snapshot)
     return app
@@ -94,25 +114,26 @@ def _letter_commands(desk: "_Desk") -> typer.Typer:
         run(desk.list_letters(by))
 
     @letters.command("show")
-    def show_letter(event: str, by: By) -> None:
+    def show_letter(event: str, by: By, tenant: Tenant = None) -> None:
         """One dead letter with its envelope and payload."""
-        run(desk.show(read_id(Kind.EVENT, event), by))
+        run(desk.show(read_id(Kind.EVENT, event), tenant, by))
 
     @letters.command("retry")
     def retry(
         by: By,
         event: Annotated[str | None, typer.Argument()] = None,
         everything: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
+        tenant: Tenant = None,
     ) -> None:
         """Handle a dead letter again, then what waits behind it."""
         if (event is None) != everything:
             raise typer.BadParameter("name an event, or say --all")
-        run(desk.retry(read_id(Kind.EVENT, event) if event else None, by))
+        run(desk.retry(read_id(Kind.EVENT, event) if event else None, tenant, by))
 
     @letters.command("drop")
-    def drop(event: str, by: By, reason: Annotated[str, typer.Option()]) -> None:
+    def drop(event: str, by: By, reason: Annotated[str, typer.Option()], tenant: Tenant = None) -> None:
         """Give a dead letter up; what waits behind it goes on."""
-        run(desk.drop(read_id(Kind.EVENT, event), reason, by))
+        run(desk.drop(read_id(Kind.EVENT, event), tenant, reason, by))
 
     _ = (list_letters, show_letter, retry, drop)
     return letters
@@ -138,9 +159,9 @@ class _Desk:
         for row in rows:
             say(_letter(row))
 
-    async def show(self, event_id: UUID, by: str) -> None:
+    async def show(self, event_id: UUID, tenant: str | None, by: str) -> None:
         async with opened(self._settings()) as database:
-            for row in await self._find(event_id):
+            for row in await self._find(event_id, tenant):
                 async with database.tenant(acting(row["tenant_id"], self._service.name, by)) as session:
                     letter = await dead_letters.find_letter(session, row["consumer"], event_id)
                     target = Target(type="dead_letter", id=to_text(Kind.EVENT, event_id))
@@ -150,25 +171,42 @@ class _Desk:
                     payload = dead_letters.payload_of(letter).decode(errors="replace")
                     say({**_letter(row), "headers": letter.envelope["headers"], "payload": payload})
 
-    async def retry(self, event_id: UUID | None, by: str) -> None:
+    async def retry(self, event_id: UUID | None, tenant: str | None, by: str) -> None:
         async with self._redrive(by) as redrive:
-            for row in await self._find(event_id):
+            for row in await self._find(event_id, tenant):
                 if not (row["waiting"] and event_id is None):  # it follows the one it waits for
                     self._tell(row, await redrive.retry(row["tenant_id"], row["event_id"]))
 
-    async def drop(self, event_id: UUID, reason: str, by: str) -> None:
+    async def drop(self, event_id: UUID, tenant: str | None, reason: str, by: str) -> None:
         async with self._redrive(by) as redrive:
-            for row in await self._find(event_id):
+            for row in await self._find(event_id, tenant):
                 self._tell(row, await redrive.drop(row["tenant_id"], event_id, reason))
 
-    async def replay(self, since: datetime | None, dry_run: bool) -> None:
+    async def replay(self, since: datetime | None, by: str, dry_run: bool) -> None:
         async with self._handling() as handling:
+            if not dry_run:
+                event = LogReplayed(tenant_id=PLATFORM_TENANT, service=self._service.name, since=since)
+                await self._record(handling.database, event, by)
             replay = Replay(handling, self._settings(), since=since, dry_run=dry_run)
             topics: list[Topic] = sorted({event.TOPIC for event in (*self._service.handlers, *PROJECTIONS)})
             await replay.run(topics, _progress)
         say({"dry_run": dry_run, "records": dict(replay.counts)})
 
-    async def snapshot(self, tenant_id: UUID | None, dry_run: bool) -> None:
+    async def publish_again(
+        self, since: datetime | None, numbers: tuple[int, int] | None, by: str, dry_run: bool
+    ) -> None:
+        async with relay_connection(self._settings()) as connection:
+            span = await republication.find_span(connection, since, numbers)
+            if span is not None and not dry_run:
+                context = acting(PLATFORM_TENANT, self._service.name, by)
+                await republication.wish(connection, context, self._service.name, span)
+                while (done := await republication.done(connection, span)) < span.events:
+                    _progress(done, span.events)
+                    await asyncio.sleep(_LOOK_SECONDS)
+        found = {"first": span.first, "last": span.last} if span is not None else {}
+        say({"dry_run": dry_run, "events": span.events if span is not None else 0, **found})
+
+    async def snapshot(self, tenant_id: UUID | None, by: str, dry_run: bool) -> None:
         describe = self._service.describe
         if describe is None:
             raise typer.BadParameter(f"nobody projects what {self._service.name} has")
@@ -176,18 +214,28 @@ class _Desk:
         tenants = [tenant_id] if tenant_id else await list_tenants(settings.relay_database_url)
         told = 0
         async with opened(settings) as database:
+            if not dry_run:
+                event = StateTold(tenant_id=tenant_id or PLATFORM_TENANT, service=self._service.name)
+                await self._record(database, event, by)
             done = describe_all(self._service.name, database, describe, tenants, dry_run=dry_run)
             async for place, count in _numbered(done):
                 told += count
                 _progress(place, len(tenants))
         say({"dry_run": dry_run, "tenants": len(tenants), "events": told})
 
+    async def _record(self, database: Database, event: LogReplayed | StateTold, by: str) -> None:
+        """Have what begins now in the audit log."""
+        async with database.tenant(acting(event.tenant_id, self._service.name, by)) as session:
+            await outbox.emit(session, event)
+            await session.commit()
+
     def _tell(self, row: asyncpg.Record, outcome: Outcome) -> None:
         say({**_letter(row), **asdict(outcome)})
 
-    async def _find(self, event_id: UUID | None) -> list[asyncpg.Record]:
+    async def _find(self, event_id: UUID | None, tenant: str | None = None) -> list[asyncpg.Record]:
         async with relay_connection(self._settings()) as connection:
-            return list(await connection.fetch(_LIST, event_id))
+            rows = list(await connection.fetch(_LIST, event_id))
+        return rows if event_id is None and tenant is None else of_one_tenant(rows, tenant)
 
     @asynccontextmanager
     async def _handling(self) -> AsyncGenerator[Handling]:
@@ -208,6 +256,15 @@ async def _numbered(counts: AsyncIterator[int]) -> AsyncIterator[tuple[int, int]
     async for count in counts:
         place += 1
         yield place, count
+
+
+def _read_numbers(text: str | None) -> tuple[int, int] | None:
+    if text is None:
+        return None
+    found = _NUMBERS.fullmatch(text)
+    if found is None:
+        raise typer.BadParameter("numbers are written 17-20")
+    return int(found[1]), int(found[2])
 
 
 def _progress(done: int, total: int) -> None:

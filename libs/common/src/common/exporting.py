@@ -11,7 +11,7 @@ import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import IO
+from typing import IO, Any
 from uuid import UUID
 
 from sqlalchemy import text
@@ -75,7 +75,7 @@ RETURNING job_id
 """)
 _DONE = text("""
 UPDATE tenancy.exports SET written_at = clock_timestamp()
-WHERE tenant_id = :tenant AND job_id = :job AND written_at IS NULL
+WHERE tenant_id = :tenant AND job_id = :job AND written_at IS NULL RETURNING version
 """)
 _THERE = text("SELECT true FROM tenancy.exports WHERE tenant_id = :tenant AND job_id = :job")
 
@@ -123,13 +123,12 @@ class Exporter:
     async def _tell(self, session: TenantSession, job_id: UUID, counts: Mapping[str, int]) -> bool:
         """Say that the part is there, once; False when the export is not wanted any more."""
         values = {"tenant": session.tenant_id, "job": job_id}
-        done = await session.execute(_DONE, values)
-        if done.rowcount == 0:  # type: ignore[attr-defined]
+        version: int | None = await session.scalar(_DONE, values)
+        if version is None:
             return (await session.execute(_THERE, values)).first() is not None
         rows = tuple(ExportedRows(resource=name, rows=count) for name, count in counts.items())
-        event = TenantPartExported(
-            tenant_id=session.tenant_id, job_id=job_id, service=self._kernel.service, resources=rows
-        )
+        about: dict[str, Any] = {"tenant_id": session.tenant_id, "job_id": job_id, "version": version}
+        event = TenantPartExported(**about, service=self._kernel.service, resources=rows)
         await outbox.emit(session, event)
         return True
 

@@ -3,7 +3,7 @@
 import asyncio
 import getpass
 import json
-from collections.abc import AsyncGenerator, Coroutine
+from collections.abc import AsyncGenerator, Coroutine, Sequence
 from contextlib import asynccontextmanager
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
@@ -20,7 +20,7 @@ from common.contracts.envelope import Actor
 from common.db.errors import driver_error, is_unavailable
 from common.db.session import Database, TenantSession
 from common.errors import ApiError, Invalid
-from common.ids import PLATFORM_TENANT, Kind, new_id, parse
+from common.ids import PLATFORM_TENANT, Kind, new_id, parse, to_text
 from common.service import open_database
 from common.settings import ServiceSettings, Settings
 
@@ -30,6 +30,24 @@ SettingsT = TypeVar("SettingsT", bound=Settings)
 By = Annotated[
     str, typer.Option("--by", help="Who is named in the audit log.", default_factory=getpass.getuser)
 ]
+
+Tenant = Annotated[
+    str | None, typer.Option("--tenant", help="Whose event is meant, where several tenants have the id.")
+]
+
+
+def of_one_tenant(rows: Sequence[asyncpg.Record], tenant: str | None) -> list[asyncpg.Record]:
+    """Those of the tenant that is named; none need be while all are of one.
+
+    Our ids are unique, but records of strangers can come with any.
+    """
+    if tenant is not None:
+        tenant_id = read_id(Kind.TENANT, tenant)
+        return [row for row in rows if row["tenant_id"] == tenant_id]
+    found = sorted({to_text(Kind.TENANT, row["tenant_id"]) for row in rows})
+    if len(found) > 1:
+        raise typer.BadParameter(f"several tenants have that event, say --tenant: {', '.join(found)}")
+    return list(rows)
 
 
 def say(document: dict[str, Any]) -> None:

@@ -4,6 +4,7 @@ from pathlib import Path
 
 from audit.app import create_app
 from audit.erasure import ERASING
+from audit.gap.commands import commands
 from audit.handlers import HANDLERS
 from audit.ingest.worker import ingest
 from audit.retention import trim_log
@@ -26,6 +27,7 @@ SERVICE = Service(
             "audit.ownership": "the platform's: which ids are whose",
         }
     ),
+    commands={"gaps": commands},
     erasing=ERASING,
     forgetting=(trim_log,),
 )

@@ -48,8 +48,10 @@ class SessionRow(TenantRow):
     expires_at: Mapped[datetime]
     ended_at: Mapped[datetime | None]
     end_reason: Mapped[str | None] = mapped_column(Text)
+    version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
 
     __table_args__ = (_SCHEMA,)
+    __mapper_args__ = {"version_id_col": version}  # noqa: RUF012 - read by SQLAlchemy at class creation
 
 
 class RefreshTokenRow(TenantRow):
@@ -122,8 +124,10 @@ class InvitationRow(TenantRow):
     secret_hash: Mapped[bytes] = mapped_column(LargeBinary)
     created_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
     expires_at: Mapped[datetime]
+    version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
 
     __table_args__ = (_SCHEMA,)
+    __mapper_args__ = {"version_id_col": version}  # noqa: RUF012
 
 
 class SigningKeyRow(TenantRow):
@@ -168,5 +172,7 @@ class OperatorRow(Timestamps, TenantRow):
     totp_secret: Mapped[bytes | None] = mapped_column(LargeBinary)
     totp_step: Mapped[int] = mapped_column(BigInteger, server_default=text("0"))
     status: Mapped[str] = mapped_column(Text, server_default="active")
+    version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
 
     __table_args__ = (_SCHEMA,)
+    __mapper_args__ = {"version_id_col": version}  # noqa: RUF012

@@ -35,6 +35,7 @@ async def describe(session: TenantSession) -> AsyncIterator[Event]:
             yield SessionDescribed(
                 tenant_id=session.tenant_id,
                 session_id=row.session_id,
+                version=row.version,
                 user_id=row.user_id,
                 ended_at=row.ended_at,
             )

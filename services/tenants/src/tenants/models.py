@@ -223,8 +223,10 @@ class ExportRow(TenantRow):
     next_step_at: Mapped[datetime]
     expires_at: Mapped[datetime | None]
     error: Mapped[str | None] = mapped_column(Text)
+    version: Mapped[int] = mapped_column(BigInteger, server_default=text("1"))
 
     __table_args__ = (_SCHEMA,)
+    __mapper_args__ = {"version_id_col": version}  # noqa: RUF012
 
 
 class ExportPartRow(TenantRow):

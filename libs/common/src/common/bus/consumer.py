@@ -18,6 +18,7 @@ from common.bus.interruptions import INTERRUPTIONS, own_cancellation_only
 from common.bus.kafka import Cluster, hold_fetches, pass_over_unread
 from common.bus.offsets import Offsets, Progress
 from common.bus.ownership import Ownership, connect_owner, heard
+from common.bus.records import make_reader
 from common.contracts.envelope import PARTITIONS, Topic
 from common.db.errors import DRIVER_ERRORS
 from common.metric_names import CONSUMER_LAG_EVENTS, CONSUMER_LAG_TIME, CONSUMER_PARTITIONS
@@ -25,6 +26,8 @@ from common.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
 
+SILENCE = 10.0
+"""Seconds after which the database takes an owner of partitions that says nothing for dead."""
 _UPKEEP_SECONDS = 0.5
 _HAND_OVER_SECONDS = 4
 _FETCH_TIMEOUT_MS = 200
@@ -151,12 +154,12 @@ class Consumer:
         self._holes = Holes()
         # Nothing is taken while positions are stored. Lost ones are harmless: what is delivered again the
         # inbox drops, and after a crash of the server every owner has to begin anew.
-        connection = await connect_owner(self._database_url, durable=False)
+        connection = await connect_owner(self._database_url, SILENCE, durable=False)
         try:
             cluster = await self._cluster.current_id()
             ownership = Ownership(self.name, self._partitions)
             await ownership.announce(connection)
-            kafka = AIOKafkaConsumer(
+            kafka = make_reader(
                 bootstrap_servers=self._settings.kafka_bootstrap_servers,
                 group_id=group_of(self.name),
                 enable_auto_commit=False,
@@ -203,7 +206,7 @@ class Consumer:
             deliveries = await self._fetch(term.kafka, loop.time())
             for delivery in deliveries:
                 self._progress[delivery.partition].started(delivery.record.offset, delivery.record.timestamp)
-            async with heard(term.connection):
+            async with heard(term.connection, SILENCE):
                 await self._processor.take(deliveries, self._done)
             self.working = True
 
@@ -258,7 +261,7 @@ class Consumer:
         share = await ownership.share(term.connection)
         surplus = ownership.surplus(share)
         if surplus:
-            async with heard(term.connection):
+            async with heard(term.connection, SILENCE):
                 await self._processor.let_go(surplus)
             await self._store(term)
             await ownership.release(term.connection, surplus)

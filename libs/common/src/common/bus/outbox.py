@@ -7,6 +7,7 @@ is, per aggregate, the order of commits, and the relay can publish by id without
 from typing import Any
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import text
 
 from common import telemetry
@@ -22,6 +23,11 @@ _INSERT = text("""
 INSERT INTO tenancy.outbox (event_id, topic, type, subject, data, traceparent, tracestate)
 VALUES (:event_id, :topic, :type, :subject, :data, :traceparent, :tracestate)
 """)
+
+_TELL = """
+INSERT INTO tenancy.outbox (tenant_id, event_id, topic, type, subject, data, traceparent, tracestate)
+VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
+"""
 
 
 async def emit(session: TenantSession, event: Event, actor: Actor | None = None) -> UUID:
@@ -73,6 +79,11 @@ def _rows(context: TenantContext, event: Event, actor: Actor | None = None) -> l
         )
         rows.append(_row(new_id(), action))
     return rows
+
+
+async def tell(connection: asyncpg.Connection, context: TenantContext, event: Event) -> None:
+    """`emit` for what is done outside of a tenant's session, by a role that may write for all of them."""
+    await connection.executemany(_TELL, [(context.tenant_id, *row.values()) for row in _rows(context, event)])
 
 
 async def emit_dead_letter(session: TenantSession, topic: str, envelope: Envelope) -> None:

@@ -23,25 +23,33 @@ WHERE locktype = 'advisory' AND classid = $1::bigint::oid AND objid = 4294967295
   AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
-SILENCE = 10.0
-"""Seconds after which the database takes an owner that says nothing for dead."""
+_LONGEST = 60.0
+"""Seconds that one statement of an owner's may take. Between its parts, an owner that stands still is not
+silent for the database, but in the middle of something."""
 
 
-async def connect_owner(url: str, *, durable: bool = True) -> asyncpg.Connection:
-    """A connection whose locks fall with it, at the latest `SILENCE` after its last word.
+async def connect_owner(url: str, silence: float, *, durable: bool = True) -> asyncpg.Connection:
+    """A connection whose locks fall with it, at the latest `silence` seconds after its last word.
 
-    `durable=False`: its commits do not wait for the disk, and a crash of the server takes the last second's.
+    Also when an answer is on its way that the owner does not take; after `_LONGEST` at the latest when its
+    last word was half a statement. `durable=False`: its commits do not wait for the disk, and a crash of the
+    server takes the last second's.
     """
-    settings = {"idle_session_timeout": f"{SILENCE * 1000:.0f}ms"}
+    limit = f"{silence * 1000:.0f}ms"
+    settings = {
+        "idle_session_timeout": limit,
+        "tcp_user_timeout": limit,
+        "transaction_timeout": f"{_LONGEST * 1000:.0f}ms",
+    }
     if not durable:
         settings["synchronous_commit"] = "off"
     return await asyncpg.connect(url, timeout=5, server_settings=settings)
 
 
 @asynccontextmanager
-async def heard(connection: asyncpg.Connection) -> AsyncGenerator[None]:
+async def heard(connection: asyncpg.Connection, silence: float) -> AsyncGenerator[None]:
     """While the block waits for something else, the database hears from us all the same."""
-    beating = asyncio.create_task(_beat(connection))
+    beating = asyncio.create_task(_beat(connection, silence / 4))
     try:
         yield
     finally:
@@ -49,9 +57,9 @@ async def heard(connection: asyncpg.Connection) -> AsyncGenerator[None]:
         await asyncio.gather(beating, return_exceptions=True)
 
 
-async def _beat(connection: asyncpg.Connection) -> None:
+async def _beat(connection: asyncpg.Connection, every: float) -> None:
     while True:
-        await asyncio.sleep(SILENCE / 4)
+        await asyncio.sleep(every)
         await connection.execute("SELECT")
 
 

@@ -95,7 +95,7 @@ UPDATE tenancy.erasures SET erased_at = NULL, next_step_at = clock_timestamp()
 WHERE tenant_id = :tenant AND erased_at IS NOT NULL
 """)
 _EXPORT = text("""
-INSERT INTO tenancy.exports (tenant_id, job_id) VALUES (:tenant, :job)
+INSERT INTO tenancy.exports (tenant_id, job_id, version) VALUES (:tenant, :job, :version)
 ON CONFLICT (tenant_id, job_id) DO NOTHING
 """)
 _TENANT_NAME = text("""
@@ -213,7 +213,8 @@ async def project_awaited_erasure(session: TenantSession, event: TenantErasureAw
 
 async def note_export(session: TenantSession, event: TenantExportRequested) -> None:
     """Have `common.exporting` write what there is."""
-    await session.execute(_EXPORT, {"tenant": session.tenant_id, "job": event.job_id})
+    values = {"tenant": session.tenant_id, "job": event.job_id, "version": event.version}
+    await session.execute(_EXPORT, values)
 
 
 async def project_tenant_name(session: TenantSession, event: TenantSettingsUpdated) -> None:

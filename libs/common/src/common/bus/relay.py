@@ -2,47 +2,36 @@
 
 Ids are handed out before commit, so a position in them proves nothing; reading the lowest ids present and
 deleting them once acknowledged loses nothing. One relay per database is active: it holds a session
-advisory lock on the same connection it works with, so losing the connection is losing the office.
-Records go out as one Kafka batch per partition and round, which is all or nothing: no later event of an
-aggregate overtakes an earlier one that failed.
+advisory lock on the same connection it works with, so losing the connection is losing the office. Whatever
+else it waits for, the database hears from it: one that stands still loses the office within seconds.
 """
 
 import asyncio
 import logging
-from collections import defaultdict
 from collections.abc import Iterator, Sequence
-from contextlib import suppress
-from dataclasses import dataclass, field
+from contextlib import AbstractAsyncContextManager, suppress
 from datetime import timedelta
-from functools import lru_cache
-from typing import Any
-from uuid import UUID
 
 import asyncpg
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError
-from aiokafka.partitioner import DefaultPartitioner
-from aiokafka.producer.message_accumulator import BatchBuilder
-from opentelemetry.trace import Span, SpanKind
 
-from common import metrics, telemetry
+from common import metrics
+from common.bus import publishing, republication
 from common.bus.interruptions import INTERRUPTIONS, own_cancellation_only
 from common.bus.kafka import Cluster, abandon, make_producer
-from common.bus.ownership import connect_owner
-from common.contracts.envelope import PARTITIONS, Envelope, tenant_key
-from common.metric_names import RELAY_ACTIVE, RELAY_BATCHES, RELAY_INTERRUPTIONS, SENT_MESSAGES
+from common.bus.ownership import connect_owner, heard
+from common.metric_names import RELAY_ACTIVE, RELAY_BATCHES, RELAY_INTERRUPTIONS
 from common.settings import ServiceSettings
 
 log = logging.getLogger(__name__)
 
 BATCH = 500
-MAX_EVENT_BYTES = 900_000
-"""A larger event is parked: brokers take records of about a megabyte."""
-_CHOSEN = ("data", "subject", "type", "traceparent", "tracestate")
-_PARTITIONS = list(range(PARTITIONS))
-_PARTITIONER: Any = DefaultPartitioner()  # untyped
+SILENCE = 3.0
+"""Seconds after which the database takes an active relay that says nothing for dead. With the time until a
+standby asks again and has a producer, it must stay under five."""
 _LOCK = 0x72656C61  # "rela"
-_STANDBY_SECONDS = 1.0
+_STANDBY_SECONDS = 0.5
 _POLL_SECONDS = (0.02, 0.5)
 _HISTORY_UPKEEP_SECONDS = 3600.0
 
@@ -82,7 +71,6 @@ _PARK = "UPDATE tenancy.outbox SET parked_at = clock_timestamp(), error = $3 WHE
 
 _batches = metrics.counter(RELAY_BATCHES, {})
 _interruptions = metrics.counter(RELAY_INTERRUPTIONS, {})
-_sent = metrics.counter(SENT_MESSAGES)
 
 
 def _is_active(relay: "Relay") -> Iterator[tuple[float, metrics.Labels]]:
@@ -129,14 +117,16 @@ class Relay:
 
     async def _serve_term(self) -> None:
         """Win the office, publish until the database or the broker fails; returns when we leave."""
-        connection = await connect_owner(self._settings.relay_database_url)
+        connection = await connect_owner(self._settings.relay_database_url, SILENCE)
         try:
             if not await self._win_office(connection):
                 return
-            cluster = await self._cluster.current_id()
+            async with _holding_on(connection):
+                cluster = await self._cluster.current_id()
             producer = make_producer(self._settings, cluster)
             try:
-                await producer.start()
+                async with _holding_on(connection):
+                    await producer.start()
                 self.active = True
                 await self._publish_until_leaving(connection, producer, cluster)
             finally:
@@ -166,10 +156,14 @@ class Relay:
                 retention = timedelta(days=self._settings.event_retention_days)
                 await connection.execute("SELECT tenancy.maintain_history($1)", retention)
                 upkeep = loop.time()
-            if await self._cluster.current_id() != cluster:
+            async with _holding_on(connection):
+                now = await self._cluster.current_id()
+            if now != cluster:
                 raise KafkaError("the broker came back as another cluster")
             self._written.clear()
             sent = await self._publish_batch(connection, producer)
+            if not self._leaving.is_set():
+                sent += await self._publish_again(connection, producer)
             idle = _POLL_SECONDS[0] if sent else min(idle * 2, _POLL_SECONDS[1])
             if not sent and self._leaving.is_set():
                 return
@@ -191,15 +185,35 @@ class Relay:
         while rows := await connection.fetch(_HISTORY, position, BATCH):
             count += len(rows)
             position = rows[-1]["sequence"]
-            while rows:
-                result = await self._send(producer, rows)
-                if result.failure is not None:
-                    raise result.failure
-                sent = {row["event_id"] for row in result.acknowledged}
-                rows = [row for row in rows if row["event_id"] not in sent]
+            await self._send_all(connection, producer, rows)
             await self._note_replay(connection, cluster, position)
         await self._note_replay(connection, cluster, -1)
         log.info("history published", extra={"fields": {"cluster_id": cluster, "events": count}})
+
+    async def _publish_again(self, connection: asyncpg.Connection, producer: AIOKafkaProducer) -> int:
+        """Publish some of the history that an operator wants published again; returns how many."""
+        rows = await republication.next_rows(connection, BATCH)
+        if rows is None:
+            return 0
+        await self._send_all(connection, producer, rows)
+        await republication.note_done(connection, rows)
+        return len(rows)
+
+    async def _send_all(
+        self, connection: asyncpg.Connection, producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record]
+    ) -> None:
+        """Send rows that were published before, however many batches that takes; what has become too large
+        since is passed over.
+
+        Raises:
+            KafkaError: some partition failed.
+        """
+        while rows:
+            result = await self._send(connection, producer, rows)
+            if result.failure is not None:
+                raise result.failure
+            done = {row["event_id"] for row in (*result.acknowledged, *result.oversized)}
+            rows = [row for row in rows if row["event_id"] not in done]
 
     async def _note_replay(self, connection: asyncpg.Connection, cluster: str, position: int) -> None:
         await connection.execute(
@@ -215,7 +229,7 @@ class Relay:
         rows = await connection.fetch(_TAKE, BATCH)
         if not rows:
             return 0
-        result = await self._send(producer, rows)
+        result = await self._send(connection, producer, rows)
         sent = result.acknowledged
         _batches.add(int(bool(sent)))
         await connection.execute(_CONFIRM, [row["tenant_id"] for row in sent], [row["id"] for row in sent])
@@ -226,127 +240,14 @@ class Relay:
             raise result.failure
         return len(sent)
 
-    async def _send(self, producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record]) -> "_Result":
-        """Send at most one batch per partition; rows that did not fit are in neither list."""
-        lanes: defaultdict[tuple[str, int], _Lane] = defaultdict(lambda: _Lane(producer.create_batch()))
-        oversized: list[asyncpg.Record] = []
-        blocked: set[tuple[UUID, str]] = set()
-        for row in rows:
-            aggregate = (row["tenant_id"], row["subject"])
-            if _size(row) > MAX_EVENT_BYTES and aggregate not in blocked:
-                oversized.append(row)
-                blocked.add(aggregate)
-            if aggregate in blocked:
-                continue
-            lane = lanes[row["topic"], _partition(row["tenant_id"])]
-            lane.add(self._service, row)
-        filled = {place: lane for place, lane in lanes.items() if lane.rows}
-        outcomes = await asyncio.gather(
-            *(lane.send(producer, *place) for place, lane in filled.items()), return_exceptions=True
-        )
-        result = _Result([], oversized, None)
-        for lane, outcome in zip(filled.values(), outcomes, strict=True):
-            lane.finish_spans()
-            if isinstance(outcome, BaseException):
-                result.failure = outcome
-            else:
-                result.acknowledged += lane.rows
-                _sent.add(len(lane.rows), _labels(lane.rows[0]["topic"]))
-        return result
+    async def _send(
+        self, connection: asyncpg.Connection, producer: AIOKafkaProducer, rows: Sequence[asyncpg.Record]
+    ) -> publishing.Result:
+        """Send at most one batch per partition."""
+        async with _holding_on(connection):
+            return await publishing.send(self._service, producer, rows)
 
 
-@dataclass(slots=True)
-class _Result:
-    acknowledged: list[asyncpg.Record]
-    oversized: list[asyncpg.Record]
-    failure: BaseException | None
-
-
-@dataclass(slots=True)
-class _Lane:
-    """One partition's batch of one round."""
-
-    batch: BatchBuilder
-    rows: list[asyncpg.Record] = field(default_factory=list[asyncpg.Record])
-    spans: list[Span] = field(default_factory=list[Span])
-    full: bool = False
-
-    def add(self, service: str, row: asyncpg.Record) -> None:
-        """Append the row unless the batch is full; once full it stays so, to keep the order."""
-        if self.full:
-            return
-        span = _span(row)
-        envelope = _envelope(service, row, span)
-        taken = self.batch.append(
-            key=envelope.key, value=envelope.data, timestamp=None, headers=envelope.headers()
-        )
-        self.full = taken is None
-        if taken is not None:
-            self.rows.append(row)
-            if span is not None:
-                self.spans.append(span)
-
-    async def send(self, producer: AIOKafkaProducer, topic: str, partition: int) -> None:
-        self.batch.close()
-        if partition not in await producer.partitions_for(topic):
-            raise KafkaError(f"{topic} lacks partition {partition}")
-        await (await producer.send_batch(self.batch, topic, partition=partition))
-
-    def finish_spans(self) -> None:
-        for span in self.spans:
-            span.end()
-
-
-def _size(row: asyncpg.Record) -> int:
-    """Bytes of what a producer chose."""
-    return sum(len((row[column] or "").encode()) for column in _CHOSEN)
-
-
-@lru_cache(maxsize=64)
-def _labels(topic: str) -> metrics.Labels:
-    return {
-        "messaging.system": "kafka",
-        "messaging.operation.name": "send",
-        "messaging.destination.name": topic,
-    }
-
-
-@lru_cache(maxsize=4096)
-def _partition(tenant_id: UUID) -> int:
-    """As every Kafka client would choose it by the key."""
-    return _PARTITIONER(tenant_key(tenant_id).encode(), _PARTITIONS, _PARTITIONS)
-
-
-def _span(row: asyncpg.Record) -> Span | None:
-    """The publication in its trace; None when that trace is not recorded, which then goes on unchanged."""
-    parent = telemetry.remote_context(row["traceparent"], row["tracestate"])
-    if telemetry.is_left_out(parent):
-        return None
-    return telemetry.tracer.start_span(
-        f"publish {row['topic']}",
-        context=parent,
-        kind=SpanKind.PRODUCER,
-        attributes={
-            "messaging.system": "kafka",
-            "messaging.operation.name": "publish",
-            "messaging.destination.name": row["topic"],
-            "app.event.type": row["type"],
-            "app.tenant.id": tenant_key(row["tenant_id"]),
-        },
-    )
-
-
-def _envelope(service: str, row: asyncpg.Record, span: Span | None) -> Envelope:
-    trace = telemetry.carrier(span) if span is not None else {}
-    return Envelope(
-        event_id=row["event_id"],
-        source=service,
-        type=row["type"],
-        time=row["occurred_at"],
-        subject=row["subject"],
-        tenant_id=row["tenant_id"],
-        sequence=row["sequence"],
-        data=row["data"].encode(),
-        traceparent=trace.get("traceparent", row["traceparent"]),
-        tracestate=trace.get("tracestate", row["tracestate"]),
-    )
+def _holding_on(connection: asyncpg.Connection) -> AbstractAsyncContextManager[None]:
+    """While the broker is waited for, however long, the office stays ours."""
+    return heard(connection, SILENCE)

@@ -10,11 +10,12 @@ from collections.abc import Callable, Sequence
 from datetime import datetime
 from typing import Any
 
-from aiokafka import AIOKafkaConsumer, ConsumerRecord, TopicPartition
+from aiokafka import ConsumerRecord, TopicPartition
 
 from common.bus.errors import Invalid, Transient
 from common.bus.handling import Handling
 from common.bus.kafka import Cluster
+from common.bus.records import make_reader
 from common.contracts.envelope import PARTITIONS, Envelope, InvalidEvent, Topic
 from common.db.errors import is_unavailable
 from common.settings import ServiceSettings
@@ -46,7 +47,7 @@ class Replay:
             Exception: the database or the broker is away; to begin again does no harm.
         """
         cluster = Cluster(self._settings)
-        kafka: Any = AIOKafkaConsumer(
+        kafka: Any = make_reader(
             bootstrap_servers=self._settings.kafka_bootstrap_servers, auto_offset_reset="earliest"
         )
         await kafka.start()

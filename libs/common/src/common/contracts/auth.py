@@ -80,57 +80,45 @@ class SessionsRevoked(_UserEvent):
     reason: Literal["logout_all", "password_changed", "refresh_reuse", "locked"]
 
 
-class SessionStarted(Event):
+class _SessionEvent(Event):
     TOPIC: ClassVar[Topic] = "penguinmails.users"
     SUBJECT: ClassVar[str] = "session_id"
     RESOURCE: ClassVar[str] = "session"
+
+    tenant_id: TenantId
+    session_id: SessionId
+    version: int
+    user_id: UserId
+
+
+class SessionStarted(_SessionEvent):
     ACTION: ClassVar[str | None] = "session.started"
     LIFE: ClassVar[Life] = "birth"
 
-    tenant_id: TenantId
-    session_id: SessionId
-    user_id: UserId
 
+class SessionEnded(_SessionEvent):
+    """One session's tokens are worthless from now on, whatever else was told of it; the user's other sessions
+    go on. `version` is 0 when the session itself is not stored any more."""
 
-class SessionEnded(Event):
-    """One session's tokens are worthless from now on; the user's other sessions go on."""
-
-    TOPIC: ClassVar[Topic] = "penguinmails.users"
-    SUBJECT: ClassVar[str] = "session_id"
-    RESOURCE: ClassVar[str] = "session"
     ACTION: ClassVar[str | None] = "session.ended"
     LIFE: ClassVar[Life] = "death"
 
-    tenant_id: TenantId
-    session_id: SessionId
-    user_id: UserId
     at: datetime
 
 
-class SessionDescribed(Event):
+class SessionDescribed(_SessionEvent):
     """A session that has ended, told again for projections."""
 
-    TOPIC: ClassVar[Topic] = "penguinmails.users"
-    SUBJECT: ClassVar[str] = "session_id"
-    RESOURCE: ClassVar[str] = "session"
     ACTION: ClassVar[str | None] = None
 
-    tenant_id: TenantId
-    session_id: SessionId
-    user_id: UserId
     ended_at: datetime
 
 
-class UserLoggedIn(Event):
+class UserLoggedIn(_UserEvent):
     """Somebody proved to be the user; `session_id` is what they got."""
 
-    TOPIC: ClassVar[Topic] = "penguinmails.users"
-    SUBJECT: ClassVar[str] = "user_id"
-    RESOURCE: ClassVar[str] = "user"
     ACTION: ClassVar[str | None] = "user.logged_in"
 
-    tenant_id: TenantId
-    user_id: UserId
     session_id: SessionId
 
 
@@ -152,30 +140,16 @@ class LoginFailed(Event):
     reason: Literal["unknown_address", "wrong_password", "account_closed"]
 
 
-class SessionRefreshed(Event):
+class SessionRefreshed(_SessionEvent):
     """The session goes on with new tokens."""
 
-    TOPIC: ClassVar[Topic] = "penguinmails.users"
-    SUBJECT: ClassVar[str] = "session_id"
-    RESOURCE: ClassVar[str] = "session"
     ACTION: ClassVar[str | None] = "session.refreshed"
 
-    tenant_id: TenantId
-    session_id: SessionId
-    user_id: UserId
 
-
-class RefreshTokenReused(Event):
+class RefreshTokenReused(_SessionEvent):
     """A spent refresh token was used again: somebody has a copy. The session was ended."""
 
-    TOPIC: ClassVar[Topic] = "penguinmails.users"
-    SUBJECT: ClassVar[str] = "session_id"
-    RESOURCE: ClassVar[str] = "session"
     ACTION: ClassVar[str | None] = "session.refresh_token_reused"
-
-    tenant_id: TenantId
-    session_id: SessionId
-    user_id: UserId
 
 
 class _InvitationEvent(Event):
@@ -185,6 +159,7 @@ class _InvitationEvent(Event):
 
     tenant_id: TenantId
     invitation_id: InvitationId
+    version: int
 
 
 class UserInvited(_InvitationEvent):
@@ -216,44 +191,29 @@ class PasswordChanged(_UserEvent):
     first: bool
 
 
-class WelcomeMailSent(Event):
+class WelcomeMailSent(_UserEvent):
     """The mail server has taken a new owner's welcome mail."""
 
-    TOPIC: ClassVar[Topic] = "penguinmails.users"
-    SUBJECT: ClassVar[str] = "user_id"
-    RESOURCE: ClassVar[str] = "user"
     ACTION: ClassVar[str | None] = "user.welcome_mail_sent"
 
-    tenant_id: TenantId
-    user_id: UserId
     attempts: int
 
 
-class WelcomeMailDelayed(Event):
+class WelcomeMailDelayed(_UserEvent):
     """The mail server did not take a new owner's welcome mail yet; there will be another attempt."""
 
-    TOPIC: ClassVar[Topic] = "penguinmails.users"
-    SUBJECT: ClassVar[str] = "user_id"
-    RESOURCE: ClassVar[str] = "user"
     ACTION: ClassVar[str | None] = None
 
-    tenant_id: TenantId
-    user_id: UserId
     attempts: int
     reason: Annotated[str, Field(examples=["server_away"])]
     next_attempt_at: datetime
 
 
-class WelcomeMailRefused(Event):
+class WelcomeMailRefused(_UserEvent):
     """The mail server will never take a new owner's welcome mail; `code` is its SMTP reply."""
 
-    TOPIC: ClassVar[Topic] = "penguinmails.users"
-    SUBJECT: ClassVar[str] = "user_id"
-    RESOURCE: ClassVar[str] = "user"
     ACTION: ClassVar[str | None] = "user.welcome_mail_refused"
 
-    tenant_id: TenantId
-    user_id: UserId
     attempts: int
     code: Annotated[int, Field(examples=[550])]
 
@@ -267,6 +227,7 @@ class _OperatorEvent(Event):
 
     tenant_id: TenantId
     operator_id: OperatorId
+    version: int
 
 
 class OperatorCreated(_OperatorEvent):
@@ -295,6 +256,7 @@ class OperatorTokensRevoked(Event):
 
     tenant_id: TenantId
     operator_id: OperatorId
+    version: int
     at: datetime
 
 

@@ -78,6 +78,7 @@ class Event(BaseModel):
 
     Subclasses declare on which topic they travel, which field is their aggregate (`SUBJECT`), what the
     aggregate is called (`RESOURCE`), the audit action, and whether they begin or end the resource's life.
+    What is about a resource has its `version`: as it is after the change, or as it was when there was none.
     """
 
     model_config = ConfigDict(extra="forbid", frozen=True)
@@ -101,6 +102,8 @@ class Event(BaseModel):
         if cls.__name__.startswith("_"):
             return  # the shared part of a family of events
         missing = [name for name in ("TOPIC", "SUBJECT", "RESOURCE", "ACTION") if not hasattr(cls, name)]
+        if cls.LIFE != "none" and "version" not in cls.model_fields:
+            missing.append("version")
         if missing or cls.SUBJECT not in cls.model_fields:
             raise TypeError(f"{cls.__name__} declares no {missing or cls.SUBJECT}")
         if cls.ce_type() in _REGISTRY:

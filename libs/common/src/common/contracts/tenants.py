@@ -62,15 +62,11 @@ class TenantProvisioned(_TenantEvent):
     default_workspace: DefaultWorkspace
 
 
-class ProvisioningResumed(Event):
+class ProvisioningResumed(_TenantEvent):
     """An operator had the unfinished steps of a sign-up tried again."""
 
-    TOPIC: ClassVar[Topic] = "penguinmails.tenants"
-    SUBJECT: ClassVar[str] = "tenant_id"
-    RESOURCE: ClassVar[str] = "tenant"
     ACTION: ClassVar[str | None] = "tenant.provisioning_resumed"
 
-    tenant_id: TenantId
     steps: tuple[Annotated[str, Field(examples=["welcome_mail"])], ...]
 
 
@@ -160,15 +156,10 @@ class TenantDeletionCancelled(_TenantEvent):
     status: Literal["active", "suspended"]
 
 
-class TenantDeletionResumed(Event):
+class TenantDeletionResumed(_TenantEvent):
     """An operator had the next step of a deletion taken at once, after its grace."""
 
-    TOPIC: ClassVar[Topic] = "penguinmails.tenants"
-    SUBJECT: ClassVar[str] = "tenant_id"
-    RESOURCE: ClassVar[str] = "tenant"
     ACTION: ClassVar[str | None] = "tenant.deletion_resumed"
-
-    tenant_id: TenantId
 
 
 class TenantDeleted(_TenantEvent):
@@ -230,6 +221,7 @@ class _ExportEvent(Event):
 
     tenant_id: TenantId
     job_id: JobId
+    version: int
 
 
 class TenantExportRequested(_ExportEvent):
@@ -245,7 +237,7 @@ class ExportedRows(Part):
 
 
 class TenantPartExported(_ExportEvent):
-    """A service has written its part of an export, where files are kept."""
+    """A service has written its part of an export, where files are kept. `version`: of the request."""
 
     ACTION: ClassVar[str | None] = "export.part_written"
     FROM_ANY: ClassVar[bool] = True
@@ -270,15 +262,11 @@ class TenantExportFailed(_ExportEvent):
     missing: tuple[Annotated[str, Field(examples=["campaigns"])], ...]
 
 
-class PlanChangeRequested(Event):
+class PlanChangeRequested(_TenantEvent):
     """The owner wants another plan. It holds when Stripe has it: then `TenantPlanChanged` says so."""
 
-    TOPIC: ClassVar[Topic] = "penguinmails.tenants"
-    SUBJECT: ClassVar[str] = "tenant_id"
-    RESOURCE: ClassVar[str] = "tenant"
     ACTION: ClassVar[str | None] = "subscription.change_requested"
 
-    tenant_id: TenantId
     plan: Plan
 
 

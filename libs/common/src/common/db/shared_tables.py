@@ -21,7 +21,8 @@ UNGRANTED_TABLES = frozenset({"tenancy.keys", "public.alembic_version", "tenants
 """Tables on which nobody but their owner has any grant."""
 
 ROLE_POLICIES: dict[str, str] = {
-    "tenancy.outbox": "the relay publishes every tenant's events; it can read and delete, not insert. "
+    "tenancy.outbox": "the relay publishes every tenant's events; it can read and delete, and insert only "
+    "what operators did to them. "
     "audit_ingest inserts what it decides about any tenant, on penguinmails.security only",
     "tenancy.outbox_history": "the relay publishes history again to a new log; the app role has no grant",
     "tenancy.dead_letters": "operators list what died in all tenants, without what the events say",

@@ -64,7 +64,7 @@ WHERE (tenant_id, digest) IN (SELECT * FROM unnest($1::uuid[], $2::bytea[]))
 """
 _MISSING = """
 SELECT coalesce(sum(upper(hole) - lower(hole)), 0)::bigint
-FROM audit.gaps AS g, unnest(g.missing) AS hole WHERE g.filled_at IS NULL
+FROM audit.gaps AS g, unnest(g.missing) AS hole WHERE g.filled_at IS NULL AND g.closed_at IS NULL
 """
 
 _missing = Reading(AUDIT_MISSING)

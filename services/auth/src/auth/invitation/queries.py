@@ -28,7 +28,7 @@ async def expire_old(session: TenantSession) -> None:
     await session.execute(
         update(InvitationRow)
         .where(InvitationRow.status == "pending", InvitationRow.expires_at <= clock.now())
-        .values(status="expired")
+        .values(status="expired", version=InvitationRow.version + 1)
     )
 
 

@@ -80,6 +80,7 @@ async def _announce(session: TenantSession, row: InvitationRow) -> None:
         UserInvited(
             tenant_id=session.tenant_id,
             invitation_id=row.invitation_id,
+            version=row.version,
             email=row.email,
             role=row.role,  # type: ignore[arg-type]  # the table's check allows no other text
             memberships=_offers(row),
@@ -109,7 +110,9 @@ async def revoke_beyond(session: TenantSession, user: UserRow) -> None:
 async def _revoke(session: TenantSession, row: InvitationRow) -> None:
     row.status = "revoked"
     await session.flush()
-    event = InvitationRevoked(tenant_id=session.tenant_id, invitation_id=row.invitation_id)
+    event = InvitationRevoked(
+        tenant_id=session.tenant_id, invitation_id=row.invitation_id, version=row.version
+    )
     await outbox.emit(session, event)
 
 
@@ -154,7 +157,9 @@ async def accept(
             memberships=_offers(row),
         ),
     )
-    event = InvitationAccepted(tenant_id=session.tenant_id, invitation_id=row.invitation_id, user_id=user_id)
+    event = InvitationAccepted(
+        tenant_id=session.tenant_id, invitation_id=row.invitation_id, version=row.version, user_id=user_id
+    )
     await outbox.emit(session, event)
     return user
 

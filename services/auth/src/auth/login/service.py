@@ -37,7 +37,9 @@ async def log_in(
     if user is None or user.status != "active" or user.password_hash != password_hash:
         raise InvalidCredentials
     pair = await start_session(session, user, request, key, settings)
-    event = UserLoggedIn(tenant_id=session.tenant_id, user_id=user.user_id, session_id=pair.session_id)
+    event = UserLoggedIn(
+        tenant_id=session.tenant_id, user_id=user.user_id, version=user.version, session_id=pair.session_id
+    )
     await outbox.emit(session, event)
     return user, pair
 

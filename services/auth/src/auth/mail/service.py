@@ -1,8 +1,10 @@
 """Mails on their way: queued, claimed for an attempt, settled after it."""
 
 from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
+from auth.account.queries import find_user
 from auth.invitation.rules import LINK_PURPOSE as INVITATION_PURPOSE
 from auth.mail import queries
 from auth.mail.gateway import Refused, ServerAway
@@ -133,23 +135,19 @@ async def settle_mail(session: TenantSession, row: MailRow, failure: Exception |
 
 
 async def _tell(session: TenantSession, row: MailRow, failure: Exception | None) -> None:
-    if row.user_id is None:
+    user = None if row.user_id is None else await find_user(session, row.user_id, lock=True)
+    if user is None:
         return
+    about: dict[str, Any] = {"tenant_id": row.tenant_id, "user_id": user.user_id, "version": user.version}
     event: WelcomeMailSent | WelcomeMailRefused | WelcomeMailDelayed
     if failure is not None and row.state == "queued":
         event = WelcomeMailDelayed(
-            tenant_id=row.tenant_id,
-            user_id=row.user_id,
-            attempts=row.attempts,
-            reason=_reason(failure),
-            next_attempt_at=row.next_attempt_at,
+            **about, attempts=row.attempts, reason=_reason(failure), next_attempt_at=row.next_attempt_at
         )
     elif isinstance(failure, Refused):
-        event = WelcomeMailRefused(
-            tenant_id=row.tenant_id, user_id=row.user_id, attempts=row.attempts, code=failure.code
-        )
+        event = WelcomeMailRefused(**about, attempts=row.attempts, code=failure.code)
     else:
-        event = WelcomeMailSent(tenant_id=row.tenant_id, user_id=row.user_id, attempts=row.attempts)
+        event = WelcomeMailSent(**about, attempts=row.attempts)
     await outbox.emit(session, event)
 
 

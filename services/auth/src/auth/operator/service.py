@@ -1,6 +1,7 @@
 """What can be done with operators; in contexts of the platform's tenant."""
 
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 import jwt
@@ -44,10 +45,7 @@ async def create(
         row.totp_secret = encryption_keys.seal(totp_secret.encode(), name_of_secret(row.operator_id))
     session.add(row)
     await flush_or_refuse(session, {"operators_email_key": OperatorExists})
-    event = OperatorCreated(
-        tenant_id=session.tenant_id, operator_id=row.operator_id, mfa=totp_secret is not None
-    )
-    await outbox.emit(session, event)
+    await outbox.emit(session, OperatorCreated(**_facts_of(row), mfa=totp_secret is not None))
     return row
 
 
@@ -57,10 +55,13 @@ async def close(session: TenantSession, row: OperatorRow) -> None:
         return
     row.status = "closed"
     await session.flush()
-    tenant_id, operator_id = session.tenant_id, row.operator_id
-    await outbox.emit(session, OperatorClosed(tenant_id=tenant_id, operator_id=operator_id))
-    ended = OperatorTokensRevoked(tenant_id=tenant_id, operator_id=operator_id, at=clock.now())
-    await outbox.emit(session, ended)
+    await outbox.emit(session, OperatorClosed(**_facts_of(row)))
+    await outbox.emit(session, OperatorTokensRevoked(**_facts_of(row), at=clock.now()))
+
+
+def _facts_of(row: OperatorRow) -> dict[str, Any]:
+    """What every event of the operator says."""
+    return {"tenant_id": row.tenant_id, "operator_id": row.operator_id, "version": row.version}
 
 
 def account_of(row: OperatorRow | None) -> rules.Account | None:
@@ -87,7 +88,7 @@ async def use_code(
 
 async def sign_in(session: TenantSession, row: OperatorRow, key: SigningKey, settings: AuthSettings) -> str:
     """An access token of the operator."""
-    await outbox.emit(session, OperatorLoggedIn(tenant_id=session.tenant_id, operator_id=row.operator_id))
+    await outbox.emit(session, OperatorLoggedIn(**_facts_of(row)))
     claims = rules.access_claims(
         row.operator_id, row.email, clock.now(), settings.token_issuer, settings.platform_audience
     )

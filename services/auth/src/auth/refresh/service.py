@@ -7,7 +7,7 @@ from auth.opaque import OpaqueToken
 from auth.refresh import queries
 from auth.refresh.errors import InvalidRefreshToken, RefreshInProgress
 from auth.refresh.rules import is_parallel_use
-from auth.session.service import end_session
+from auth.session.service import end_session, facts_of
 from auth.settings import AuthSettings
 from auth.token.service import TokenPair, add_refresh_token, sign_access_token
 from common import clock
@@ -51,8 +51,7 @@ async def _spend(
     row.spent_at = sign_in.last_used_at = clock.now()
     row.successor_id = successor.row_id
     await session.flush()
-    event = SessionRefreshed(tenant_id=session.tenant_id, session_id=sign_in.session_id, user_id=user.user_id)
-    await outbox.emit(session, event)
+    await outbox.emit(session, SessionRefreshed(**facts_of(sign_in)))
     access_token = await sign_access_token(session, user, sign_in, key, settings)
     return TokenPair(access_token, successor.text, sign_in.session_id)
 
@@ -60,7 +59,4 @@ async def _spend(
 async def _end_family(session: TenantSession, sign_in: SessionRow) -> None:
     """End the session, and with it all its refresh and access tokens."""
     await end_session(session, sign_in, "refresh_reuse")
-    event = RefreshTokenReused(
-        tenant_id=session.tenant_id, session_id=sign_in.session_id, user_id=sign_in.user_id
-    )
-    await outbox.emit(session, event)
+    await outbox.emit(session, RefreshTokenReused(**facts_of(sign_in)))

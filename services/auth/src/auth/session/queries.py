@@ -41,5 +41,5 @@ async def end_all(session: TenantSession, user_id: UUID, now: datetime, reason: 
     await session.execute(
         update(SessionRow)
         .where(SessionRow.user_id == user_id, SessionRow.ended_at.is_(None))
-        .values(ended_at=now, end_reason=reason)
+        .values(ended_at=now, end_reason=reason, version=SessionRow.version + 1)
     )

@@ -1,7 +1,6 @@
 """Ending sessions."""
 
-from datetime import datetime
-from typing import Literal
+from typing import Any, Literal
 from uuid import UUID
 
 from auth.account.queries import lock_user
@@ -21,7 +20,17 @@ async def end_session(session: TenantSession, row: SessionRow, reason: str) -> N
     at = clock.now()
     row.ended_at, row.end_reason = at, reason
     await session.flush()
-    await _tell_end(session, row.user_id, row.session_id, at)
+    await outbox.emit(session, SessionEnded(**facts_of(row), at=at))
+
+
+def facts_of(row: SessionRow) -> dict[str, Any]:
+    """What every event of the session says."""
+    return {
+        "tenant_id": row.tenant_id,
+        "session_id": row.session_id,
+        "version": row.version,
+        "user_id": row.user_id,
+    }
 
 
 async def log_out(session: TenantSession, user_id: UUID, session_id: UUID) -> None:
@@ -30,7 +39,10 @@ async def log_out(session: TenantSession, user_id: UUID, session_id: UUID) -> No
     if row is not None:
         await end_session(session, row, "logout")
     else:
-        await _tell_end(session, user_id, session_id, clock.now())
+        event = SessionEnded(
+            tenant_id=session.tenant_id, session_id=session_id, version=0, user_id=user_id, at=clock.now()
+        )
+        await outbox.emit(session, event)
 
 
 async def log_out_everywhere(session: TenantSession, user_id: UUID, session_id: UUID) -> None:
@@ -58,8 +70,3 @@ async def revoke_all(
             tenant_id=session.tenant_id, user_id=user_id, version=user.version, before=before, reason=reason
         ),
     )
-
-
-async def _tell_end(session: TenantSession, user_id: UUID, session_id: UUID, at: datetime) -> None:
-    event = SessionEnded(tenant_id=session.tenant_id, session_id=session_id, user_id=user_id, at=at)
-    await outbox.emit(session, event)

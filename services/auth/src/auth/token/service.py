@@ -8,6 +8,7 @@ import jwt
 from auth.key.pairs import ALGORITHM, SigningKey
 from auth.models import RefreshTokenRow, SessionRow, UserRow
 from auth.opaque import OpaqueToken, random_token
+from auth.session.service import facts_of
 from auth.settings import AuthSettings
 from auth.token import queries
 from auth.token.rules import REFRESH_TOKEN_LIFE, Subject, access_claims, issue_time
@@ -41,8 +42,7 @@ async def start_session(
     session.add(sign_in)
     await session.flush()
     refresh_token = (await add_refresh_token(session, sign_in)).text
-    event = SessionStarted(tenant_id=session.tenant_id, session_id=sign_in.session_id, user_id=user.user_id)
-    await outbox.emit(session, event)
+    await outbox.emit(session, SessionStarted(**facts_of(sign_in)))
     access_token = await sign_access_token(session, user, sign_in, key, settings)
     return TokenPair(access_token, refresh_token, sign_in.session_id)
 

@@ -116,7 +116,9 @@ async def want_plan(session: TenantSession, user_id: UUID, plan: Plan) -> Subscr
     row.traceparent = telemetry.carrier().get("traceparent")
     await session.flush()
     await queries.request_look(session)
-    await outbox.emit(session, PlanChangeRequested(tenant_id=session.tenant_id, plan=plan))
+    version = (await lock_company(session)).version
+    event = PlanChangeRequested(tenant_id=session.tenant_id, version=version, plan=plan)
+    await outbox.emit(session, event)
     return row
 
 

@@ -19,7 +19,7 @@ from common.contracts.tenants import (
 )
 from common.db.lookup import database_time
 from common.db.session import TenantSession
-from common.errors import NotFound
+from common.errors import NotFound, ResourceNotFound
 from common.ids import Kind, to_text
 from tenants.deletion import queries
 from tenants.deletion.errors import CompanyNameMismatch, DeletionScheduled
@@ -108,13 +108,22 @@ async def put_off(session: TenantSession, problem: str) -> None:
 
 async def hasten(session: TenantSession) -> None:
     """Have the next step taken now, on an operator's word; before the grace is over there is none."""
+    version = await _lock_version(session)
     row = await queries.lock_deletion(session)
     now = await database_time(session)
     if row is None or row.certified_at is not None or row.erase_at > now:
         return
     row.next_step_at = now
     await session.flush()
-    await outbox.emit(session, TenantDeletionResumed(tenant_id=session.tenant_id))
+    await outbox.emit(session, TenantDeletionResumed(tenant_id=session.tenant_id, version=version))
+
+
+async def _lock_version(session: TenantSession) -> int:
+    """The tenant's version, which stays so until the transaction ends; of an erased one, its deletion's."""
+    try:
+        return (await lock_company(session)).version
+    except ResourceNotFound:
+        return await queries.get_version(session)
 
 
 async def delete(session: TenantSession) -> None:

@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy.dialects.postgresql import insert
 
@@ -32,7 +33,7 @@ async def request(session: TenantSession, company: CompanyRow) -> ExportRow:
     row = ExportRow(job_id=new_id(), status="queued", next_step_at=give_up_at)
     session.add(row)
     await session.flush()
-    await outbox.emit(session, TenantExportRequested(tenant_id=company.tenant_id, job_id=row.job_id))
+    await outbox.emit(session, TenantExportRequested(**_facts_of(row)))
     return row
 
 
@@ -58,8 +59,7 @@ async def finish(session: TenantSession, row: ExportRow) -> None:
     expires_at = await database_time(session) + LINK_LASTS
     row.status, row.expires_at, row.next_step_at = "done", expires_at, expires_at
     await session.flush()
-    event = TenantExportFinished(tenant_id=session.tenant_id, job_id=row.job_id, expires_at=expires_at)
-    await outbox.emit(session, event)
+    await outbox.emit(session, TenantExportFinished(**_facts_of(row), expires_at=expires_at))
 
 
 async def give_up(session: TenantSession, row: ExportRow, lost: Iterable[str] = ()) -> None:
@@ -71,5 +71,9 @@ async def give_up(session: TenantSession, row: ExportRow, lost: Iterable[str] = 
     row.status, row.error = "failed", "parts_missing"
     row.next_step_at = await database_time(session) + PATIENCE
     await session.flush()
-    event = TenantExportFailed(tenant_id=session.tenant_id, job_id=row.job_id, missing=tuple(missing))
-    await outbox.emit(session, event)
+    await outbox.emit(session, TenantExportFailed(**_facts_of(row), missing=tuple(missing)))
+
+
+def _facts_of(row: ExportRow) -> dict[str, Any]:
+    """What every event of the export says."""
+    return {"tenant_id": row.tenant_id, "job_id": row.job_id, "version": row.version}

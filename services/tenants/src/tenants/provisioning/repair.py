@@ -14,6 +14,7 @@ from tenants.provisioning import queries
 from tenants.provisioning.rules import STEPS, is_stuck, overall_status
 from tenants.provisioning.schemas import Diagnosis, ExplainedStep, Step
 from tenants.provisioning.service import lock_saga
+from tenants.tenant.queries import lock_company
 
 _ANNOUNCED: dict[str, str] = {"owner_account": "auth", "default_workspace": "workspaces"}
 """Steps that begin with the announcement, and who does them."""
@@ -74,6 +75,7 @@ async def resume(session: TenantSession, operator: str) -> tuple[str, ...]:
         NotFound: the tenant did not sign up here.
     """
     await queries.get_provisioning(session)
+    company = await lock_company(session)
     saga = await lock_saga(session)
     unfinished = tuple(name for name in STEPS if saga is not None and saga.is_open(name))
     if saga is None or not unfinished:
@@ -83,6 +85,6 @@ async def resume(session: TenantSession, operator: str) -> tuple[str, ...]:
             saga.steps[name].status = "running"
     if "billing" in unfinished:
         await schedule_unfinished(session)
-    event = ProvisioningResumed(tenant_id=session.tenant_id, steps=unfinished)
+    event = ProvisioningResumed(tenant_id=session.tenant_id, version=company.version, steps=unfinished)
     await outbox.emit(session, event, Actor(type="operator", id=operator))
     return unfinished

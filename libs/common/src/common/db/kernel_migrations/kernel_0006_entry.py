@@ -4,8 +4,8 @@ from alembic import context, op
 
 from common.db.migrate import run_script
 
-revision = "kernel_0005"
-down_revision = "kernel_0004"
+revision = "kernel_0006"
+down_revision = "kernel_0005"
 branch_labels = None
 depends_on = None
 

@@ -1,0 +1,1 @@
+"""Slice: numbers of events that the log lacks."""
