@@ -76,7 +76,7 @@ def _letters(running: Callable[[], Stack]) -> typer.Typer:
     @app.command()
     def show(event: Event, service: Chosen = None) -> None:
         """Envelope and payload of one event."""
-        found = _ask(running(), service, "dlq", "show", event, *by())
+        found = _ask(running(), service, "dlq", "show", event, "--if-there", *by())
         for letter in _known(found, event):
             console.print(JSON.from_data(letter), soft_wrap=True)
 
@@ -89,7 +89,7 @@ def _letters(running: Callable[[], Stack]) -> typer.Typer:
         """Handle a dead event again, then what waits behind it."""
         if (event is None) != everything:
             raise typer.BadParameter("name an event, or say --all")
-        words = ["dlq", "retry", *by(), event or "--all"]
+        words = ["dlq", "retry", *by(), *([event, "--if-there"] if event else ["--all"])]
         found = _ask(running(), service, *words)
         _report(found if everything else _known(found, str(event)))
 
@@ -98,7 +98,8 @@ def _letters(running: Callable[[], Stack]) -> typer.Typer:
         event: Event, reason: Annotated[str, typer.Option(help="For the audit log.")], service: Chosen = None
     ) -> None:
         """Give a dead event up: it stays without effect, and what waits behind it goes on."""
-        found = _ask(running(), service, "dlq", "drop", event, "--reason", reason, *by())
+        words = ["dlq", "drop", event, "--if-there", "--reason", reason, *by()]
+        found = _ask(running(), service, *words)
         _report(_known(found, event))
 
     _ = (list_letters, show, retry, drop)
