@@ -7,7 +7,7 @@ from uuid import UUID
 from auth.account.queries import find_user
 from auth.key.pairs import SigningKey
 from auth.login.errors import InvalidCredentials
-from auth.login.queries import Account
+from auth.login.queries import Account, store_hash
 from auth.models import UserRow
 from auth.settings import AuthSettings
 from auth.token.service import TokenPair, start_session
@@ -28,14 +28,17 @@ async def log_in(
     key: SigningKey,
     settings: AuthSettings,
 ) -> tuple[UserRow, TokenPair]:
-    """First tokens of a new session of the account, in its own tenant.
+    """First tokens of a new session of the account, in its own tenant; what its password is stored as is
+    `password_hash` from then on.
 
     Raises:
         InvalidCredentials: it was closed or erased or its password changed since it was looked up.
     """
     user = await find_user(session, account.user_id, lock=True)
-    if user is None or user.status != "active" or user.password_hash != password_hash:
+    if user is None or user.status != "active" or user.password_hash != account.password_hash:
         raise InvalidCredentials
+    if account.password_hash != password_hash:
+        await store_hash(session, user.user_id, password_hash)
     pair = await start_session(session, user, request, key, settings)
     event = UserLoggedIn(tenant_id=session.tenant_id, user_id=user.user_id, session_id=pair.session_id)
     await outbox.emit(session, event)
