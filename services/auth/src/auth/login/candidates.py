@@ -36,8 +36,8 @@ async def compute(shared: Kernel, parts: AuthParts, key: bytes, password: str) -
         in_use = await parts.costs.look(session)
     parameters = known or _nobodys(key)
     present = parts.settings.password_cost
-    older = ({*in_use} | ({known.cost} if known else set())) - {present}
-    hashes = await parts.hasher.hash_each(password, parameters.salt, [present, *sorted(older)])
+    older = sorted({*in_use, known.cost if known else present} - {present})
+    hashes = await parts.hasher.hash_each(password, parameters.salt, [present, *older])
     return Candidates(tuple(hashes), known.cost if known else None)
 
 
