@@ -8,7 +8,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from auth.login import queries, service
-from auth.login.candidates import compute, settle
+from auth.login.candidates import Candidates, compute, settle
 from auth.login.errors import InvalidCredentials, TenantRequired
 from auth.login.guard import guarded
 from auth.login.queries import Account
@@ -60,19 +60,19 @@ async def _log_in(body: Login, key: bytes, info: RequestInfo, shared: Kernel, pa
     if not chosen:
         await _tell_failure(accounts, body, key, info, shared)
         raise InvalidCredentials
-    opened = await _open(chosen[0], candidates.present, info, shared, parts)
+    opened = await _open(chosen[0], candidates, info, shared, parts)
     await settle(shared, parts, key, body.email, candidates)
     return opened
 
 
 async def _open(
-    account: Account, password_hash: str, info: RequestInfo, shared: Kernel, parts: AuthParts
+    account: Account, candidates: Candidates, info: RequestInfo, shared: Kernel, parts: AuthParts
 ) -> LoggedIn:
     keys = await parts.keys.keys()
     actor = Actor(type="user", id=to_text(Kind.USER, account.user_id))
     context = SystemContext(account.tenant_id, "token", shared.service, request=info, on_behalf_of=actor)
     async with shared.database.tenant(context) as session:
-        user, pair = await service.log_in(session, account, password_hash, info, keys.active, parts.settings)
+        user, pair = await service.log_in(session, account, candidates, info, keys.active, parts.settings)
         await session.commit()
     return LoggedIn(
         access_token=pair.access_token,

@@ -29,18 +29,17 @@ class Account:
     open: bool
     proven: bool
     matches: bool
-    password_hash: str = ""
-    """The candidate that matches."""
 
 
 async def list_accounts(session: TenantSession, email: str, candidates: Sequence[str]) -> Sequence[Account]:
-    """All accounts of the address; in a context of the platform's tenant."""
+    """All accounts of the address, and whether one of the candidates matches; in a context of the platform's
+    tenant. The present hash comes first among them and is asked for last: one may just be replaced by it."""
     accounts: dict[UUID, Account] = {}
-    for candidate in candidates:
+    for candidate in reversed(candidates):
         for row in await session.execute(_ACCOUNTS, {"address": email, "candidate_hash": candidate}):
             known = accounts.get(row.user_id)
             if known is None or row.matches:
-                accounts[row.user_id] = Account(*row, password_hash=candidate if row.matches else "")
+                accounts[row.user_id] = Account(*row)
     return list(accounts.values())
 
 
