@@ -193,7 +193,7 @@ async def test_a_worker_whose_claim_was_taken_stops_and_tells_nothing(
     )
     taking = asyncio.create_task(other.work_on(scene.tenant.tenant_id))
     with pytest.raises(LeaseLost):
-        await writing
+        await asyncio.wait_for(writing, 10)
     assert await scene.told() == 0
     gate.open()
     await taking
