@@ -5,7 +5,7 @@ from typing import Any
 import asyncpg
 from sqlalchemy.engine import make_url
 
-from common.ids import Kind, parse
+from common.ids import Kind, new_id, parse, to_text
 from penguinmails.stack import Stack
 from tests.e2e.client import Platform, Tenant, eventually
 from tests.e2e.test_command import run
@@ -46,3 +46,12 @@ async def test_a_sign_up_that_missed_an_event_is_resumed_by_reading_it_again(
     await until_finished(platform, tenant)
     audited = await platform.audited(tenant, action="tenant.provisioning_resumed")
     assert audited["actor"]["type"] == "operator"
+    unknown = to_text(Kind.TENANT, new_id())
+    for words in (
+        ("provisioning", "show"),
+        ("provisioning", "resume"),
+        ("deletion", "show"),
+        ("tenants", "show"),
+        ("events", "snapshot", "workspaces", "--tenant"),
+    ):
+        assert (await run(stack, *words, unknown))[0] == 1, words

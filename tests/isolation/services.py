@@ -53,7 +53,7 @@ def service_of(name: str) -> Service:
     return service
 
 
-def idle_kernel(service: Service) -> Kernel:
+def idle_kernel(service: Service, **environment: Any) -> Kernel:
     """A kernel without a database behind it: enough to ask an application for its routes."""
     settings = service.settings(
         **{
@@ -61,6 +61,7 @@ def idle_kernel(service: Service) -> Kernel:
             "tenancy_key": "00" * 32,
             "link_secret": "00" * 32,
             **ENVIRONMENT.get(service.name, {}),
+            **environment,
         }  # type: ignore[arg-type]  # fields differ by service
     )
     return build_kernel(service, settings)

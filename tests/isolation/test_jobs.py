@@ -17,11 +17,12 @@ from auth.settings import settings_of
 from common.context import TenantContext
 from common.db.session import Database
 from common.ids import PLATFORM_TENANT, Kind, to_text
-from common.metric_names import SIGN_UPS_UNFINISHED
+from common.metric_names import DELETIONS_AGE, EXPORTS_AGE, SIGN_UPS_UNFINISHED
 from common.testing.harness import Harness, MadeTenant
 from common.testing.measuring import value_of
 from tenants.billing.reconciliation import Calendar
 from tenants.billing.worker import Clerk
+from tenants.lifecycle import watch
 from tenants.provisioning.watch import look
 from tenants.webhook.worker import Reader
 from tests.isolation.installation import World
@@ -35,6 +36,7 @@ TRIED = {
     "tenants.custom_domain.worker.recheck_domains": "services/tenants/tests/test_domain_checks.py",
     "tenants.export.worker.finish_exports": "test_export.py",
     "tenants.provisioning.watch.watch_sign_ups": "test_sign_ups_are_counted_without_entering_their_tenants",
+    "tenants.lifecycle.watch.watch_departures": "test_departures_are_measured_without_entering_their_tenants",
     "tenants.webhook.worker.take_in_events": "test_an_event_of_stripes_has_its_own_tenant_looked_at",
     "tenants.billing.reconciliation.reconcile_daily": "test_billing_is_compared_in_each_tenant",
     "audit.ingest.worker.ingest": "test_events.py: one role for all tenants, one log for each",
@@ -90,6 +92,32 @@ async def test_sign_ups_are_counted_without_entering_their_tenants(
     await look(world.harness.kernel)
     assert value_of(SIGN_UPS_UNFINISHED) >= 2
     assert [context.tenant_id for context in entered] == [PLATFORM_TENANT]
+
+
+@pytest.mark.parametrize("world", ["tenants"], indirect=True)
+async def test_departures_are_measured_without_entering_their_tenants(
+    world: World, sql: asyncpg.Connection, entered: list[TenantContext]
+) -> None:
+    one, other = await pair(world.harness)
+    await sql.execute(
+        "INSERT INTO tenants.deletions (tenant_id, scheduled_at, erase_at, next_step_at) "
+        "VALUES ($1, now(), now() - interval '400 days', now())",
+        one.tenant_id,
+    )
+    await sql.execute(
+        "INSERT INTO tenants.exports (tenant_id, job_id, requested_at, next_step_at) "
+        "VALUES ($1, gen_random_uuid(), now() - interval '300 days', now())",
+        other.tenant_id,
+    )
+    entered.clear()
+    await watch.look(world.harness.kernel)
+    assert value_of(DELETIONS_AGE) >= 400 * 86_400
+    assert value_of(EXPORTS_AGE) >= 300 * 86_400
+    assert [context.tenant_id for context in entered] == [PLATFORM_TENANT]
+    for table in ("deletions", "exports"):
+        await sql.execute(
+            f"DELETE FROM tenants.{table} WHERE tenant_id IN ($1, $2)", one.tenant_id, other.tenant_id
+        )
 
 
 @pytest.mark.parametrize("world", ["auth"], indirect=True)

@@ -46,6 +46,7 @@ PEEKS = {
         "tenants.list_tenants": "SELECT * FROM tenants.list_tenants(NULL, NULL, NULL, NULL, 1000)",
         "tenants.due_deletions": "SELECT * FROM tenants.due_deletions(1000)",
         "tenants.open_deletions": "SELECT * FROM tenants.open_deletions()",
+        "tenants.departure_ages": "SELECT 1 FROM tenants.departure_ages('0') WHERE deletion + export > 0",
         "tenants.due_domains": "SELECT * FROM tenants.due_domains(1000)",
         "tenants.due_exports": "SELECT * FROM tenants.due_exports(1000)",
         "tenants.tenants_of_customer": "SELECT * FROM tenants.tenants_of_customer('cus_seed')",

@@ -291,10 +291,10 @@ async def test_operators_who_read_dead_letters_are_recorded(
     service = Service("workspaces", ServiceSettings, lambda _: FastAPI(), Path())
     by, event = new_id().hex, to_text(Kind.EVENT, letter.event_id)
 
-    async def say(*words: str) -> str:
+    async def say(*words: str, status: int = 0) -> str:
         asked = [*words, "--by", by]
         result = await asyncio.to_thread(CliRunner().invoke, events_commands(service), asked)
-        assert result.exit_code == 0, result.output
+        assert result.exit_code == status, result.output
         return result.stdout
 
     assert event in await say("dlq", "list")
@@ -305,6 +305,10 @@ async def test_operators_who_read_dead_letters_are_recorded(
     assert '"name":"v1"' in json.loads(await say("dlq", "show", event))["payload"]
     assert await reads(grave, tenant) == [(by, "events dlq show", [event])]
     assert await reads(grave, neighbour) == []
+    unknown = to_text(Kind.EVENT, new_id())
+    for words in (("show",), ("retry",), ("drop", "--reason", "none")):
+        assert await say("dlq", *words, unknown, status=2) == ""
+        assert await say("dlq", *words, unknown, "--if-there") == ""
 
 
 async def test_an_id_that_two_tenants_have_is_nobodys_until_one_is_named(

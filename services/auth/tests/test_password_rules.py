@@ -7,7 +7,7 @@ import pytest
 from argon2 import PasswordHasher
 
 from auth.password import hashing
-from auth.password.hashing import Hasher, Parameters, fresh_parameters
+from auth.password.hashing import Cost, Hasher, Parameters, fresh_parameters
 from auth.password.rules import COMMON, fold, weakness
 from common.errors import Unavailable
 
@@ -63,7 +63,7 @@ async def test_a_hash_is_argon2id_and_verifies_with_the_library() -> None:
 
 
 async def test_the_same_password_typed_in_other_unicode_forms_has_one_hash() -> None:
-    parameters = Parameters(b"0123456789abcdef", memory_kib=64)
+    parameters = Parameters(b"0123456789abcdef", Cost(memory_kib=64))
     hasher = Hasher(1, 4)
     composed, decomposed = "caf\u00e9 caf\u00e9 caf\u00e9", "cafe\u0301 cafe\u0301 cafe\u0301"
     assert await hasher.hash(composed, parameters) == await hasher.hash(decomposed, parameters)

@@ -154,6 +154,8 @@ async def test_the_schema_describes_the_settings_and_their_defaults(company: Com
     for group, model in groups.items():
         for name, member in schema["$defs"][model]["properties"].items():
             assert member["default"] == settings[group][name]
+    for member in schema["$defs"]["SecurityUpdate"]["properties"].values():
+        assert "not enforced by this version" in member["description"], "a form must not promise it"
     chosen_otherwise = {"company_name", "email_sender_name", "limits"}
     for name in properties.keys() - chosen_otherwise:
         assert properties[name]["default"] == settings[name]

@@ -4,7 +4,6 @@ import asyncio
 import re
 import time
 from collections.abc import Awaitable, Callable
-from typing import Any
 
 import httpx
 import pytest
@@ -15,6 +14,7 @@ from common.contracts.auth import UserDeactivated
 from common.contracts.tenants import TenantFeaturesUpdated
 from common.ids import Kind, new_id, to_text
 from common.testing.harness import FEATURES, Harness, MadeTenant, bearer
+from common.testing.minutes import in_one_window
 from workspaces.workspace import queries
 
 Api = Callable[[str], Awaitable[Harness]]
@@ -40,15 +40,6 @@ async def set_limit(service: Harness, tenant: MadeTenant, limit: int, version: i
 async def ask(service: Harness, *tokens: str) -> list[httpx.Response]:
     """One request with each token, all at once."""
     return await asyncio.gather(*(service.client.get(PATH, headers=bearer(token)) for token in tokens))
-
-
-async def in_one_window(attempt: Callable[[], Awaitable[Any]]) -> Any:
-    """What `attempt` answers when no minute of the count ends meanwhile: then a part of it is forgotten."""
-    while True:
-        minute = time.time() // 60
-        found = await attempt()
-        if time.time() // 60 == minute:
-            return found
 
 
 async def exhausted(service: Harness, limit: int = 2) -> MadeTenant:

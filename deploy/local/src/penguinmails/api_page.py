@@ -22,7 +22,7 @@ Made from the code of the services by `make docs`; do not edit. The document for
   success; refusals (401, 403) and misses (404) of tenants' endpoints are in it always.
 
 Every answer to a token that is accepted says in `RateLimit-Policy` and `RateLimit` what the tenant, over all
-its users, may ask of the service in a minute (`api_rate_limit` of its features) and what is left; 429 comes
+its users, may ask of all services in a minute (`api_rate_limit` of its features) and what is left; 429 comes
 with `Retry-After`. Ending sessions (`/auth/logout`, `/auth/logout-all`, `DELETE /auth/sessions/{session_id}`)
 is counted for each session by itself: what others ask cannot keep anybody signed in.
 

@@ -271,6 +271,14 @@ SAGA = (
     Panel("Unfinished sign-ups", "short", (("max(penguinmails_provisioning_unfinished)", "unfinished"),)),
     Panel("Age of the oldest", "s", (("max(penguinmails_provisioning_age_seconds)", "oldest"),)),
     Panel(
+        "Oldest unfinished on the way out",
+        "s",
+        (
+            ("max(penguinmails_deletion_age_seconds)", "deletion"),
+            ("max(penguinmails_export_age_seconds)", "export"),
+        ),
+    ),
+    Panel(
         "Sign-ups by answer",
         "reqps",
         ((_rate(f"{_HTTP}_count", "http_response_status_code", _SIGN_UP), "{{http_response_status_code}}"),),

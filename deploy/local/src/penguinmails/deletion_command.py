@@ -47,13 +47,13 @@ def deletion_app(running: Callable[[], Stack]) -> typer.Typer:
     @app.command()
     def show(tenant: Tenant, as_json: AsJson = False) -> None:
         """One deletion: how far it is, who has not reported, and the certificate when there is one."""
-        found = _known(asked("show", tenant), tenant)
+        (found,) = asked("show", tenant)
         display.machine_readable(found) if as_json else console.print(JSON.from_data(found))
 
     @app.command()
     def certificate(tenant: Tenant) -> None:
         """What was erased, and what is kept and why, as the document that it is."""
-        found = _known(asked("show", tenant), tenant)
+        (found,) = asked("show", tenant)
         if found["certificate"] is None:
             console.print(f"[yellow]There is no certificate yet: {stage(found)}.[/]")
             raise typer.Exit(1)
@@ -62,7 +62,7 @@ def deletion_app(running: Callable[[], Stack]) -> typer.Typer:
     @app.command("run")
     def run_deletion(tenant: Tenant) -> None:
         """Have the next step taken now; never before the grace is over."""
-        found = _known(asked("run", tenant), tenant)
+        (found,) = asked("run", tenant)
         console.print(f"{escape(tenant)}: {stage(found)}; its next step is due.")
 
     _ = (list_deletions, show, certificate, run_deletion)
@@ -72,13 +72,6 @@ def deletion_app(running: Callable[[], Stack]) -> typer.Typer:
 def stage(found: Document) -> str:
     """How far a deletion is, in words."""
     return next(words for name, words in _STEPS if name in found)
-
-
-def _known(found: list[Document], tenant: str) -> Document:
-    if not found:
-        console.print(f"[red]{escape(tenant)} is to stay.[/]")
-        raise typer.Exit(1)
-    return found[0]
 
 
 def _table(found: list[Document]) -> Table:

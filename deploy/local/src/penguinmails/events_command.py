@@ -84,7 +84,7 @@ def _letters(running: Callable[[], Stack]) -> typer.Typer:
     @app.command()
     def show(event: Event, service: Chosen = None, tenant: Whose = None) -> None:
         """Envelope and payload of one event."""
-        found = _ask(running(), service, "dlq", "show", event, *of(tenant), *by())
+        found = _ask(running(), service, "dlq", "show", event, "--if-there", *of(tenant), *by())
         for letter in _known(found, event):
             console.print(JSON.from_data(letter), soft_wrap=True)
 
@@ -98,14 +98,15 @@ def _letters(running: Callable[[], Stack]) -> typer.Typer:
         """Handle a dead event again, then what waits behind it."""
         if (event is None) != everything:
             raise typer.BadParameter("name an event, or say --all")
-        words = ["dlq", "retry", *by(), *of(tenant), event or "--all"]
+        words = ["dlq", "retry", *by(), *of(tenant), *([event, "--if-there"] if event else ["--all"])]
         found = _ask(running(), service, *words)
         _report(found if everything else _known(found, str(event)))
 
     @app.command()
     def drop(event: Event, reason: Reason, service: Chosen = None, tenant: Whose = None) -> None:
         """Give a dead event up: it stays without effect, and what waits behind it goes on."""
-        found = _ask(running(), service, "dlq", "drop", event, "--reason", reason, *of(tenant), *by())
+        words = ["dlq", "drop", event, "--if-there", "--reason", reason, *of(tenant), *by()]
+        found = _ask(running(), service, *words)
         _report(_known(found, event))
 
     _ = (list_letters, show, retry, drop)

@@ -40,7 +40,7 @@ def provisioning_app(running: Callable[[], Stack]) -> typer.Typer:
     def show(tenant: Tenant, as_json: AsJson = False) -> None:
         """One sign-up: each step, what holds it, and dead letters in its way."""
         stack = running()
-        sign_up = _known(ask(stack, ["tenants"], "provisioning", "show", tenant), tenant)
+        (sign_up,) = ask(stack, ["tenants"], "provisioning", "show", tenant)
         found = {**sign_up, "dead_letters": _letters_of(stack, tenant)}
         display.machine_readable(found) if as_json else _explain(found)
 
@@ -49,11 +49,11 @@ def provisioning_app(running: Callable[[], Stack]) -> typer.Typer:
         """Have dead letters handled again, unfinished steps tried now, and missed events read again."""
         stack = running()
         for letter in _letters_of(stack, tenant):
-            words = ("events", "dlq", "retry", letter["event_id"], *by())
+            words = ("events", "dlq", "retry", letter["event_id"], "--if-there", *by())
             for outcome in ask(stack, [letter["service"]], *words):
                 console.print(JSON.from_data(outcome))
         words = ("provisioning", "resume", tenant, *by())
-        done = _known(ask(stack, ["tenants"], *words), tenant)
+        (done,) = ask(stack, ["tenants"], *words)
         _read_again(stack, done["resumed"], done["started_at"])
         console.print(f"Resumed: {', '.join(done['resumed']) or 'nothing, every step is done'}.")
 
@@ -67,13 +67,6 @@ def _read_again(stack: Stack, steps: list[str], since: str) -> None:
     for service in [*owing, *(["tenants"] if owing else [])]:
         words = ("events", "replay", "--consumer", service, "--from", since)
         console.print(JSON.from_data(ask(stack, [service], *words)))
-
-
-def _known(found: list[Document], tenant: str) -> Document:
-    if not found:
-        console.print(f"[red]{escape(tenant)} did not sign up here.[/]")
-        raise typer.Exit(1)
-    return found[0]
 
 
 def _letters_of(stack: Stack, tenant: str) -> list[Document]:

@@ -155,9 +155,7 @@ def build_kernel(service: Service, settings: ServiceSettings) -> Kernel:
         verifier=TokenVerifier(settings),
         access_log=AccessLog(service.name, database),
         cursors=Cursors(settings.link_secret.get_secret_value()),
-        rate_limiter=RateLimiter(
-            service.name, database, settings.rate_limit_url, settings.link_secret.get_secret_value()
-        ),
+        rate_limiter=RateLimiter(database, settings.rate_limit_url, settings.link_secret.get_secret_value()),
     )
 
 

@@ -54,6 +54,9 @@ FROM tenancy.dead_letters WHERE $1::uuid IS NULL OR event_id = $1 ORDER BY place
 
 _NUMBERS = re.compile(r"([0-9]{1,18})-([0-9]{1,18})")
 _LOOK_SECONDS = 0.5
+IfThere = Annotated[
+    bool, typer.Option("--if-there", help="Say nothing, with status 0, when this service has none.")
+]
 _TIMES = ["%Y-%m-%dT%H:%M:%SZ", "%Y-%m-%dT%H:%M:%S.%fZ", "%Y-%m-%d"]
 
 
@@ -114,9 +117,9 @@ def _letter_commands(desk: "_Desk") -> typer.Typer:
         run(desk.list_letters(by))
 
     @letters.command("show")
-    def show_letter(event: str, by: By, tenant: Tenant = None) -> None:
+    def show_letter(event: str, by: By, tenant: Tenant = None, if_there: IfThere = False) -> None:
         """One dead letter with its envelope and payload."""
-        run(desk.show(read_id(Kind.EVENT, event), tenant, by))
+        run(desk.show(read_id(Kind.EVENT, event), tenant, by, if_there=if_there))
 
     @letters.command("retry")
     def retry(
@@ -124,16 +127,23 @@ def _letter_commands(desk: "_Desk") -> typer.Typer:
         event: Annotated[str | None, typer.Argument()] = None,
         everything: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
         tenant: Tenant = None,
+        if_there: IfThere = False,
     ) -> None:
         """Handle a dead letter again, then what waits behind it."""
         if (event is None) != everything:
             raise typer.BadParameter("name an event, or say --all")
-        run(desk.retry(read_id(Kind.EVENT, event) if event else None, tenant, by))
+        run(desk.retry(read_id(Kind.EVENT, event) if event else None, tenant, by, if_there=if_there))
 
     @letters.command("drop")
-    def drop(event: str, by: By, reason: Annotated[str, typer.Option()], tenant: Tenant = None) -> None:
+    def drop(
+        event: str,
+        by: By,
+        reason: Annotated[str, typer.Option()],
+        tenant: Tenant = None,
+        if_there: IfThere = False,
+    ) -> None:
         """Give a dead letter up; what waits behind it goes on."""
-        run(desk.drop(read_id(Kind.EVENT, event), tenant, reason, by))
+        run(desk.drop(read_id(Kind.EVENT, event), tenant, reason, by, if_there=if_there))
 
     _ = (list_letters, show_letter, retry, drop)
     return letters
@@ -159,9 +169,9 @@ class _Desk:
         for row in rows:
             say(_letter(row))
 
-    async def show(self, event_id: UUID, tenant: str | None, by: str) -> None:
+    async def show(self, event_id: UUID, tenant: str | None, by: str, *, if_there: bool) -> None:
         async with opened(self._settings()) as database:
-            for row in await self._find(event_id, tenant):
+            for row in await self._find_named(event_id, tenant, if_there):
                 async with database.tenant(acting(row["tenant_id"], self._service.name, by)) as session:
                     letter = await dead_letters.find_letter(session, row["consumer"], event_id)
                     target = Target(type="dead_letter", id=to_text(Kind.EVENT, event_id))
@@ -171,15 +181,15 @@ class _Desk:
                     payload = dead_letters.payload_of(letter).decode(errors="replace")
                     say({**_letter(row), "headers": letter.envelope["headers"], "payload": payload})
 
-    async def retry(self, event_id: UUID | None, tenant: str | None, by: str) -> None:
+    async def retry(self, event_id: UUID | None, tenant: str | None, by: str, *, if_there: bool) -> None:
         async with self._redrive(by) as redrive:
-            for row in await self._find(event_id, tenant):
+            for row in await self._find_named(event_id, tenant, if_there):
                 if not (row["waiting"] and event_id is None):  # it follows the one it waits for
                     self._tell(row, await redrive.retry(row["tenant_id"], row["event_id"]))
 
-    async def drop(self, event_id: UUID, tenant: str | None, reason: str, by: str) -> None:
+    async def drop(self, event_id: UUID, tenant: str | None, reason: str, by: str, *, if_there: bool) -> None:
         async with self._redrive(by) as redrive:
-            for row in await self._find(event_id, tenant):
+            for row in await self._find_named(event_id, tenant, if_there):
                 self._tell(row, await redrive.drop(row["tenant_id"], event_id, reason))
 
     async def replay(self, since: datetime | None, by: str, dry_run: bool) -> None:
@@ -211,7 +221,11 @@ class _Desk:
         if describe is None:
             raise typer.BadParameter(f"nobody projects what {self._service.name} has")
         settings = self._settings()
-        tenants = [tenant_id] if tenant_id else await list_tenants(settings.relay_database_url)
+        tenants = await list_tenants(settings.relay_database_url)
+        if tenant_id is not None:
+            if tenant_id not in tenants:
+                raise typer.BadParameter(f"there is no tenant {to_text(Kind.TENANT, tenant_id)}")
+            tenants = [tenant_id]
         told = 0
         async with opened(settings) as database:
             if not dry_run:
@@ -236,6 +250,19 @@ class _Desk:
         async with relay_connection(self._settings()) as connection:
             rows = list(await connection.fetch(_LIST, event_id))
         return rows if event_id is None and tenant is None else of_one_tenant(rows, tenant)
+
+    async def _find_named(
+        self, event_id: UUID | None, tenant: str | None, if_there: bool
+    ) -> list[asyncpg.Record]:
+        """The letters of one event, or of all.
+
+        Raises:
+            BadParameter: the event that was named has none here.
+        """
+        found = await self._find(event_id, tenant)
+        if event_id is not None and not (found or if_there):
+            raise typer.BadParameter(f"there is no dead letter {to_text(Kind.EVENT, event_id)}")
+        return found
 
     @asynccontextmanager
     async def _handling(self) -> AsyncGenerator[Handling]:

@@ -11,6 +11,7 @@ import tempfile
 import zipfile
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from datetime import datetime
 from typing import IO, Any
 from uuid import UUID
 
@@ -22,6 +23,7 @@ from common.contracts.tenants import ExportedRows, TenantPartExported
 from common.db.session import TenantSession
 from common.files import Files, folder_of
 from common.ids import Kind, to_text
+from common.lease import kept
 from common.web.kernel import Kernel
 from common.work import Rounds
 
@@ -29,7 +31,7 @@ SECRET = re.compile(r"(^|_)(claim|hash|key|password|private|salt|secret|token|tr
 """Names of columns that never leave."""
 _NO_SECRETS = frozenset({"password_set_at"})
 _AT_A_TIME = 2
-_LEASE_SECONDS = 60
+_LEASE_SECONDS = 60.0
 _FETCH = 500
 _SPOOL_BYTES = 1_000_000
 
@@ -71,13 +73,26 @@ WHERE tenant_id = :tenant AND job_id = (
     SELECT job_id FROM tenancy.exports
     WHERE tenant_id = :tenant AND written_at IS NULL AND next_attempt_at <= clock_timestamp()
     ORDER BY job_id LIMIT 1 FOR UPDATE SKIP LOCKED)
-RETURNING job_id
+RETURNING job_id, next_attempt_at AS until
+""")
+_RENEW = text("""
+UPDATE tenancy.exports SET next_attempt_at = clock_timestamp() + make_interval(secs => :seconds)
+WHERE tenant_id = :tenant AND job_id = :job AND next_attempt_at = :until
+RETURNING next_attempt_at
 """)
 _DONE = text("""
 UPDATE tenancy.exports SET written_at = clock_timestamp()
 WHERE tenant_id = :tenant AND job_id = :job AND written_at IS NULL RETURNING version
 """)
 _THERE = text("SELECT true FROM tenancy.exports WHERE tenant_id = :tenant AND job_id = :job")
+
+
+@dataclass(slots=True)
+class _Claim:
+    """Ours `until` then; the moment is also the proof that nobody else has claimed it since."""
+
+    job_id: UUID
+    until: datetime
 
 
 class Exporter:
@@ -95,22 +110,44 @@ class Exporter:
         """Write the part of one export; whoever is killed leaves a claim that runs out, and nothing half."""
         context = SystemContext(tenant_id, "job", self._kernel.service)
         async with self._kernel.database.tenant(context) as session:
-            values = {"tenant": tenant_id, "seconds": _LEASE_SECONDS}
-            job_id: UUID | None = await session.scalar(_CLAIM, values)
+            claim = await self._claim(session)
             await session.commit()
-        if job_id is None:
+        if claim is None:
             return
-        path = part_path(tenant_id, job_id, self._kernel.service)
+        async with kept(lambda: self._renew(context, claim), _LEASE_SECONDS / 3):
+            counts = await self._store(context, claim.job_id)
+        async with self._kernel.database.tenant(context) as session:
+            there = await self._tell(session, claim.job_id, counts)
+            await session.commit()
+        if not there:  # the tenant was erased meanwhile
+            await self._files.erase_below(export_folder(tenant_id, claim.job_id))
+
+    async def _claim(self, session: TenantSession) -> "_Claim | None":
+        values = {"tenant": session.tenant_id, "seconds": _LEASE_SECONDS}
+        row = (await session.execute(_CLAIM, values)).first()
+        return None if row is None else _Claim(row.job_id, row.until)
+
+    async def _renew(self, context: SystemContext, claim: "_Claim") -> bool:
+        """Have the claim for longer; False when it is somebody else's by now. One that was erased is still
+        ours: whoever writes its file has to erase that."""
+        values = {"tenant": context.tenant_id, "job": claim.job_id}
+        renewal = {**values, "seconds": _LEASE_SECONDS, "until": claim.until}
+        async with self._kernel.database.tenant(context) as session:
+            until: datetime | None = await session.scalar(_RENEW, renewal)
+            stolen = until is None and (await session.execute(_THERE, values)).first() is not None
+            await session.commit()
+        claim.until = until or claim.until
+        return not stolen
+
+    async def _store(self, context: SystemContext, job_id: UUID) -> Mapping[str, int]:
+        """Write the part as of one moment; how many rows of each resource are in it."""
+        path = part_path(context.tenant_id, job_id, self._kernel.service)
         with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as part:
-            async with self._kernel.database.tenant(context) as session:
+            async with self._kernel.database.tenant(context, of_one_moment=True) as session:
                 counts = await self._write(session, part)
             part.seek(0)
             await self._files.write(path, part)
-        async with self._kernel.database.tenant(context) as session:
-            there = await self._tell(session, job_id, counts)
-            await session.commit()
-        if not there:  # the tenant was erased meanwhile
-            await self._files.erase_below(export_folder(tenant_id, job_id))
+        return counts
 
     async def _write(self, session: TenantSession, part: IO[bytes]) -> Mapping[str, int]:
         counts: dict[str, int] = {}

@@ -206,6 +206,17 @@ SIGN_UPS_UNFINISHED = Metric(
 )
 SIGN_UPS_AGE = Metric("penguinmails.provisioning.age", "gauge", "s", "How long ago the oldest of them began")
 
+# Leaving
+DELETIONS_AGE = Metric(
+    "penguinmails.deletion.age",
+    "gauge",
+    "s",
+    "For how long the oldest unfinished deletion could have gone on; its waits that are meant are none",
+)
+EXPORTS_AGE = Metric(
+    "penguinmails.export.age", "gauge", "s", "How long ago the oldest unfinished export began"
+)
+
 # Audit
 AUDIT_RECORDED = Metric("penguinmails.audit.recorded", "counter", "{event}", "Events that reached the log")
 AUDIT_DELAY = Metric(

@@ -21,6 +21,7 @@ from common.db.errors import is_unavailable
 from common.db.idempotency import LIFETIME_HOURS
 from common.db.session import TenantSession
 from common.ids import PLATFORM_TENANT
+from common.retention import UPKEEP_PAUSE, inbox_lasts
 from common.web.kernel import Kernel
 
 log = logging.getLogger(__name__)
@@ -28,13 +29,10 @@ log = logging.getLogger(__name__)
 Forget = Callable[[TenantSession], Awaitable[bool]]
 """A service's own part: one bounded batch; whether there is more."""
 
-_PAUSE_SECONDS = 3600.0
 _AGAIN_SECONDS = 30.0
 _BATCH = 1000
 TOKENS_LAST = timedelta(days=1)
 """Longer than any access token: after that nobody can come with one of a session that was revoked."""
-_WHOLE_DAYS = timedelta(days=2)
-"""The history of events is dropped in whole days; the inbox remembers longer."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,11 +69,10 @@ class Upkeep:
         self._kernel = kernel
         self._own = own
         self._batch = batch
-        events = timedelta(days=kernel.settings.event_retention_days) + _WHOLE_DAYS
         self._growing = (
             _Growing("idempotency_keys", _KEYS, timedelta(hours=LIFETIME_HOURS)),
             _Growing("revocations", _REVOCATIONS, TOKENS_LAST),
-            _Growing("inbox", _INBOX, events),
+            _Growing("inbox", _INBOX, inbox_lasts(kernel.settings.event_retention_days)),
         )
 
     async def run(self) -> None:
@@ -91,7 +88,7 @@ class Upkeep:
                 continue
             for tenant_id in (PLATFORM_TENANT, *tenants):
                 await self._try(tenant_id)
-            await asyncio.sleep(_PAUSE_SECONDS * random.uniform(0.9, 1.1))  # noqa: S311 - replicas spread
+            await asyncio.sleep(UPKEEP_PAUSE.total_seconds() * random.uniform(0.9, 1.1))  # noqa: S311 - replicas spread
 
     async def _try(self, tenant_id: UUID) -> None:
         """What fails for one tenant keeps no other waiting; it comes again in an hour."""

@@ -9,6 +9,7 @@ from starlette.requests import Request
 from auth.key.ring import KeyRing
 from auth.login.throttle import Patience, Throttle
 from auth.login.turns import Turns
+from auth.password.costs import CostsInUse
 from auth.password.hashing import Hasher
 from auth.settings import AuthSettings, settings_of
 from common.web.kernel import Kernel
@@ -19,6 +20,7 @@ class AuthParts:
     settings: AuthSettings
     keys: KeyRing
     hasher: Hasher
+    costs: CostsInUse
     address_throttle: Throttle
     ip_throttle: Throttle
     turns: Turns
@@ -30,6 +32,7 @@ def make_parts(kernel: Kernel) -> AuthParts:
         settings=settings,
         keys=KeyRing(kernel.database, settings.encryption_keys),
         hasher=Hasher(settings.password_threads, settings.password_queue),
+        costs=CostsInUse(),
         address_throttle=_throttle(kernel, settings, "address", settings.login_failures_per_address),
         ip_throttle=_throttle(kernel, settings, "network", settings.login_failures_per_ip),
         turns=Turns(),

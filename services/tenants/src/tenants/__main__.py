@@ -15,6 +15,7 @@ from tenants.deletion.worker import delete_tenants
 from tenants.erasure import ERASING
 from tenants.export.worker import finish_exports
 from tenants.handlers import HANDLERS
+from tenants.lifecycle.watch import watch_departures
 from tenants.platform.commands import commands as tenants
 from tenants.provisioning.commands import commands as provisioning
 from tenants.provisioning.watch import watch_sign_ups
@@ -37,6 +38,7 @@ SERVICE = Service(
         finish_exports,
         recheck_domains,
         watch_sign_ups,
+        watch_departures,
     ),
     commands={
         "billing": billing,

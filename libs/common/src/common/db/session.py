@@ -29,6 +29,7 @@ _ENTRY = Statement(_ENTER, ("tenant_id", "user_id", "session_id", "issued_at", "
 _STOPPED = "SELECT consumer FROM tenancy.stopped_consumers ORDER BY consumer"
 _ENTER_SYSTEM = "SELECT tenancy.enter_system($1, $2, $3)"
 _TELL_ENTRY = _ENTER_SYSTEM + TOLD
+_ONE_MOMENT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
 
 @dataclass(frozen=True, slots=True)
@@ -46,6 +47,7 @@ class _EnteringSession(Session):
     context: TenantContext
     database: "Database"
     standing: Standing | None = None
+    of_one_moment: bool = False
     wrote_events: bool = False
 
 
@@ -133,8 +135,11 @@ class Database:
             written.set()
 
     @asynccontextmanager
-    async def tenant(self, context: TenantContext) -> AsyncGenerator[TenantSession]:
-        """A session inside the context's tenant, rolled back unless the caller commits.
+    async def tenant(
+        self, context: TenantContext, *, of_one_moment: bool = False
+    ) -> AsyncGenerator[TenantSession]:
+        """A session inside the context's tenant, rolled back unless the caller commits. `of_one_moment`: it
+        reads everything as it was when the transaction began, however long that takes, and cannot write.
 
         Raises:
             EntryRefused: the caller's membership, session or tenant has ended.
@@ -143,6 +148,7 @@ class Database:
         async with TenantSession(self._engine_of(context.tenant_id), expire_on_commit=False) as session:
             session.sync_session.context = context
             session.sync_session.database = self
+            session.sync_session.of_one_moment = of_one_moment
             await self._begin(session)
             yield session
 
@@ -185,6 +191,8 @@ class Database:
     def enter(self, session: _EnteringSession, connection: Connection) -> None:
         """Prove the session's context to the database on this connection's fresh transaction."""
         context = session.context
+        if session.of_one_moment:
+            connection.exec_driver_sql(_ONE_MOMENT)
         pid = self._backend_pid(connection)
         if isinstance(context, SystemContext):
             proof = self._prover.system(context.tenant_id, context.purpose, pid)

@@ -74,6 +74,7 @@ DEFINER_FUNCTIONS: dict[str, str] = {
     "tenants.release_domain": "gives the current tenant's own claim up",
     "tenants.unfinished_sign_ups": "tells the platform's job whose sign-up is unfinished: ids only",
     "tenants.due_deletions": "tells the platform's job which deletions have come due: ids only",
+    "tenants.departure_ages": "tells the platform's job how long the oldest take: two numbers",
     "tenants.open_deletions": "tells the platform acting for an operator whose deletion is under way: ids",
     "tenants.due_domains": "tells the platform's job whose domain is to be looked up: ids only",
     "tenants.due_exports": "tells the platform's job which exports have come due: ids only",

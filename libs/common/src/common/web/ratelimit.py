@@ -1,12 +1,13 @@
 """How many requests a tenant may make in a minute: counted once authenticated, shown on every answer.
 
-The count is the tenant's, over all its users, in each service. A limit is known from the last time that
+The count is the tenant's, over all its users and all services. A limit is known from the last time that
 anybody of the tenant was let in, so a request that passes costs no query of its own. Two things ask the
 database: a tenant this process has not met for a minute, and, at most twice a second, one at its limit,
 whose refused requests would otherwise never learn of a better one.
 
-With `RATE_LIMIT_URL` all replicas share the counts. While that store is away each counts what it sees
-itself: requests go on, and none is refused that the store would have let pass.
+With `RATE_LIMIT_URL` all replicas of all services share the counts. Without it, and while that store is
+away, each process counts what it sees itself: requests go on, and none is refused that the store would have
+let pass.
 """
 
 import asyncio
@@ -116,11 +117,11 @@ class _Known:
 
 
 class RateLimiter:
-    """Counts the requests to one service. An empty `url` counts in this process; `secret` (hex) is what keeps
-    addresses of clients out of the counters' names."""
+    """Counts requests. An empty `url` counts in this process; `secret` (hex) is what keeps addresses of
+    clients out of the counters' names. No name holds the service: all of them count together."""
 
-    def __init__(self, service: str, database: Database, url: str = "", secret: str = "") -> None:
-        self._service, self._database, self._key = service, database, bytes.fromhex(secret)
+    def __init__(self, database: Database, url: str = "", secret: str = "") -> None:
+        self._database, self._key = database, bytes.fromhex(secret)
         self._known: OrderedDict[UUID, _Known] = OrderedDict()
         self._asking: dict[UUID, asyncio.Task[None]] = {}
         self._memory = _Memory()
@@ -131,7 +132,7 @@ class RateLimiter:
 
     async def take(self, caller: UserContext, counted_for: CountedFor = "tenant") -> Quota:
         """Count one request of the caller's tenant, or of the caller's session alone."""
-        key = f"{self._service}/{caller.tenant_id}"
+        key = str(caller.tenant_id)
         if counted_for == "session":
             key = f"{key}/{caller.session_id}"
         limit = await self._limit_of(caller, _KEPT_SECONDS)
@@ -143,15 +144,13 @@ class RateLimiter:
 
     async def take_operator(self, operator: OperatorContext) -> Quota:
         """Count one request of the operator."""
-        return await self._count(
-            f"{self._service}/operator/{operator.operator_id}", "operator", OPERATOR_LIMIT
-        )
+        return await self._count(f"operator/{operator.operator_id}", "operator", OPERATOR_LIMIT)
 
     async def take_address(self, what: str, address: str, limit: int) -> Quota:
         """Count one request for `what` of the network of a client who is nobody yet."""
         digest = hmac.digest(self._key, network_of(address).encode(), "sha256")
         place = int.from_bytes(digest[:8], "big") % _ADDRESSES
-        return await self._count(f"{self._service}/{what}/{place}", "address", limit)
+        return await self._count(f"{what}/{place}", "address", limit)
 
     def learn(self, tenant_id: UUID, features: Mapping[str, Any]) -> None:
         """Note the limit among the features that the tenant has now."""

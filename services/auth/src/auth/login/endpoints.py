@@ -8,8 +8,9 @@ from starlette.requests import Request
 from starlette.responses import Response
 
 from auth.login import queries, service
+from auth.login.candidates import Candidates, compute, settle
 from auth.login.errors import InvalidCredentials, TenantRequired
-from auth.login.guard import compute_hash, guarded
+from auth.login.guard import guarded
 from auth.login.queries import Account
 from auth.login.schemas import LoggedIn, LoggedInUser, Login
 from auth.parts import AuthParts, Parts
@@ -36,7 +37,8 @@ _ANSWERS: dict[int | str, dict[str, Any]] = {
 async def log_in(body: Login, request: Request, response: Response, shared: Shared, parts: Parts) -> LoggedIn:
     """Tokens of a new session, for an address and its password.
 
-    Whatever exists, there is one computation of a hash; refusals are answered on a grid of time.
+    Whatever exists, the same hashes are computed (one, until the cost of passwords is raised); refusals are
+    answered on a grid of time.
     """
     info = request_info(request)
     key = address_key(parts.settings.link_secret.get_secret_value(), body.email)
@@ -48,9 +50,9 @@ async def log_in(body: Login, request: Request, response: Response, shared: Shar
 
 async def _log_in(body: Login, key: bytes, info: RequestInfo, shared: Kernel, parts: AuthParts) -> LoggedIn:
     platform = SystemContext(PLATFORM_TENANT, "public", shared.service)
-    password_hash = await compute_hash(shared, parts, key, body.password)
+    candidates = await compute(shared, parts, key, body.password)
     async with shared.database.tenant(platform) as session:
-        accounts = await queries.list_accounts(session, body.email, password_hash)
+        accounts = await queries.list_accounts(session, body.email, candidates.hashes)
     fitting = [account for account in accounts if account.open and account.matches]
     chosen = [account for account in fitting if body.tenant_id in (None, account.tenant_id)]
     if len(chosen) > 1:
@@ -58,17 +60,19 @@ async def _log_in(body: Login, key: bytes, info: RequestInfo, shared: Kernel, pa
     if not chosen:
         await _tell_failure(accounts, body, key, info, shared)
         raise InvalidCredentials
-    return await _open(chosen[0], password_hash, info, shared, parts)
+    opened = await _open(chosen[0], candidates, info, shared, parts)
+    await settle(shared, parts, key, body.email, candidates)
+    return opened
 
 
 async def _open(
-    account: Account, password_hash: str, info: RequestInfo, shared: Kernel, parts: AuthParts
+    account: Account, candidates: Candidates, info: RequestInfo, shared: Kernel, parts: AuthParts
 ) -> LoggedIn:
     keys = await parts.keys.keys()
     actor = Actor(type="user", id=to_text(Kind.USER, account.user_id))
     context = SystemContext(account.tenant_id, "token", shared.service, request=info, on_behalf_of=actor)
     async with shared.database.tenant(context) as session:
-        user, pair = await service.log_in(session, account, password_hash, info, keys.active, parts.settings)
+        user, pair = await service.log_in(session, account, candidates, info, keys.active, parts.settings)
         await session.commit()
     return LoggedIn(
         access_token=pair.access_token,

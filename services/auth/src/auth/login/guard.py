@@ -1,21 +1,15 @@
-"""What binds every log-in, whoever logs in: one computation, back-off after failures, a grid of time."""
+"""What binds every log-in, whoever logs in: back-off after failures, a grid of time."""
 
 import asyncio
-import hashlib
 from collections.abc import AsyncGenerator
 from contextlib import AsyncExitStack, asynccontextmanager
 
 from auth.login.errors import InvalidCredentials
 from auth.parts import AuthParts
-from auth.password.hashing import Parameters
-from auth.password.queries import find_parameters
 from common import metrics
-from common.context import SystemContext
 from common.errors import TooManyRequests
-from common.ids import PLATFORM_TENANT
 from common.metric_names import LOGINS_REFUSED
 from common.networks import network_of
-from common.web.kernel import Kernel
 
 _FAILED = {"app.reason": "failed"}
 _THROTTLED = {"app.reason": "throttled"}
@@ -56,19 +50,6 @@ async def _counted(parts: AuthParts, name: str, source: str) -> AsyncGenerator[N
             await parts.address_throttle.note_failure(name)
             await parts.ip_throttle.note_failure(source)
             raise
-
-
-async def compute_hash(shared: Kernel, parts: AuthParts, key: bytes, password: str) -> str:
-    """The hash that the password has at the address of `key`: as costly whether anybody has that or not."""
-    context = SystemContext(PLATFORM_TENANT, "public", shared.service)
-    async with shared.database.tenant(context) as session:
-        parameters = await find_parameters(session, key)
-    return await parts.hasher.hash(password, parameters or _nobodys(key))
-
-
-def _nobodys(key: bytes) -> Parameters:
-    """Parameters of an address that has none: always the same ones, as costly as any."""
-    return Parameters(hashlib.sha256(b"nobody" + key).digest()[:16])
 
 
 async def _wait_for_grid(began: float, grid: float) -> None:

@@ -4,8 +4,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from uuid import UUID
 
-from sqlalchemy import text
+from sqlalchemy import func, select, text, update
 
+from auth.models import OperatorRow, UserRow
 from common.db.session import TenantSession
 
 _ACCOUNTS = text(
@@ -30,7 +31,27 @@ class Account:
     matches: bool
 
 
-async def list_accounts(session: TenantSession, email: str, candidate_hash: str) -> Sequence[Account]:
-    """All accounts of the address; in a context of the platform's tenant."""
-    rows = await session.execute(_ACCOUNTS, {"address": email, "candidate_hash": candidate_hash})
-    return [Account(*row) for row in rows]
+async def list_accounts(session: TenantSession, email: str, candidates: Sequence[str]) -> Sequence[Account]:
+    """All accounts of the address, and whether one of the candidates matches; in a context of the platform's
+    tenant. The present hash comes first among them and is asked for last: one may just be replaced by it."""
+    accounts: dict[UUID, Account] = {}
+    for candidate in reversed(candidates):
+        for row in await session.execute(_ACCOUNTS, {"address": email, "candidate_hash": candidate}):
+            known = accounts.get(row.user_id)
+            if known is None or row.matches:
+                accounts[row.user_id] = Account(*row)
+    return list(accounts.values())
+
+
+async def count_holders(session: TenantSession, email: str) -> int:
+    """How many have a password at the address or may soon have; in a context of the platform's tenant."""
+    operators = select(func.count()).select_from(OperatorRow).where(OperatorRow.email == email)
+    accounts = await list_accounts(session, email, [""])
+    return len(accounts) + (await session.execute(operators)).scalar_one()
+
+
+async def store_hash(session: TenantSession, user_id: UUID, password_hash: str) -> None:
+    """Store the same password in another way, of which nobody has to be told."""
+    await session.execute(
+        update(UserRow).where(UserRow.user_id == user_id).values(password_hash=password_hash)
+    )

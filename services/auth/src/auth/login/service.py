@@ -6,8 +6,9 @@ from uuid import UUID
 
 from auth.account.queries import find_user
 from auth.key.pairs import SigningKey
+from auth.login.candidates import Candidates
 from auth.login.errors import InvalidCredentials
-from auth.login.queries import Account
+from auth.login.queries import Account, store_hash
 from auth.models import UserRow
 from auth.settings import AuthSettings
 from auth.token.service import TokenPair, start_session
@@ -23,19 +24,22 @@ Reason = Literal["unknown_address", "wrong_password", "account_closed"]
 async def log_in(
     session: TenantSession,
     account: Account,
-    password_hash: str,
+    candidates: Candidates,
     request: RequestInfo,
     key: SigningKey,
     settings: AuthSettings,
 ) -> tuple[UserRow, TokenPair]:
-    """First tokens of a new session of the account, in its own tenant.
+    """First tokens of a new session of the account, in its own tenant. Its password, whose hash is one of the
+    candidates, is stored at the present cost from then on.
 
     Raises:
         InvalidCredentials: it was closed or erased or its password changed since it was looked up.
     """
     user = await find_user(session, account.user_id, lock=True)
-    if user is None or user.status != "active" or user.password_hash != password_hash:
+    if user is None or user.status != "active" or user.password_hash not in candidates.hashes:
         raise InvalidCredentials
+    if user.password_hash != candidates.present:
+        await store_hash(session, user.user_id, candidates.present)
     pair = await start_session(session, user, request, key, settings)
     event = UserLoggedIn(
         tenant_id=session.tenant_id, user_id=user.user_id, version=user.version, session_id=pair.session_id

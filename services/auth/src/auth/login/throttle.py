@@ -14,8 +14,13 @@ from common.web.store import Store, StoreAway
 
 _LEASE_MS = 30_000
 """After which an attempt counts as ended whose process has died; none takes nearly as long."""
-_MEANWHILE = 1.0
-"""Seconds to wait for attempts under way that may use up what is left."""
+_FULL = math.inf
+"""The wait for attempts under way that would use up what is left, should they fail."""
+_ROOM_SECONDS = 5.0
+"""So long an attempt waits for one of those to end well. Whoever shares a network with many may have to."""
+_LOOK_AGAIN = 0.1
+_MEANWHILE = 1
+"""Seconds that one is told to wait for which there was no room."""
 _KEYS = 50_000
 """Keys remembered here; the one that failed longest ago is forgotten first."""
 # A failure more, and the wait that follows from it; both keys end by themselves, so no clock is compared.
@@ -35,7 +40,7 @@ local left = redis.call('PTTL', KEYS[2])
 if left > 0 then return left end
 local failures = tonumber(redis.call('GET', KEYS[1]) or 0)
 local trying = tonumber(redis.call('GET', KEYS[3]) or 0)
-if trying > 0 and failures + trying >= tonumber(ARGV[1]) then return tonumber(ARGV[3]) end
+if trying > 0 and failures + trying >= tonumber(ARGV[1]) then return -1 end
 redis.call('INCR', KEYS[3])
 redis.call('PEXPIRE', KEYS[3], ARGV[2])
 return 0
@@ -79,11 +84,11 @@ class Memory:
         self._trying: Counter[str] = Counter()
 
     def left(self, key: str) -> float:
-        """Seconds until the next attempt."""
+        """Seconds until the next attempt; or `_FULL`."""
         record, trying = self._fresh(key), self._trying[key]
         failures = 0 if record is None else record.failures
         if trying and failures + trying >= self._patience.free:
-            return _MEANWHILE
+            return _FULL
         if record is None:
             return 0.0
         return record.last_at + self._patience.wait(failures) - self._now()
@@ -132,22 +137,45 @@ class Throttle:
 
     @contextlib.asynccontextmanager
     async def attempt(self, key: str) -> AsyncGenerator[None]:
-        """One attempt. However many come at once, no more are under way than may fail.
+        """One attempt. However many come at once, no more are under way than may fail; the others wait for
+        their turn.
 
         Raises:
-            TooManyRequests: it comes too early; with the seconds to wait.
+            TooManyRequests: it comes too early, or its turn did not come; with the seconds to wait.
         """
-        left, begun = self._memory.left(key), False
-        if left <= 0 and (told := await self._ask(_BEGIN, self._names(key), *self._begin)) is not None:
-            left, begun = told / 1000, told == 0
-        if left > 0:
-            raise TooManyRequests(math.ceil(left))
+        begun = await self._begin(key)
         try:
             with self._memory.attempt(key):
                 yield
         finally:
             if begun:
                 await self._ask(_END, self._names(key)[2:])
+
+    async def _begin(self, key: str) -> bool:
+        """Whether the store counts the attempt, as soon as there is room for it.
+
+        Raises:
+            TooManyRequests: failures make it wait, or there was no room for too long.
+        """
+        clock = asyncio.get_running_loop().time
+        give_up_at = clock() + _ROOM_SECONDS
+        left, begun = await self._left(key)
+        while left == _FULL and clock() < give_up_at:
+            await asyncio.sleep(_LOOK_AGAIN)
+            left, begun = await self._left(key)
+        if left > 0:
+            raise TooManyRequests(_MEANWHILE if left == _FULL else math.ceil(left))
+        return begun
+
+    async def _left(self, key: str) -> tuple[float, bool]:
+        """Seconds until the next attempt, or `_FULL`; if none, whether the store counts this one."""
+        left = self._memory.left(key)
+        if left > 0:
+            return left, False
+        told = await self._ask(_BEGIN, self._names(key), self._patience.free, _LEASE_MS)
+        if told is None:
+            return 0.0, False
+        return (_FULL if told < 0 else told / 1000), told == 0
 
     async def note_failure(self, key: str) -> None:
         """Count a failure against the key."""
@@ -163,10 +191,6 @@ class Throttle:
         if (store := self._store.client) is not None and self._store.is_there:
             with contextlib.suppress(StoreAway):
                 await self._store.ask(store.delete(*self._names(key)))
-
-    @property
-    def _begin(self) -> tuple[float, ...]:
-        return self._patience.free, _LEASE_MS, _MEANWHILE * 1000
 
     async def _ask(self, script: str, names: Sequence[str], *numbers: float) -> int | None:
         """What the store says; None while there is none."""

@@ -53,7 +53,7 @@ async def _create(email: str, name: str, given: str | None, by: str) -> None:
     totp_secret = rules.new_secret() if settings.operator_mfa_required else None
     async with at_the_platform(settings, "auth", by) as session:
         parameters = await get_parameters(
-            session, address_key(settings.link_secret.get_secret_value(), email)
+            session, address_key(settings.link_secret.get_secret_value(), email), settings.password_cost
         )
         password_hash = await Hasher(1, 1).hash(password, parameters)
         row = await service.create(session, email, name, password_hash, totp_secret, settings.encryption_keys)

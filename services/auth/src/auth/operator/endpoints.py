@@ -5,8 +5,9 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import Response
 
+from auth.login.candidates import Candidates, compute, settle
 from auth.login.errors import InvalidCredentials
-from auth.login.guard import compute_hash, guarded
+from auth.login.guard import guarded
 from auth.models import OperatorRow
 from auth.operator import queries, rules, service
 from auth.operator.errors import InvalidCode, MfaRequired
@@ -40,8 +41,9 @@ async def log_in(
     info = request_info(request)
     key = address_key(parts.settings.link_secret.get_secret_value(), body.email)
     async with guarded(parts, f"operator/{key.hex()}", info.ip):
-        password_hash = await compute_hash(shared, parts, key, body.password)
-        row = await _check_password(body.email, key, password_hash, info, shared, parts)
+        candidates = await compute(shared, parts, key, body.password)
+        row = await _check_password(body.email, key, candidates, info, shared, parts)
+        await settle(shared, parts, key, body.email, candidates)
     if row.totp_secret is not None:
         secret = parts.settings.link_secret.get_secret_value()
         raise MfaRequired(rules.mfa_token(secret, row.operator_id, clock.now()))
@@ -89,15 +91,17 @@ async def get_me(operator: Operator, session: AtThePlatform) -> OperatorAccount:
 
 
 async def _check_password(
-    email: str, key: bytes, password_hash: str, info: RequestInfo, shared: Kernel, parts: AuthParts
+    email: str, key: bytes, candidates: Candidates, info: RequestInfo, shared: Kernel, parts: AuthParts
 ) -> OperatorRow:
     required = parts.settings.operator_mfa_required
     async with shared.database.tenant(_context(shared, info)) as session:
         row = await queries.find_by_email(session, email)
-        refusal = rules.judge(service.account_of(row), password_hash, mfa_required=required)
+        refusal = rules.judge(service.account_of(row), candidates.hashes, mfa_required=required)
         if refusal is not None:
             await service.tell_failure(session, row, key, refusal)
-            await session.commit()
+        elif row is not None:
+            row.password_hash = candidates.present
+        await session.commit()
     if row is None or refusal is not None:
         raise InvalidCredentials
     return row

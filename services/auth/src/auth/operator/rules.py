@@ -1,6 +1,7 @@
 """Pure rules of operators: their tokens, their codes, the time between password and code."""
 
 import hmac
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Literal
@@ -31,11 +32,11 @@ class Account:
     has_totp: bool
 
 
-def judge(account: Account | None, password_hash: str, *, mfa_required: bool) -> Refusal | None:
-    """Why the password does not let in, or None."""
+def judge(account: Account | None, candidates: Sequence[str], *, mfa_required: bool) -> Refusal | None:
+    """Why the password, which is one of the candidates once hashed, does not let in, or None."""
     if account is None:
         return "unknown_address"
-    if not hmac.compare_digest(account.password_hash, password_hash):
+    if not any(hmac.compare_digest(account.password_hash, candidate) for candidate in candidates):
         return "wrong_password"
     if not account.is_open:
         return "account_closed"

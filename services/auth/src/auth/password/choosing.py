@@ -21,6 +21,6 @@ async def hash_chosen(shared: Kernel, parts: AuthParts, password: str, email: st
         raise WeakPassword(why)
     key = address_key(parts.settings.link_secret.get_secret_value(), email)
     async with shared.database.tenant(SystemContext(PLATFORM_TENANT, "token", shared.service)) as session:
-        parameters = await get_parameters(session, key)
+        parameters = await get_parameters(session, key, parts.settings.password_cost)
         await session.commit()
     return await parts.hasher.hash(password, parameters)

@@ -1,12 +1,14 @@
 """Reads for setting passwords."""
 
+from collections.abc import Sequence
+from dataclasses import asdict
 from uuid import UUID
 
 from sqlalchemy import select, text, update
 from sqlalchemy.dialects.postgresql import insert
 
 from auth.models import AddressSaltRow, PasswordTokenRow
-from auth.password.hashing import Parameters
+from auth.password.hashing import Cost, Parameters
 from common import clock
 from common.db.session import TenantSession
 
@@ -39,9 +41,7 @@ async def get_parameters(session: TenantSession, address_key: bytes, otherwise: 
         "tenant_id": session.tenant_id,
         "address_key": address_key,
         "salt": otherwise.salt,
-        "time_cost": otherwise.time_cost,
-        "memory_kib": otherwise.memory_kib,
-        "parallelism": otherwise.parallelism,
+        **asdict(otherwise.cost),
     }
     await session.execute(insert(AddressSaltRow).values(values).on_conflict_do_nothing())
     return await find_parameters(session, address_key) or otherwise
@@ -50,4 +50,23 @@ async def get_parameters(session: TenantSession, address_key: bytes, otherwise: 
 async def find_parameters(session: TenantSession, address_key: bytes) -> Parameters | None:
     """The address's salt and cost, or None; in a context of the platform's tenant."""
     row = await session.scalar(select(AddressSaltRow).where(AddressSaltRow.address_key == address_key))
-    return None if row is None else Parameters(row.salt, row.time_cost, row.memory_kib, row.parallelism)
+    return None if row is None else Parameters(row.salt, _cost_of(row))
+
+
+async def list_costs(session: TenantSession) -> Sequence[Cost]:
+    """Those of all addresses; in a context of the platform's tenant."""
+    columns = AddressSaltRow.time_cost, AddressSaltRow.memory_kib, AddressSaltRow.parallelism
+    rows = await session.execute(
+        select(*columns).where(AddressSaltRow.tenant_id == session.tenant_id).distinct()
+    )
+    return [Cost(*row) for row in rows]
+
+
+async def note_cost(session: TenantSession, address_key: bytes, cost: Cost) -> None:
+    """No password of the address has another cost any more; in a context of the platform's tenant."""
+    statement = update(AddressSaltRow).where(AddressSaltRow.address_key == address_key)
+    await session.execute(statement.values(**asdict(cost)))
+
+
+def _cost_of(row: AddressSaltRow) -> Cost:
+    return Cost(row.time_cost, row.memory_kib, row.parallelism)

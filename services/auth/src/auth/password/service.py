@@ -1,7 +1,7 @@
 """Setting a password."""
 
 import hmac
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from uuid import UUID
 
 from auth.account.queries import find_user
@@ -9,7 +9,7 @@ from auth.models import PasswordTokenRow
 from auth.opaque import OpaqueToken
 from auth.password import queries
 from auth.password.errors import TokenUsedOrExpired
-from auth.password.hashing import Parameters, fresh_parameters
+from auth.password.hashing import Cost, Parameters, fresh_parameters
 from auth.session.service import revoke_all
 from common import clock
 from common.bus import outbox
@@ -44,9 +44,11 @@ def address_key(link_secret: str, email: str) -> bytes:
     return hmac.digest(bytes.fromhex(link_secret), f"address|{email}".encode(), "sha256")
 
 
-async def get_parameters(session: TenantSession, key: bytes) -> Parameters:
-    """Salt and cost of an address, made when it has none; in a context of the platform's tenant."""
-    return await queries.get_parameters(session, key, fresh_parameters())
+async def get_parameters(session: TenantSession, key: bytes, cost: Cost) -> Parameters:
+    """With what a new password of an address is hashed: its salt, made when it has none, at this cost; in a
+    context of the platform's tenant. What its passwords have cost until now stays noted."""
+    parameters = await queries.get_parameters(session, key, fresh_parameters(cost))
+    return replace(parameters, cost=cost)
 
 
 async def set_password(session: TenantSession, token: OpaqueToken, password_hash: str) -> None:

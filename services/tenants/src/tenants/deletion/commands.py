@@ -33,7 +33,7 @@ def list_deletions(
 
 @commands.command()
 def show(tenant: Tenant, by: By) -> None:
-    """How far the deletion of a tenant is; nothing when it is to stay."""
+    """How far the deletion of a tenant is."""
     run(_show(read_id(Kind.TENANT, tenant), by))
 
 
@@ -63,8 +63,9 @@ async def _list(by: str, stuck: bool) -> None:
 
 
 async def _show(tenant_id: UUID, by: str) -> None:
-    if (found := await _read(tenant_id, by, "deletion show")) is not None:
-        say(found)
+    if (found := await _read(tenant_id, by, "deletion show")) is None:
+        raise _staying(tenant_id)
+    say(found)
 
 
 async def _certify(tenant_id: UUID, by: str) -> None:
@@ -81,8 +82,13 @@ async def _run(tenant_id: UUID, by: str) -> None:
         await service.hasten(session)
         found = await _describe(session)
         await session.commit()
-    if found is not None:
-        say(found)
+    if found is None:
+        raise _staying(tenant_id)
+    say(found)
+
+
+def _staying(tenant_id: UUID) -> typer.BadParameter:
+    return typer.BadParameter(f"there is no deletion of {to_text(Kind.TENANT, tenant_id)}")
 
 
 async def _read(tenant_id: UUID, by: str, command: str) -> dict[str, Any] | None:

@@ -15,13 +15,6 @@ _FIRST_RETRY = timedelta(seconds=1)
 _LONGEST_RETRY = timedelta(hours=1)
 _FIRST_REMINDER = timedelta(hours=1)
 _LONGEST_REMINDER = timedelta(days=1)
-_WHOLE_DAYS = timedelta(days=2, hours=2)
-"""The history of events is dropped in whole days, the inbox forgets a day later; both every hour."""
-
-
-def events_last(retention_days: int) -> timedelta:
-    """How long after its publication an event is past the retention of outbox histories and topics."""
-    return timedelta(days=retention_days) + _WHOLE_DAYS
 
 
 def retry_delay(attempts: int) -> timedelta:

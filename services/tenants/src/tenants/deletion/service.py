@@ -21,13 +21,13 @@ from common.db.lookup import database_time
 from common.db.session import TenantSession
 from common.errors import NotFound, ResourceNotFound
 from common.ids import Kind, to_text
+from common.retention import events_last
 from tenants.deletion import queries
 from tenants.deletion.errors import CompanyNameMismatch, DeletionScheduled
 from tenants.deletion.rules import (
     LEASE,
     SERVICES,
     SWEEP,
-    events_last,
     make_certificate,
     reminder_delay,
     retry_delay,

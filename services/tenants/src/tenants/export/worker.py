@@ -18,6 +18,7 @@ from common.db.lookup import database_time
 from common.db.session import Database
 from common.exporting import export_folder, part_path
 from common.files import Files
+from common.lease import kept
 from common.web.kernel import Kernel
 from common.work import Rounds
 from tenants.export import queries, service
@@ -63,14 +64,25 @@ class Archivist:
         else:
             await self._give_up(context, row)
 
+    async def _renew(self, context: SystemContext, row: ExportRow) -> bool:
+        """Have the claim for longer; False when it is somebody else's by now. One that was erased is still
+        ours: whoever writes its files has to erase them."""
+        async with self._database.tenant(context) as session:
+            current = await queries.lock_export(session, row.job_id)
+            if current is None:
+                return True
+            if current.next_step_at != row.next_step_at:
+                return False
+            current.next_step_at = row.next_step_at = await database_time(session) + _LEASE
+            await session.commit()
+        return True
+
     async def _complete(self, context: SystemContext, row: ExportRow) -> None:
-        with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as whole:
-            lost = await self._put_together(whole, row)
-            if lost:
-                await self._give_up(context, row, lost)
-                return
-            whole.seek(0)
-            await self._files.write(archive_path(row.tenant_id, row.job_id), whole)
+        async with kept(lambda: self._renew(context, row), _LEASE.total_seconds() / 3):
+            lost = await self._write_archive(row)
+        if lost:
+            await self._give_up(context, row, lost)
+            return
         async with self._database.tenant(context) as session:
             current = await queries.lock_export(session, row.job_id)
             if current is not None and current.status == "running":
@@ -78,6 +90,15 @@ class Archivist:
             await session.commit()
         if current is None:  # the tenant was erased meanwhile
             await self._files.erase_below(export_folder(row.tenant_id, row.job_id))
+
+    async def _write_archive(self, row: ExportRow) -> list[str]:
+        """Write the archive, or nothing when a part is gone or broken; whose that is."""
+        with tempfile.SpooledTemporaryFile(_SPOOL_BYTES) as whole:
+            lost = await self._put_together(whole, row)
+            if not lost:
+                whole.seek(0)
+                await self._files.write(archive_path(row.tenant_id, row.job_id), whole)
+        return lost
 
     async def _put_together(self, whole: IO[bytes], row: ExportRow) -> list[str]:
         """Write all parts into one archive; the services whose part is gone or broken."""

@@ -73,10 +73,10 @@ async def _show(tenant_id: UUID, by: str) -> None:
     settings = from_environment(TenantsSettings)
     async with opened(settings) as database, relay_connection(settings) as relay:
         found = await _diagnosis(relay, database, tenant_id)
-        if found is not None:
-            await _tell(database, tenant_id, by, "provisioning show")
-    if found is not None:
-        say(found.model_dump(mode="json"))
+        if found is None:
+            raise _unknown(tenant_id)
+        await _tell(database, tenant_id, by, "provisioning show")
+    say(found.model_dump(mode="json"))
 
 
 async def _resume(tenant_id: UUID, by: str) -> None:
@@ -86,8 +86,8 @@ async def _resume(tenant_id: UUID, by: str) -> None:
     ):
         try:
             steps = await resume(session, by)
-        except NotFound:
-            return
+        except NotFound as error:
+            raise _unknown(tenant_id) from error
         started_at = (await queries.get_provisioning(session)).started_at
         await session.commit()
     tenant = to_text(Kind.TENANT, tenant_id)
@@ -102,6 +102,10 @@ async def _diagnosis(relay: asyncpg.Connection, database: Database, tenant_id: U
             return await diagnose(session, unpublished=unpublished)
         except NotFound:
             return None
+
+
+def _unknown(tenant_id: UUID) -> typer.BadParameter:
+    return typer.BadParameter(f"{to_text(Kind.TENANT, tenant_id)} did not sign up here")
 
 
 async def _tell(database: Database, tenant_id: UUID, by: str, command: str) -> None:

@@ -1,36 +1,23 @@
 """Measures how many sign-ups are unfinished, and for how long."""
 
-import asyncio
-import logging
 from math import isfinite
 
 from common import clock
 from common.context import SystemContext
-from common.db.errors import is_unavailable
 from common.ids import PLATFORM_TENANT, age_seconds
 from common.metric_names import SIGN_UPS_AGE, SIGN_UPS_UNFINISHED
 from common.metrics import Reading
+from common.watching import watch
 from common.web.kernel import Kernel
 from tenants.provisioning.queries import list_unfinished
-
-log = logging.getLogger(__name__)
-
-_EVERY_SECONDS = 5.0
 
 _unfinished = Reading(SIGN_UPS_UNFINISHED)
 _age = Reading(SIGN_UPS_AGE)
 
 
 async def watch_sign_ups(kernel: Kernel) -> None:
-    """Until cancelled."""
-    while True:
-        try:
-            await look(kernel)
-        except Exception as error:
-            if not is_unavailable(error):
-                raise
-            log.warning("sign-ups not looked at", extra={"fields": {"error": type(error).__name__}})
-        await asyncio.sleep(min(kernel.settings.metric_interval, _EVERY_SECONDS))
+    """Worker: until cancelled."""
+    await watch(kernel, look)
 
 
 async def look(kernel: Kernel) -> None:

@@ -79,6 +79,16 @@ HostName = Annotated[
 ReadOnly = Annotated[None, BeforeValidator(_read_only), WithJsonSchema({"readOnly": True})]
 """Shown, and refused when named."""
 
+# What a tenant may choose before anything acts on it says so wherever it is shown.
+_AUTO_LOCK: Any = Field(
+    description="From which severity of a finding on the account is locked. Kept, and not enforced by this "
+    "version: it raises no findings and locks nobody."
+)
+_MFA_REQUIRED: Any = Field(
+    description="Whether users need a second factor. Kept, and not enforced by this version: users have "
+    "none, and log in without one."
+)
+
 
 class Tenant(Answer):
     tenant_id: TenantId
@@ -104,8 +114,8 @@ class LimitSettings(Answer):
 
 
 class Security(Answer):
-    auto_lock: Literal["off", "high"]
-    mfa_required: bool
+    auto_lock: Annotated[Literal["off", "high"], _AUTO_LOCK]
+    mfa_required: Annotated[bool, _MFA_REQUIRED]
 
 
 class Settings(Answer):
@@ -160,8 +170,8 @@ class BrandingUpdate(Body):
 
 
 class SecurityUpdate(Body):
-    auto_lock: Literal["off", "high"] | None = None
-    mfa_required: StrictBool | None = None
+    auto_lock: Annotated[Literal["off", "high"] | None, _AUTO_LOCK] = None
+    mfa_required: Annotated[StrictBool | None, _MFA_REQUIRED] = None
 
 
 class SettingsUpdate(Body):
