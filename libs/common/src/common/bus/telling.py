@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from common.bus import outbox
-from common.context import SystemContext
+from common.context import Purpose, SystemContext
 from common.contracts.audit import AccessDenied, AccessGap, AccessMissed, AccessRecorded
 from common.db.errors import is_unavailable
 from common.db.session import Database
@@ -37,7 +37,7 @@ class _Told:
 class Teller:
     """Writes events. A tenant has one transaction at a time; what is told meanwhile is the next one."""
 
-    def __init__(self, database: Database, purpose: str, service: str) -> None:
+    def __init__(self, database: Database, purpose: Purpose, service: str) -> None:
         self._database, self._purpose, self._service = database, purpose, service
         self._waiting: dict[UUID, deque[_Told]] = {}
         """By tenant; a task is at work for each that is in it."""
