@@ -38,7 +38,8 @@ class Teller:
     """Writes events. A tenant has one transaction at a time; what is told meanwhile is the next one."""
 
     def __init__(self, database: Database, purpose: Purpose, service: str) -> None:
-        self._database, self._purpose, self._service = database, purpose, service
+        self._database, self._service = database, service
+        self._purpose: Purpose = purpose
         self._waiting: dict[UUID, deque[_Told]] = {}
         """By tenant; a task is at work for each that is in it."""
         self._tasks: set[asyncio.Task[None]] = set()
