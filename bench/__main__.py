@@ -30,6 +30,7 @@ LINES: dict[str, Callable[[Subject], Awaitable[Line]]] = {
     "rival": rival.measure,
     "write": writing.measure,
     "audit": auditing.measure,
+    "audit-misses": auditing.measure_misses,
     "sign-up": signing_up.measure,
     "log-in": logging_in.measure,
     "neighbour": neighbour.measure,

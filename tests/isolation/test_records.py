@@ -20,6 +20,7 @@ from common.contracts.envelope import Event
 from common.ids import Kind, parse
 from tests.isolation.calls import Calls, nobodys
 from tests.isolation.installation import World
+from tests.isolation.resources import never
 from tests.isolation.routes import ROUTES, Route
 from tests.isolation.targets import Party
 from tests.isolation.test_routes import NAMING_A_TENANT, NAMING_IN_PATH
@@ -77,6 +78,23 @@ async def test_every_miss_is_recorded_for_the_caller_only(
         assert records[0]["actor"]["id"] == mine.user_id
         assert records[0]["request"]["route"] == route.path
         assert await outbox.of(theirs, AccessMissed) == []
+
+
+async def test_misses_at_once_are_recorded_for_their_own_callers(
+    in_process: Calls, outbox_of: Callable[[str], Any]
+) -> None:
+    route = next(route for route in ROUTES if str(route) == "GET /campaigns/{campaign_id}")
+    parties = await in_process.pair(route.service)
+    asked = [(party, never(Kind.CAMPAIGN)) for _ in range(10) for party in parties]
+    async with outbox_of(route.service) as outbox:
+        asking = (in_process.ask(route, party, {"campaign_id": wanted}) for party, wanted in asked)
+        answers = await asyncio.gather(*asking)
+        assert {answer.status_code for answer in answers} == {404}
+        for party in parties:
+            records = await outbox.of(party, AccessMissed)
+            assert {record["actor"]["id"] for record in records} == {party.user_id}
+            targets = sorted(record["target"]["id"] for record in records)
+            assert targets == sorted(wanted for whose, wanted in asked if whose is party)
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=str)

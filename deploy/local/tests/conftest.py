@@ -234,8 +234,15 @@ def keyless_edge(tmp_path: Path) -> Iterator[Gateway]:
         yield edge
 
 
+@pytest.fixture
+def untraced_edge(tmp_path: Path) -> Iterator[Gateway]:
+    """A gateway of the test's own that records no request."""
+    with _running(tmp_path, sampling="0") as edge:
+        yield edge
+
+
 @contextmanager
-def _running(folder: Path) -> Iterator[Gateway]:
+def _running(folder: Path, sampling: str = "1000000") -> Iterator[Gateway]:
     """Without token keys, until they are published."""
     loop = InBackground()
     upstreams: dict[str, Upstream] = {name: Upstream(name) for name in SERVICES}
@@ -247,7 +254,7 @@ def _running(folder: Path) -> Iterator[Gateway]:
         loop.run(upstream.start())
     port = ports.random_free(set())
     edge = Gateway(port, ports.random_free({port}), upstreams, loop)
-    process = _start(edge, folder)
+    process = _start(edge, folder, sampling)
     try:
         for name in SERVICES:
             edge.await_stat(f"cluster.{name}.membership_healthy", 1)
@@ -260,10 +267,10 @@ def _running(folder: Path) -> Iterator[Gateway]:
         loop.stop()
 
 
-def _start(edge: Gateway, folder: Path) -> "subprocess.Popen[bytes]":
+def _start(edge: Gateway, folder: Path, sampling: str) -> "subprocess.Popen[bytes]":
     """The configuration as deployed, with one route timeout made short."""
     config = folder / "envoy.yaml"
-    text = gateway.render(settings(edge))
+    text = gateway.render(settings(edge, sampling))
     assert text.count("&patience 15s") == 1
     config.write_text(text.replace("&patience 15s", "&patience 0.5s"))
     command = [str(binaries.envoy()), "-c", str(config), "--disable-hot-restart", "--concurrency", "1"]
@@ -271,7 +278,7 @@ def _start(edge: Gateway, folder: Path) -> "subprocess.Popen[bytes]":
         return subprocess.Popen(command, stdout=log, stderr=log)
 
 
-def settings(edge: Gateway) -> dict[str, str]:
+def settings(edge: Gateway, sampling: str) -> dict[str, str]:
     return {
         "GATEWAY_ADDRESS": "127.0.0.1",
         "GATEWAY_PORT": str(edge.port),
@@ -281,7 +288,7 @@ def settings(edge: Gateway) -> dict[str, str]:
         "TOKEN_AUDIENCE": "penguinmails",
         "PLATFORM_AUDIENCE": "penguinmails-platform",
         "TRUSTED_PROXIES": "0",
-        "TRACE_SAMPLING": "100",
+        "TRACE_SAMPLING": sampling,
         "METRIC_INTERVAL": "1",
         **{f"{name.upper()}_HOST": "127.0.0.1" for name in edge.upstreams},
         **{f"{name.upper()}_PORT": str(upstream.port) for name, upstream in edge.upstreams.items()},

@@ -282,7 +282,7 @@ def test_the_gateway_has_the_configuration_of_every_deployment(manifests: list[M
         "TOKEN_AUDIENCE": "penguinmails",
         "PLATFORM_AUDIENCE": "penguinmails-platform",
         "TRUSTED_PROXIES": "0",
-        "TRACE_SAMPLING": "25",
+        "TRACE_SAMPLING": "250000",
         "METRIC_INTERVAL": "10",
         "COLLECTOR_HOST": "otel-collector.observability.svc",
         "COLLECTOR_PORT": "4318",

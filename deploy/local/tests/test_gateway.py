@@ -280,6 +280,11 @@ def test_every_request_is_traced_without_its_query(edge: Any) -> None:
     assert "127.0.0.1" not in [attributes.get(name) for name in ("peer.address", "client.address")]
 
 
+def test_requests_that_are_left_out_are_recorded_by_nobody(untraced_edge: Any) -> None:
+    answer = untraced_edge.ask("GET", "/t/o/secret")
+    assert answer.json["headers"]["traceparent"].endswith("-00"), "services follow the gateway"
+
+
 def _await_span(edge: Any, trace_id: str) -> Any:
     deadline = time.monotonic() + 5
     while time.monotonic() < deadline:

@@ -96,12 +96,12 @@ def test_the_gateway_template_is_filled_in_completely(settings: Config) -> None:
     assert f"port_value: {settings.ports['gateway']}" in text
 
 
-@pytest.mark.parametrize(("overrides", "percent"), [({}, "100"), ({"TRACE_RATIO": "0.01"}, "1")])
+@pytest.mark.parametrize(("overrides", "of_a_million"), [({}, "1000000"), ({"TRACE_RATIO": "0.01"}, "10000")])
 def test_gateway_and_services_trace_the_same_share(
-    settings: Config, overrides: dict[str, str], percent: str
+    settings: Config, overrides: dict[str, str], of_a_million: str
 ) -> None:
     changed = replace(settings, overrides=overrides)
-    assert gateway.local_settings(changed)["TRACE_SAMPLING"] == percent
+    assert gateway.local_settings(changed)["TRACE_SAMPLING"] == of_a_million
 
 
 def test_the_plan_names_only_processes_it_has(settings: Config) -> None:

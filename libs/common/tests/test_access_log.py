@@ -21,7 +21,7 @@ class Desk:
         self.written: list[AccessRecorded | AccessGap] = []
         self.failure: BaseException | None = None
 
-    async def take(self, tenant_id: UUID, event: AccessRecorded | AccessGap) -> None:
+    async def tell(self, event: AccessRecorded | AccessGap) -> None:
         await asyncio.sleep(0)
         if self.failure is not None:
             raise self.failure
@@ -38,9 +38,8 @@ def desk() -> Desk:
 
 @pytest.fixture
 def reads(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> AccessLog:
-    made = AccessLog("test", None)  # type: ignore[arg-type]  # the desk stands before the database
-    monkeypatch.setattr(made, "_write", desk.take)
-    return made
+    monkeypatch.setattr(access, "Teller", lambda *_: desk)
+    return AccessLog("test", None)  # type: ignore[arg-type]  # the desk stands before the database
 
 
 def note(reads: AccessLog, count: int, tenant: UUID | None = None) -> None:

@@ -7,7 +7,7 @@ from typing import Annotated, Any
 import asyncpg
 import httpx
 import pytest
-from fastapi import Header, Query
+from fastapi import FastAPI, Header, Query, Response
 from sqlalchemy import select
 
 from campaigns.campaign.queries import INSERT, LISTING
@@ -18,11 +18,11 @@ from common.context import RequestInfo, UserContext
 from common.db.errors import TransactionLost
 from common.db.session import HotSession
 from common.db.statements import Statement
-from common.ids import new_id
+from common.ids import Kind, new_id, to_text
 from common.schema import Page
 from common.testing.databases import ServiceDatabase
 from common.testing.harness import Harness, MadeTenant, bearer
-from common.web.hot import hot
+from common.web.hot import HotRoutes, hot
 from common.web.routes import tenant_router
 
 from .conftest import Events, add_workspace, make, workspace_text
@@ -150,6 +150,30 @@ async def test_both_ways_make_the_same_campaign(service: Harness, tenant: MadeTe
     assert [action["meta"] for action in actions] == [event["meta"] for event in told]
 
 
+async def test_both_ways_answer_for_one_campaign_alike(
+    service: Harness, tenant: MadeTenant, events: Events
+) -> None:
+    second, other = await add_workspace(service, tenant), await service.make_tenant()
+    own = await make(service, tenant, "/campaigns", **FULL)
+    inside = await make(service, tenant, "/campaigns", name="x", workspace_id=workspace_text(second))
+    foreign = await make(service, other, "/campaigns", name="Theirs")
+    _, token = await service.make_user(tenant, workspaces={tenant.workspace_id: "viewer"})
+    never, impossible = to_text(Kind.CAMPAIGN, new_id()), "camp_1"
+    statuses: list[int] = []
+    for headers in (tenant.headers, bearer(token)):
+        for campaign in (own, inside, foreign, never, impossible):
+            path = f"{PATH}/{campaign}"
+            short = await service.client.get(path, headers=headers)
+            long = await service.client.get(path, headers={**headers, "Idempotency-Key": str(new_id())})
+            hidden = {"trace_id": ""}
+            assert {**short.json(), **hidden} == {**long.json(), **hidden}
+            assert short.status_code != 200 or shown(short) == shown(long)
+            statuses.append(short.status_code)
+    assert statuses == [200, 200, 404, 404, 404, 200, 404, 404, 404, 404]
+    missed = [event["target"]["id"] for event in await events(tenant.tenant_id, "AccessMissed")]
+    assert missed == [one for one in (foreign, never, inside, foreign, never) for _ in range(2)]
+
+
 async def test_a_campaign_made_wakes_the_relay(service: Harness, tenant: MadeTenant) -> None:
     written = service.kernel.database.listen()
     await service.client.get(PATH, headers=tenant.headers)
@@ -255,3 +279,45 @@ def test_an_endpoint_that_takes_something_else_is_refused() -> None:
     for endpoint in (choosy, several):
         with pytest.raises(TypeError, match="not for a hot route"):
             other.get("")(hot(endpoint))
+
+
+# Which way ---------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("earlier", "path", "is_short"),
+    [
+        ("/loot/{thing_id}", "/loot/{thing_id}", False),
+        ("/loot/new", "/loot/{thing_id}", False),
+        ("/loot/{thing_id}", "/loot/new", False),
+        ("/{thing_id}/new", "/loot/{thing_id}", False),
+        ("/loot", "/loot/{thing_id}", True),
+        ("/loot/{thing_id}/new", "/loot/{thing_id}", True),
+        ("/boot/{thing_id}", "/loot/{thing_id}", True),
+        ("/boot", "/loot/{thing_id}/new", False),
+        ("/boot", "/loot/{thing_id}/{part_id}", False),
+    ],
+)
+def test_nothing_is_taken_from_a_route_that_comes_first(earlier: str, path: str, is_short: bool) -> None:
+    router, app = tenant_router("", "loot"), FastAPI()
+    router.get(earlier)(_endpoint_of(earlier))
+    router.get(path)(hot(_endpoint_of(path)))
+    app.include_router(router)
+    found, _ = HotRoutes(app).find("GET", f"/api/v1{path.format(thing_id='x', part_id='y')}")
+    assert (found is not None) is is_short
+
+
+def _endpoint_of(path: str) -> Callable[..., Awaitable[Response]]:
+    """A new one, which takes what is in the path."""
+
+    async def none() -> Response:
+        return Response()
+
+    async def one(thing_id: str) -> Response:
+        return Response(thing_id)
+
+    async def two(thing_id: str, part_id: str) -> Response:
+        return Response(thing_id + part_id)
+
+    endpoints = (none, one, two)
+    return endpoints[path.count("{")]

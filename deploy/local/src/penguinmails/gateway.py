@@ -28,7 +28,7 @@ def local_settings(config: Config) -> dict[str, str]:
         "PLATFORM_AUDIENCE": PLATFORM_AUDIENCE,
         "TRUSTED_PROXIES": "0",
         "METRIC_INTERVAL": METRIC_INTERVAL,
-        "TRACE_SAMPLING": f"{100 * float(config.overrides.get('TRACE_RATIO', 1)):g}",
+        "TRACE_SAMPLING": f"{1_000_000 * float(config.overrides.get('TRACE_RATIO', 1)):.0f}",
         **{f"{name.upper()}_HOST": config.host(name) for name in backends},
         **{f"{name.upper()}_PORT": str(ports[name]) for name in backends},
     }

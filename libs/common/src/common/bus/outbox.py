@@ -4,6 +4,7 @@ The rule for callers: lock or write the aggregate's row first, emit after. Then 
 is, per aggregate, the order of commits, and the relay can publish by id without inverting anything.
 """
 
+from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
@@ -30,6 +31,9 @@ VALUES ($1, $2, $3, $4, $5, $6, $7, $8)
 """
 
 
+Row = dict[str, Any]
+
+
 async def emit(session: TenantSession, event: Event, actor: Actor | None = None) -> UUID:
     """Write `event` to the outbox of the session's transaction and return its id.
 
@@ -40,7 +44,7 @@ async def emit(session: TenantSession, event: Event, actor: Actor | None = None)
         ValueError: the event names another tenant than the session's.
     """
     await session.flush()
-    rows = _rows(session.context, event, actor)
+    rows = rows_of(session.context, event, actor)
     await session.execute(_INSERT, rows)
     session.note_events()
     return rows[0]["event_id"]
@@ -52,12 +56,20 @@ def columns_of(session: AnySession, event: Event) -> dict[str, list[Any]]:
     Raises:
         ValueError: the event names another tenant than the session's.
     """
-    rows = _rows(session.context, event)
+    return columns(rows_of(session.context, event))
+
+
+def columns(rows: Sequence[Row]) -> dict[str, list[Any]]:
+    """Rows of the outbox as the values of compiled statements."""
     return {array: [row[column] for row in rows] for array, column in OUTBOX_ARRAYS.items()}
 
 
-def _rows(context: TenantContext, event: Event, actor: Actor | None = None) -> list[dict[str, Any]]:
-    """The outbox rows that tell of `event`, its own first."""
+def rows_of(context: TenantContext, event: Event, actor: Actor | None = None) -> list[Row]:
+    """The outbox rows that tell of `event`, its own first, in the trace of the caller.
+
+    Raises:
+        ValueError: the event names another tenant than the context.
+    """
     if getattr(event, "tenant_id", None) != context.tenant_id:
         raise ValueError("an event belongs to the tenant of its session")
     request = context.request
@@ -116,7 +128,7 @@ def http_request(request: RequestInfo) -> HttpRequest:
     )
 
 
-def _row(event_id: UUID, event: Event) -> dict[str, Any]:
+def _row(event_id: UUID, event: Event) -> Row:
     trace = telemetry.carrier()
     return {
         "event_id": event_id,

@@ -12,25 +12,25 @@ from uuid import UUID
 from sqlalchemy import Engine, PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
 
-from common.context import UserContext
+from common.context import TenantContext
 from common.db.errors import DRIVER_ERRORS, TransactionLost
 from common.db.statements import Records, Statement
 
 if TYPE_CHECKING:
     from common.db.session import Standing
 
-Enter = Callable[[PoolProxiedConnection, UserContext], Awaitable["Standing"]]
+Enter = Callable[[PoolProxiedConnection, TenantContext], Awaitable["Standing | None"]]
 """Begins a transaction and proves the context in it."""
 
 
 class HotSession:
-    """One user's session inside their tenant. Made by `Database.hot` only.
+    """A session inside one tenant. Made by `Database.hot` only.
 
     As with a `TenantSession` the first statement after `rollback` begins a new transaction and enters again.
     """
 
     def __init__(
-        self, engine: Engine, enter: Enter, context: UserContext, tell_listeners: Callable[[], None]
+        self, engine: Engine, enter: Enter, context: TenantContext, tell_listeners: Callable[[], None]
     ) -> None:
         self._engine, self._enter, self._tell_listeners = engine, enter, tell_listeners
         self.context = context
@@ -47,10 +47,10 @@ class HotSession:
         """What the database said of the user.
 
         Raises:
-            LookupError: no transaction has begun.
+            LookupError: no transaction has begun, or no user's.
         """
         if self._standing is None:
-            raise LookupError("nobody has entered")
+            raise LookupError("no user has entered")
         return self._standing
 
     async def connection(self) -> PoolProxiedConnection:

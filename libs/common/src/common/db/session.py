@@ -28,6 +28,7 @@ _ENTER = "SELECT tenancy.enter($1, $2, $3, $4, $5)"
 _ENTRY = Statement(_ENTER, ("tenant_id", "user_id", "session_id", "issued_at", "proof"))
 _STOPPED = "SELECT consumer FROM tenancy.stopped_consumers ORDER BY consumer"
 _ENTER_SYSTEM = "SELECT tenancy.enter_system($1, $2, $3)"
+_SYSTEM_ENTRY = Statement(_ENTER_SYSTEM, ("tenant_id", "purpose", "proof"))
 _TELL_ENTRY = _ENTER_SYSTEM + TOLD
 _ONE_MOMENT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
 
@@ -103,7 +104,7 @@ class TenantSession(AsyncSession):
 
 
 AnySession = TenantSession | HotSession
-"""A user's session: what compiled statements run on."""
+"""What compiled statements run on."""
 
 
 class Database:
@@ -153,7 +154,7 @@ class Database:
             yield session
 
     @asynccontextmanager
-    async def hot(self, context: UserContext) -> AsyncGenerator[HotSession]:
+    async def hot(self, context: TenantContext) -> AsyncGenerator[HotSession]:
         """As `tenant`, for compiled statements alone."""
         engine = self._engine_of(context.tenant_id).sync_engine
         session = HotSession(engine, self._enter_hot, context, self.tell_listeners)
@@ -211,10 +212,15 @@ class Database:
         proof = self._prover.user(*ids, pid)
         return _standing_of(connection.exec_driver_sql(_ENTER, (*ids, proof)).scalar_one())
 
-    async def _enter_hot(self, connection: PoolProxiedConnection, context: UserContext) -> Standing:
+    async def _enter_hot(self, connection: PoolProxiedConnection, context: TenantContext) -> Standing | None:
         raw = cast(Any, connection.driver_connection)
         raw.write_begin()
         pid = await raw.fetchval("SELECT pg_backend_pid()") if self._pooled else raw.get_server_pid()
+        if isinstance(context, SystemContext):
+            proof = self._prover.system(context.tenant_id, context.purpose, pid)
+            values: dict[str, Any] = {"purpose": context.purpose, "proof": proof}
+            await _SYSTEM_ENTRY.run(connection, context.tenant_id, values)
+            return None
         user, session, issued = context.user_id, context.session_id, context.issued_at
         proof = self._prover.user(context.tenant_id, user, session, issued, pid)
         values = {"user_id": user, "session_id": session, "issued_at": issued, "proof": proof}

@@ -84,17 +84,28 @@ OUTBOX_ARRAYS = {
 """Names of the values that tell of events, and the outbox column that each is for."""
 
 
-def with_events(statement: Statement) -> Statement:
-    """The same insert, which also writes its events into the outbox, after the row (`outbox.columns_of`)."""
+def _insert_events(maker: str, first: int) -> str:
+    """The insert of the events given as arrays from `$first` on, once `maker` has its one row."""
     columns = OUTBOX_ARRAYS.values()
     arrays = [
         f"${number}::{'uuid' if column == 'event_id' else 'text'}[]"
-        for number, column in enumerate(columns, len(statement.names) + 1)
+        for number, column in enumerate(columns, first)
     ]
+    return (
+        f"INSERT INTO tenancy.outbox ({', '.join(columns)}) "  # noqa: S608 - of our own texts
+        f"SELECT event.* FROM {maker}, unnest({', '.join(arrays)}) AS event"
+    )
+
+
+EVENTS = Statement(_insert_events("(SELECT $1::uuid) AS tenant", 2), (TENANT.key, *OUTBOX_ARRAYS))
+"""Events alone."""
+
+
+def with_events(statement: Statement) -> Statement:
+    """The same insert, which also writes its events into the outbox, after the row (`outbox.columns_of`)."""
+    told = _insert_events("made", len(statement.names) + 1)
     text = f"""
-WITH made AS ({statement.text}), told AS (
-    INSERT INTO tenancy.outbox ({", ".join(columns)})
-    SELECT event.* FROM made, unnest({", ".join(arrays)}) AS event)
+WITH made AS ({statement.text}), told AS ({told})
 SELECT * FROM made
 """  # noqa: S608 - of our own texts
     return Statement(text, (*statement.names, *OUTBOX_ARRAYS))

@@ -3,12 +3,15 @@
 import asyncio
 import logging
 from collections import defaultdict, deque
+from collections.abc import Coroutine
 from datetime import datetime
+from typing import TypeVar
 from uuid import UUID
 
 from common import clock, metrics, telemetry
 from common.bus import outbox
-from common.context import Principal, RequestInfo, SystemContext, UserContext
+from common.bus.telling import Teller
+from common.context import Principal, RequestInfo, UserContext
 from common.contracts.audit import (
     AccessDenied,
     AccessGap,
@@ -25,10 +28,15 @@ from common.metric_names import READS_LOST
 
 log = logging.getLogger(__name__)
 
+ResultT = TypeVar("ResultT")
+
 _reads_lost = metrics.counter(READS_LOST, {})
 
 ANONYMOUS = Actor(type="anonymous")
-_FLUSH_SECONDS = 0.25
+_FLUSH_SECONDS = (0.05, 0.25)
+"""Least and most that a read waits before it is written."""
+_FLUSH_SHARE = 0.1
+"""Of the time, between these bounds: each tenant's reads are a transaction, and others use the database."""
 _BATCH = 200
 _ROOM = 20_000
 """Reads kept while the database is away; what comes beyond is counted in an `AccessGap`."""
@@ -38,9 +46,10 @@ class AccessLog:
     """Writes access events of one service."""
 
     def __init__(self, service: str, database: Database) -> None:
-        self._service = service
-        self._database = database
+        self._teller = Teller(database, "access", service)
         self._reads: deque[tuple[UUID, AccessRecord]] = deque()
+        self._noted = asyncio.Event()
+        """Whether there are reads."""
         self._lost: dict[UUID, tuple[int, datetime, datetime]] = {}
 
     async def denied(
@@ -53,7 +62,7 @@ class AccessLog:
         named_tenant: str | None = None,
         target: Target | None = None,
     ) -> None:
-        """Record a refused request in its own transaction; unknown callers belong to the platform."""
+        """Record a refused request, committed on return; unknown callers belong to the platform."""
         tenant_id = _home_of(caller)
         event = AccessDenied(
             tenant_id=tenant_id,
@@ -65,10 +74,10 @@ class AccessLog:
             target=target,
             named_tenant_id=named_tenant,
         )
-        await self._write(tenant_id, event)
+        await self._teller.tell(event)
 
     async def missed(self, caller: Principal, request: RequestInfo, target: Target) -> None:
-        """Record a look-up that found nothing in the caller's tenant."""
+        """Record a look-up that found nothing in the caller's tenant, committed on return."""
         tenant_id = _home_of(caller)
         event = AccessMissed(
             tenant_id=tenant_id,
@@ -77,7 +86,7 @@ class AccessLog:
             request=outbox.http_request(request),
             target=target,
         )
-        await self._write(tenant_id, event)
+        await self._teller.tell(event)
 
     def read(
         self,
@@ -106,19 +115,27 @@ class AccessLog:
             trace_id=telemetry.current_trace_id() or None,
         )
         self._reads.append((tenant_id, record))
+        self._noted.set()
 
     async def keep_flushing(self) -> None:
         """Write noted reads until cancelled, then what is left."""
+        clock = asyncio.get_running_loop().time
+        least, most = _FLUSH_SECONDS
+        pause = least
         try:
             while True:
-                await asyncio.sleep(_FLUSH_SECONDS)
-                await self.flush()
+                await self._noted.wait()
+                await asyncio.sleep(pause)
+                began = clock()
+                written = await _to_its_end(self.flush())
+                pause = min(max((clock() - began) / _FLUSH_SHARE, least), most) if written else most
         finally:
             await self.flush()
 
-    async def flush(self) -> None:
-        """Write what is noted; what cannot be written (or is cut off) stays noted."""
+    async def flush(self) -> bool:
+        """Write what is noted; whether that went well. What cannot be written (or is cut off) stays noted."""
         taken, self._reads = self._reads, deque()
+        self._noted.clear()
         tenants: defaultdict[UUID, list[AccessRecord]] = defaultdict(list)
         for tenant_id, record in taken:
             tenants[tenant_id].append(record)
@@ -126,35 +143,40 @@ class AccessLog:
             for tenant_id, records in tenants.items():
                 while records:
                     batch = tuple(records[:_BATCH])
-                    await self._write(tenant_id, AccessRecorded(tenant_id=tenant_id, records=batch))
+                    await self._teller.tell(AccessRecorded(tenant_id=tenant_id, records=batch))
                     del records[:_BATCH]
             await self._write_gaps()
         except Exception as error:
             if not is_unavailable(error):
                 raise
             log.warning("reads not recorded yet", extra={"fields": {"error": type(error).__name__}})
+            return False
+        else:
+            return True
         finally:
             self._reads.extendleft(
                 (tenant_id, record) for tenant_id in tenants for record in tenants[tenant_id]
             )
+            if self._reads:
+                self._noted.set()
 
     async def _write_gaps(self) -> None:
         while self._lost:
             tenant_id, (count, since, until) = next(iter(self._lost.items()))
-            await self._write(
-                tenant_id, AccessGap(tenant_id=tenant_id, count=count, since=since, until=until)
-            )
+            await self._teller.tell(AccessGap(tenant_id=tenant_id, count=count, since=since, until=until))
             more = self._lost.pop(tenant_id)
             if more[0] > count:
                 self._lost[tenant_id] = (more[0] - count, until, more[2])
 
-    async def _write(
-        self, tenant_id: UUID, event: AccessDenied | AccessMissed | AccessRecorded | AccessGap
-    ) -> None:
-        context = SystemContext(tenant_id, "access", self._service)
-        async with self._database.tenant(context) as session:
-            await outbox.emit(session, event)
-            await session.commit()
+
+async def _to_its_end(work: Coroutine[None, None, ResultT]) -> ResultT:
+    """Await it; when cancelled, afterwards. What it was writing must not be taken for unwritten."""
+    task = asyncio.ensure_future(work)
+    try:
+        return await asyncio.shield(task)
+    except asyncio.CancelledError:
+        await task
+        raise
 
 
 def _home_of(caller: Principal | None) -> UUID:

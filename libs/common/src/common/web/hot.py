@@ -8,6 +8,8 @@ See docs/adr/0030-hot-routes.md.
 
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
+from dataclasses import dataclass
+from itertools import zip_longest
 from types import UnionType
 from typing import Any, Generic, TypeVar, Union, get_args, get_origin
 
@@ -74,25 +76,62 @@ class HotRoutes:
 
     def __init__(self, app: FastAPI) -> None:
         self._app = app
-        self._found: dict[tuple[str, str], tuple[APIRoute, Handler]] = {}
-        for route in routes_in(app.routes):
-            if hasattr(route.endpoint, HOT) and not route.dependant.path_params:
-                handle = route.get_route_handler()
-                self._found.update({(method, route.path): (route, handle) for method in route.methods or ()})
+        self._whole: dict[tuple[str, str], _Hot] = {}
+        """By method and path."""
+        self._ending: dict[tuple[str, str], _Hot] = {}
+        """Those whose path ends in a parameter, by what is before it."""
+        routes = list(routes_in(app.routes))
+        for place, route in enumerate(routes):
+            if hasattr(route.endpoint, HOT) and not any(_takes_from(one, route) for one in routes[:place]):
+                self._add(route)
+
+    def _add(self, route: APIRoute) -> None:
+        hot = _Hot(route, route.get_route_handler())
+        fixed, _, parameter = route.path.partition("{")
+        if parameter and hot.names != [parameter.removesuffix("}")]:
+            return  # one in the middle, or several: the framework's way
+        found = self._ending if parameter else self._whole
+        found.update({(method, fixed): hot for method in route.methods or ()})
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        found = self._found.get((scope.get("method", ""), scope.get("path", "")))
+        found, path_params = self.find(scope.get("method", ""), scope.get("path", ""))
         if found is None or any(name == _KEY for name, _ in scope["headers"]):
             await self._app(scope, receive, send)
             return
-        route, handle = found
-        scope.update(app=self._app, route=route, endpoint=route.endpoint, path_params={})
+        scope.update(app=self._app, route=found.route, endpoint=found.route.endpoint, path_params=path_params)
         request = Request(scope, receive, send)
         try:
-            response = await handle(request)
+            response = await found.handle(request)
         except Exception as error:  # noqa: BLE001 - nobody behind it would answer
             response = await error_handlers.answer(request, error)
         await response(scope, receive, send)
+
+    def find(self, method: str, path: str) -> tuple["_Hot | None", dict[str, str]]:
+        """The hot route, if that is what the framework would find, and what its path says."""
+        before, slash, value = path.rpartition("/")
+        ending = self._ending.get((method, before + slash)) if value else None
+        if ending is not None:
+            return ending, {ending.names[0]: value}
+        return self._whole.get((method, path)), {}
+
+
+@dataclass(frozen=True, slots=True)
+class _Hot:
+    route: APIRoute
+    handle: Handler
+
+    @property
+    def names(self) -> list[str]:
+        """The parameters of the path."""
+        return [field.alias for field in self.route.dependant.path_params]
+
+
+def _takes_from(earlier: APIRoute, route: APIRoute) -> bool:
+    """Whether the framework would ask `earlier` for some of the requests that are the route's."""
+    if not (earlier.methods or set[str]()) & (route.methods or set[str]()):
+        return False
+    parts = zip_longest(earlier.path.split("/"), route.path.split("/"), fillvalue="")
+    return all(one == other or (one and other and "{" in one + other) for one, other in parts)
 
 
 async def _take_ordinary_way(request: Request, ordinary: Handler) -> Response:
@@ -183,7 +222,7 @@ class Writer(Generic[ItemT]):
         self._item = TypeAdapter[Any](item)
         self._page = TypeAdapter[Any](_twin(Page, data=list[item]))
 
-    def one(self, record: Record, status: int = 200) -> Response:
+    def one(self, record: Record | Mapping[str, Any], status: int = 200) -> Response:
         return _answer(self._item.dump_json(dict(record)), status)
 
     def page(self, records: Sequence[Record], next_cursor: str | None) -> Response:

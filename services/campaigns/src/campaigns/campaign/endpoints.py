@@ -50,11 +50,16 @@ async def list_campaigns(
     return _ANSWERS.page(records, next_cursor)
 
 
-@router.get("/{campaign_id}", operation_id="getCampaign")
-async def get_campaign(campaign_id: CampaignId, session: Session, response: Response) -> Campaign:
+@router.get("/{campaign_id}", operation_id="getCampaign", response_model=Campaign)
+@hot
+async def get_campaign(campaign_id: CampaignId, session: HotSession) -> Response:
     """One campaign."""
-    await _require(session, campaign_id)
-    return _answer(await queries.get_campaign(session, campaign_id), response)
+    shown = dict(await queries.get_campaign(session, campaign_id))
+    await require_workspace(session, shown["workspace_id"], hidden=queries.missing_campaign(campaign_id))
+    version = shown.pop("version")
+    response = _ANSWERS.one(shown)
+    set_etag(response, version)
+    return response
 
 
 @router.patch("/{campaign_id}", operation_id="updateCampaign")

@@ -4,6 +4,7 @@ from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
 
+from asyncpg import Record
 from sqlalchemy import bindparam, insert, select
 
 from campaigns.campaign.rules import RUNNING
@@ -11,7 +12,7 @@ from campaigns.campaign.schemas import Campaign, CampaignCreate
 from campaigns.models import CampaignRow
 from common.db.lookup import get_one
 from common.db.paging import Listing
-from common.db.session import TenantSession
+from common.db.session import AnySession, TenantSession
 from common.db.statements import TENANT, columns_of, compile_once, with_events
 from common.errors import ResourceNotFound
 from common.ids import Kind, to_text
@@ -30,6 +31,9 @@ LISTING = Listing(
         "status": CampaignRow.status == bindparam("status"),
     },
 )
+_ONE = compile_once(
+    select(*_SHOWN, CampaignRow.version).where(CampaignRow.campaign_id == bindparam("campaign_id"))
+)
 _new: Any = insert(CampaignRow).values({"tenant_id": TENANT, **{name: bindparam(name) for name in _GIVEN}})
 INSERT = with_events(compile_once(_new.returning(*_SHOWN)))
 """A new campaign and its events."""
@@ -45,14 +49,16 @@ async def get_workspace_of(session: TenantSession, campaign_id: UUID) -> UUID:
     return await get_one(session, statement, missing_campaign(campaign_id))
 
 
-async def get_campaign(session: TenantSession, campaign_id: UUID) -> CampaignRow:
-    """The campaign.
+async def get_campaign(session: AnySession, campaign_id: UUID) -> Record:
+    """What an answer shows of the campaign, and its `version`.
 
     Raises:
         ResourceNotFound: not in this tenant.
     """
-    statement = select(CampaignRow).where(CampaignRow.campaign_id == campaign_id)
-    return await get_one(session, statement, missing_campaign(campaign_id))
+    found = await session.fetch(_ONE, campaign_id=campaign_id)
+    if not found:
+        raise missing_campaign(campaign_id)
+    return found[0]
 
 
 async def lock_campaign(session: TenantSession, campaign_id: UUID) -> CampaignRow:
