@@ -95,7 +95,8 @@ def rows_of(context: TenantContext, event: Event, actor: Actor | None = None) ->
 
 async def tell(connection: asyncpg.Connection, context: TenantContext, event: Event) -> None:
     """`emit` for what is done outside of a tenant's session, by a role that may write for all of them."""
-    await connection.executemany(_TELL, [(context.tenant_id, *row.values()) for row in _rows(context, event)])
+    rows = [(context.tenant_id, *row.values()) for row in rows_of(context, event)]
+    await connection.executemany(_TELL, rows)
 
 
 async def emit_dead_letter(session: TenantSession, topic: str, envelope: Envelope) -> None:
