@@ -60,15 +60,17 @@ def redact_value(value: Any) -> Any:
 
 def redact_fields(fields: Mapping[Any, Any]) -> dict[str, Any]:
     """As `redact_value`, of names and values."""
-    return {
-        redact(str(name)): HIDDEN if value and _is_telling(str(name)) else redact_value(value)
-        for name, value in fields.items()
-    }
+    shown: dict[str, Any] = {}
+    for name, value in fields.items():
+        written, is_telling = _read_name(str(name))
+        shown[written] = HIDDEN if value and is_telling else redact_value(value)
+    return shown
 
 
 @lru_cache(maxsize=1024)
-def _is_telling(name: str) -> bool:
-    return _KEYS.search(name) is not None
+def _read_name(name: str) -> tuple[str, bool]:
+    """The name as it is shown, and whether what it names is not."""
+    return redact(name), _KEYS.search(name) is not None
 
 
 def _hide(match: re.Match[str]) -> str:
