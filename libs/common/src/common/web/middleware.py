@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from opentelemetry.trace import Span, SpanKind, Status, StatusCode
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, use_span
 from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
@@ -51,9 +51,10 @@ class RequestMiddleware:
         scope.setdefault("state", {})["request_id"] = request_id
         telemetry.log_fields.set({"request_id": request_id})
         parent = telemetry.remote_context(headers.get("traceparent"), headers.get("tracestate"))
-        with telemetry.tracer.start_as_current_span(
+        begun = telemetry.tracer.start_span(
             scope["method"], context=parent, kind=SpanKind.SERVER, attributes=_request_attributes(scope)
-        ) as span:
+        )
+        with use_span(begun, end_on_exit=True) as span:
             exchange = _Exchange(scope, receive, send, self._limit, request_id, self._leaving)
             try:
                 await self._app(scope, exchange.receive, exchange.send)

@@ -139,6 +139,11 @@ class _Account:
         self.owed += 1
         return Quota(told.counted_for, True, told.limit, told.remaining - self.owed, told.reset)
 
+    def settle(self) -> int:
+        """How many the store is to be told of, from whoever asks now."""
+        owed, self.owed = self.owed, 0
+        return owed
+
 
 class RateLimiter:
     """Counts the requests to one service. An empty `url` counts in this process; `secret` (hex) is what keeps
@@ -258,9 +263,10 @@ class RateLimiter:
     async def _settle(self, counter: Counter, place: _Place, account: _Account) -> None:
         """Tell the store of what was let pass. While it is away nobody is told."""
         await asyncio.sleep(_SETTLE_SECONDS)
-        owed, account.owed = account.owed, 0
-        with contextlib.suppress(StoreAway):
-            self._note(place, (await self.store.ask(_hit(counter, place, owed)))[-1])
+        owed = account.settle()
+        if owed:
+            with contextlib.suppress(StoreAway):
+                self._note(place, (await self.store.ask(_hit(counter, place, owed)))[-1])
 
     def _note(self, place: _Place, quota: Quota) -> None:
         """Keep what the store said, if anything may be let pass by it."""
@@ -284,7 +290,9 @@ class RateLimiter:
         return await answer
 
     def _ask_for(self, asking: list[asyncio.Future[Quota]], counter: Counter, place: _Place) -> None:
-        task = asyncio.create_task(self.store.ask(_hit(counter, place, len(asking))))
+        account = self._accounts.get(place)
+        owed = account.settle() if account is not None else 0
+        task = asyncio.create_task(self.store.ask(_hit(counter, place, owed + len(asking))))
         task.add_done_callback(lambda done: self._answer(done, asking, counter, place))
 
     def _answer(
@@ -297,7 +305,7 @@ class RateLimiter:
         failure = asyncio.CancelledError() if done.cancelled() else done.exception()
         if failure is None:
             self._note(place, done.result()[-1])
-        for number, answer in enumerate(asking):
+        for number, answer in enumerate(asking, -len(asking)):
             if answer.done():
                 continue
             if failure is not None:
