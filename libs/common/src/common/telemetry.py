@@ -198,7 +198,7 @@ class JsonFormatter(logging.Formatter):
 
 def start_logging(service: str, level: str) -> None:
     """JSON lines on standard output, which name neither threads nor processes, so nobody looks for those."""
-    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = logging.logAsyncioTasks = False
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)

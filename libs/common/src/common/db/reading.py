@@ -79,6 +79,12 @@ class ReadingSession:
         if not self._is_confirmed:
             await self.fetch(_NOTHING)
 
+    def note_events(self) -> None:
+        """Raises:
+        TypeError: nothing is told of in it.
+        """
+        raise TypeError("not in a session that reads")
+
     async def rollback(self) -> None:
         """Nothing: every statement has its own transaction, which has ended."""
 

@@ -97,7 +97,8 @@ class Statement:
         return prepared
 
 
-_UTC, _FORM = literal_column("'UTC'"), literal_column(f"'{TIME_FORMAT}'")
+_UTC: ColumnElement[str] = literal_column("'UTC'", Text())
+_FORM: ColumnElement[str] = literal_column(f"'{TIME_FORMAT}'", Text())
 
 
 def columns_of(row: type[TenantRow], model: type[BaseModel]) -> list[Any]:
@@ -148,7 +149,7 @@ def compile_once(statement: ClauseElement) -> Statement:
     Raises:
         TypeError: the tenant is not in it, or SQLAlchemy would convert a value on its way.
     """
-    reads = isinstance(statement, Select) and _locks_nothing(statement)
+    reads = _only_reads(statement)
     if isinstance(statement, Select):
         narrow = with_loader_criteria(TenantRow, lambda row: row.tenant_id == TENANT, include_aliases=True)
         statement = cast(ClauseElement, statement.options(narrow))
@@ -158,8 +159,10 @@ def compile_once(statement: ClauseElement) -> Statement:
     return Statement(compiled.string, tuple(compiled.positiontup or ()), reads=reads)
 
 
-def _locks_nothing(statement: Select[Any]) -> bool:
-    return statement._for_update_arg is None  # pyright: ignore[reportPrivateUsage]
+def _only_reads(statement: ClauseElement) -> bool:
+    """Whether it is a select that locks nothing."""
+    locks: Any = getattr(statement, "_for_update_arg", None)
+    return isinstance(statement, Select) and locks is None
 
 
 def _converted(compiled: SQLCompiler) -> list[str]:

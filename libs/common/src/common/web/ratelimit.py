@@ -53,7 +53,7 @@ _REST_SECONDS = 5.0
 _SHARE = 1000
 _MOST = 100
 """Of so many requests left, one may be let pass before it is counted; never more than `_MOST`."""
-_SETTLE_SECONDS = 0.02
+_SETTLE_SECONDS = 0.1
 _TRUSTED_SECONDS = 1.0
 """How long what the store said is gone by."""
 
