@@ -35,6 +35,8 @@ MEMBERS_MAY = {
 }
 """Routes that serve a member of the tenant who is in none of its workspaces."""
 
+LISTS = [route for route in ROUTES if "cursor" in route.query and not route.path_ids]
+
 VIEWERS_MAY = {route for route in MEMBERS_MAY if not route.startswith("GET ")}
 """Changes that the viewer of a workspace can make."""
 
@@ -71,14 +73,7 @@ def rows_of(answer: httpx.Response) -> Any:
     return document.get("data") if isinstance(document, dict) else None
 
 
-@pytest.mark.parametrize("route", ROUTES, ids=str)
-async def test_a_session_that_ended_opens_nothing(in_process: Calls, route: Route) -> None:
-    calls = in_process
-    owner, user = await join(calls, route, "owner")
-    ids = nobodys(route)
-    if "tenant_id" in ids:
-        ids["tenant_id"] = owner.tenant_id
-    assert (await calls.ask(route, user, ids)).status_code != 401, "the positive control"
+async def end_session(calls: Calls, route: Route, user: Party) -> None:
     ended = SessionEnded(
         tenant_id=parse(Kind.TENANT, user.tenant_id),
         session_id=parse(Kind.SESSION, user.session_id),
@@ -87,9 +82,35 @@ async def test_a_session_that_ended_opens_nothing(in_process: Calls, route: Rout
         at=datetime.now(tz=UTC),
     )
     await calls.target.harness(route.service).handle(ended.tenant_id, ended)  # type: ignore[attr-defined]
+
+
+@pytest.mark.parametrize("route", ROUTES, ids=str)
+async def test_a_session_that_ended_opens_nothing(in_process: Calls, route: Route) -> None:
+    calls = in_process
+    owner, user = await join(calls, route, "owner")
+    ids = nobodys(route)
+    if "tenant_id" in ids:
+        ids["tenant_id"] = owner.tenant_id
+    assert (await calls.ask(route, user, ids)).status_code != 401, "the positive control"
+    await end_session(calls, route, user)
     answer = await calls.ask(route, None, ids, headers=user.headers)
     assert answer.status_code == 401, answer.text
     assert bytes_of(answer) == bytes_of(await calls.ask(route, None, ids))
+
+
+@pytest.mark.parametrize("route", LISTS, ids=str)
+async def test_a_request_that_is_wrong_is_no_way_around_a_session_that_ended(
+    in_process: Calls, route: Route
+) -> None:
+    """What is wrong with it needs no look into the database; whether the caller may be told does."""
+    calls = in_process
+    _, user = await join(calls, route, "owner")
+    client = calls.target.harness(route.service).client  # type: ignore[attr-defined]
+    wrong = {"headers": user.headers, "params": {"cursor": "nonsense"}}
+    assert (await client.get(route.path, headers=user.headers)).status_code == 200
+    assert (await client.get(route.path, **wrong)).status_code == 422, "the positive control"
+    await end_session(calls, route, user)
+    assert (await client.get(route.path, **wrong)).status_code == 401
 
 
 @pytest.mark.parametrize("route", ROUTES, ids=str)

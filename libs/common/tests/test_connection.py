@@ -224,3 +224,63 @@ async def test_an_entry_that_is_refused_is_told_of_by_what_comes_next(
     async with honest.tenant(context) as session:
         assert (await session.execute(text(_INSIDE))).scalar_one() == context.tenant_id
     await honest.close()
+
+
+# What is heard before the driver ---------------------------------------------------------------------
+
+
+class Driver:
+    """Stands where the driver's protocol is."""
+
+    def __init__(self) -> None:
+        self.heard = b""
+
+    def data_received(self, data: bytes) -> None:
+        self.heard += data
+
+
+def said(kind: bytes, body: bytes = b"") -> bytes:
+    return kind + (len(body) + 4).to_bytes(4, "big") + body
+
+
+NOTICE, ROW = said(b"N", b"mind"), said(b"D", b"\0\1" + b"D2C" * 9)
+THEIRS = said(b"2") + said(b"D", b"their row") + said(b"C", b"SELECT 1\0") + said(b"Z", b"I")
+REFUSED = said(b"E", b"refused") + said(b"Z", b"I")
+
+
+@pytest.mark.parametrize("size", [1, 2, 5, 7, 1000])
+@pytest.mark.parametrize(
+    ("answer", "theirs", "row"),
+    [
+        (said(b"2") + ROW + said(b"C", b"SELECT 1\0") + THEIRS, THEIRS, ROW[5:]),
+        (NOTICE + said(b"2") + NOTICE + ROW + said(b"C", b"S\0") + THEIRS, NOTICE * 2 + THEIRS, ROW[5:]),
+        (said(b"2") + said(b"C", b"SELECT 0\0") + THEIRS, THEIRS, None),
+        (said(b"2") + REFUSED, REFUSED, None),
+    ],
+    ids=["a row", "notices", "no row", "an error"],
+)
+async def test_the_driver_hears_what_is_its_own(
+    answer: bytes, theirs: bytes, row: bytes | None, size: int
+) -> None:
+    driver = Driver()
+    ear = connection_module._Ear(driver)
+    ear.listen()
+    for at in range(0, len(answer), size):
+        ear.data_received(answer[at : at + size])
+    assert driver.heard == theirs
+    assert ear.forget() == row
+    ear.data_received(THEIRS)
+    assert driver.heard == theirs + THEIRS
+
+
+async def test_a_statement_written_first_is_of_one_transaction_with_the_next(made: ServiceDatabase) -> None:
+    async with opened(made) as connection:
+        first = await connection.prepare(_NOW)
+        second = await connection.prepare(_NOW)
+        for _ in range(2):
+            connection.write_first(first.get_name(), ())
+            (record,) = await second.fetch()
+            row = connection.heard_first()
+            assert row is not None
+            assert row[6:] == connection_module._binary(record[0])
+            assert not connection.is_in_transaction(), "it has ended with the message"

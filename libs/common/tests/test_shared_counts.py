@@ -75,6 +75,32 @@ async def test_requests_at_once_are_counted_together_and_each_told_its_own(store
     assert sorted(quota.remaining for quota in quotas) == list(range(19, 39))
 
 
+async def test_of_thousands_left_a_thousandth_passes_before_it_is_counted(store: str) -> None:
+    tenant_id, limit = new_id(), 30_000
+    client = valkey.Valkey.from_url(store)
+
+    def asked() -> int:
+        return client.info("commandstats")["cmdstat_evalsha"]["calls"]  # type: ignore[index]
+
+    async with replica(store, tenant_id, limit) as one, replica(store, tenant_id, limit) as two:
+        left = [(await one.take(caller(tenant_id))).remaining]
+        before = asked()
+        left += [(await one.take(caller(tenant_id))).remaining for _ in range(29)]
+        assert asked() == before
+        left += [(await one.take(caller(tenant_id))).remaining for _ in range(3)]
+        assert left == list(range(limit - 1, limit - 34, -1)), "each is told the next"
+        await asyncio.gather(*one._settling)
+        assert (await two.take(caller(tenant_id))).remaining == limit - 34
+    client.close()
+
+
+async def test_the_last_thousand_are_counted_first(store: str) -> None:
+    tenant_id = new_id()
+    async with replica(store, tenant_id, 999) as one, replica(store, tenant_id, 999) as two:
+        left = [(await (one, two)[n % 2].take(caller(tenant_id))).remaining for n in range(20)]
+    assert left == list(range(998, 978, -1))
+
+
 async def test_redis_is_taken_too(store: str) -> None:
     tenant_id = new_id()
     redis = store.replace("valkey", "redis")

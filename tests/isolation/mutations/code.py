@@ -5,6 +5,7 @@ from tests.isolation.mutations.mutation import Edit, code
 
 _COMMON = "libs/common/src/common"
 _SESSION, _HANDLING = f"{_COMMON}/db/session.py", f"{_COMMON}/bus/handling.py"
+_STANDING, _READING = f"{_COMMON}/db/standing.py", f"{_COMMON}/db/reading.py"
 _PAGING, _KEYS = f"{_COMMON}/db/paging.py", f"{_COMMON}/db/idempotency.py"
 _HANDLERS, _ACCESS = f"{_COMMON}/web/error_handlers.py", f"{_COMMON}/web/access.py"
 _WORKSPACES = f"{_COMMON}/web/workspace_access.py"
@@ -145,15 +146,29 @@ _SESSIONS = (
         "users whose standing ended served",
         "test_standing.py::test_a_session_that_ended_opens_nothing",
         Edit(
-            _SESSION,
+            _STANDING,
             'note_denial("refused")\n        raise EntryRefused\n',
             'note_denial("refused")\n',
         ),
     ),
     code(
+        "hot reads go by the standing of before",
+        "test_standing.py::test_a_session_that_ended_opens_nothing",
+        Edit(_READING, "if heard is None or read_standing(heard) != self.standing:", "if heard is None:"),
+    ),
+    code(
+        "hot refusals go by the standing of before",
+        "test_standing.py::test_a_request_that_is_wrong_is_no_way_around_a_session_that_ended",
+        Edit(
+            f"{_COMMON}/web/hot.py",
+            "    except ApiError:\n        await session.confirm()\n",
+            "    except ApiError:\n",
+        ),
+    ),
+    code(
         "everybody an owner",
         "test_standing.py::test_a_member_without_workspaces_is_served_by_reviewed_routes_only",
-        Edit(_SESSION, "cast(TenantRole, role)", '"owner"'),
+        Edit(_STANDING, "cast(TenantRole, role)", '"owner"'),
     ),
     code(
         "statements not narrowed to the tenant",

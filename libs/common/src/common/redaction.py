@@ -14,7 +14,8 @@ LONGEST = 4000
 """Characters of one text; what is behind them is cut off."""
 
 # A short word: ids, templates of routes, names. Most of what is logged is, and needs no closer look.
-_PLAIN = re.compile(r"(?!.*(?:eyJ|[srp]k_|whsec_))[\w./{}-]{0,39}")
+_SHORT = 39
+_PLAIN = re.compile(r"(?!.*(?:eyJ|[srp]k_|whsec_))[\w./{}-]*")
 _BEGUN = re.compile(r"\S{0,256}\Z")
 _KEYS = re.compile(
     r"(?i)passw|passphrase|pwd|secret|token|authori[sz]ation|cookie|api_?key|e_?mail|phone|signature|credential"
@@ -38,11 +39,16 @@ _VALUES = re.compile(
 
 def redact(text: str) -> str:
     """`text` without what looks like a secret or an e-mail address."""
-    if _PLAIN.fullmatch(text):
+    if len(text) <= _SHORT and _is_plain(text):
         return text
     whole = len(text) <= LONGEST
     shown = text if whole else _BEGUN.sub("…", text[:LONGEST], count=1)
     return _VALUES.sub(_hide, shown)
+
+
+@lru_cache(maxsize=4096)
+def _is_plain(text: str) -> bool:
+    return _PLAIN.fullmatch(text) is not None
 
 
 def redact_value(value: Any) -> Any:
@@ -60,15 +66,17 @@ def redact_value(value: Any) -> Any:
 
 def redact_fields(fields: Mapping[Any, Any]) -> dict[str, Any]:
     """As `redact_value`, of names and values."""
-    return {
-        redact(str(name)): HIDDEN if value and _is_telling(str(name)) else redact_value(value)
-        for name, value in fields.items()
-    }
+    shown: dict[str, Any] = {}
+    for name, value in fields.items():
+        written, is_telling = _read_name(str(name))
+        shown[written] = HIDDEN if value and is_telling else redact_value(value)
+    return shown
 
 
 @lru_cache(maxsize=1024)
-def _is_telling(name: str) -> bool:
-    return _KEYS.search(name) is not None
+def _read_name(name: str) -> tuple[str, bool]:
+    """The name as it is shown, and whether what it names is not."""
+    return redact(name), _KEYS.search(name) is not None
 
 
 def _hide(match: re.Match[str]) -> str:

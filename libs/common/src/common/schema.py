@@ -2,8 +2,9 @@
 
 import math
 import re
+from collections.abc import Iterator
 from datetime import UTC, datetime
-from typing import Annotated, Any, Generic, TypeVar, cast
+from typing import Annotated, Any, Generic, TypeVar, cast, get_args, get_origin
 
 from email_validator import validate_email
 from pydantic import (
@@ -109,12 +110,30 @@ NotNull = _NotNull()
 JsonObject = Annotated[dict[str, Any], AfterValidator(_storable)]
 """A JSON object of the client's own making, at most `MAX_JSON_DEPTH` deep."""
 
+_AS_TEXT = PlainSerializer(rfc3339, return_type=str, when_used="json")
 Timestamp = Annotated[
     datetime,
-    PlainSerializer(rfc3339, return_type=str, when_used="json"),
+    _AS_TEXT,
     WithJsonSchema({"type": "string", "format": "date-time", "maxLength": 27}, mode="serialization"),
 ]
 """RFC 3339 in UTC with `Z`."""
+
+
+TIME_FORMAT = 'YYYY-MM-DD"T"HH24:MI:SS.US"Z"'
+"""The same for PostgreSQL's `to_char` of a time in UTC."""
+
+
+def marks_of(annotation: Any) -> Iterator[Any]:
+    """What an annotation and its parts are annotated with."""
+    if get_origin(annotation) is Annotated:
+        yield from annotation.__metadata__
+    for part in get_args(annotation):
+        yield from marks_of(part)
+
+
+def is_time(annotation: Any) -> bool:
+    """Whether it is `Timestamp`, or that or nothing."""
+    return _AS_TEXT in marks_of(annotation)
 
 
 def _rfc3339_only(value: Any) -> Any:

@@ -71,7 +71,9 @@ def carrier(span: Span | None = None) -> dict[str, str]:
 
 def remote_context(traceparent: str | None, tracestate: str | None = None) -> Context:
     """The context that a `traceparent` names; an empty one when it is absent or malformed."""
-    headers = {"traceparent": traceparent or ""}
+    if not traceparent:
+        return Context()
+    headers = {"traceparent": traceparent}
     if tracestate:
         headers["tracestate"] = tracestate
     return _propagator.extract(headers, context=Context())
@@ -167,6 +169,9 @@ def trace_statements(engine: Engine) -> None:
             current.end()
 
 
+_write = json.JSONEncoder(ensure_ascii=False, default=str).encode
+
+
 class JsonFormatter(logging.Formatter):
     """One JSON object per line. Exceptions appear by type and place, never by their message's values; secrets
     and addresses are taken out of everything else."""
@@ -188,11 +193,12 @@ class JsonFormatter(logging.Formatter):
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = type(record.exc_info[1]).__qualname__
             line["stack"] = "".join(traceback.format_tb(record.exc_info[2])[-_STACK_FRAMES:])
-        return json.dumps(line, ensure_ascii=False, default=str)
+        return _write(line)
 
 
 def start_logging(service: str, level: str) -> None:
-    """JSON lines on standard output."""
+    """JSON lines on standard output, which name neither threads nor processes, so nobody looks for those."""
+    logging.logThreads = logging.logProcesses = logging.logMultiprocessing = False
     handler = logging.StreamHandler(sys.stdout)
     handler.setFormatter(JsonFormatter(service))
     logging.basicConfig(level=level, handlers=[handler], force=True)

@@ -5,8 +5,10 @@ not waited for: it leaves with the first statement, whose parameters stay parame
 not begin is told of by that statement. So may the next thing be that has nothing to answer: see `TOLD`.
 """
 
+import asyncio
 import socket
 from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
 from typing import Any
 from uuid import UUID
 
@@ -33,8 +35,19 @@ TOLD = " OFFSET 1"
 driver would take a row for one of the statement that it waits for."""
 
 
+_EXECUTE = _message(b"E", b"\0" * 5)
+_BOUND, _ROW, _DONE = b"2DC"
+_ANY_TIME = b"NSA"
+"""Kinds of messages that may come between any others: notices, settings, notifications."""
+
+
 class Connection(asyncpg.Connection):
     """asyncpg's, for SQLAlchemy: ordinary transactions begin with their first statement."""
+
+    def __init__(self, protocol: Any, transport: asyncio.Transport, *others: Any) -> None:
+        super().__init__(protocol, transport, *others)
+        self._ear = _Ear(protocol)
+        transport.set_protocol(self._ear)
 
     async def prepare(self, query: str, **options: Any) -> Any:
         statement = await super().prepare(query, **options)
@@ -44,6 +57,25 @@ class Connection(asyncpg.Connection):
         if isolation is not None or readonly or deferrable:
             return super().transaction(isolation=isolation, readonly=readonly, deferrable=deferrable)
         return _Joined(self)
+
+    def write_first(self, name: str, values: Sequence["Value"]) -> None:
+        """Have the prepared statement `name`, which finds one row, run before the next statement, and in one
+        transaction with it unless there is one: it ends with the next. `heard_first` has its row then."""
+        data = bind(name, values, binary=True) + _EXECUTE
+        self._ear.listen()
+        try:
+            self.write_ahead(data)
+        except BaseException:
+            self._ear.forget()
+            raise
+
+    def heard_first(self) -> bytes | None:
+        """The row that `write_first` asked for, as the server wrote it; None when there was none."""
+        return self._ear.forget()
+
+    def has_heard_first(self) -> bool:
+        """Whether the server has answered it, with whatever."""
+        return not self._ear.listens
 
     def write_begin(self) -> None:
         """Have the next statement begin a transaction."""
@@ -82,7 +114,7 @@ class _Told:
     """
 
     def __init__(self, connection: Connection, name: str, statement: Any) -> None:
-        self._connection, self._name = connection, name.encode()
+        self._connection, self._name = connection, name
         self._statement = statement
         """Kept, or the server would forget it."""
 
@@ -92,22 +124,87 @@ class _Told:
     def get_statusmsg(self) -> str:
         return "SELECT 0"
 
-    async def fetch(self, *values: UUID | str | bytes) -> list[Any]:
-        self._connection.write_ahead(_message(b"B", self._bound(values)) + _message(b"E", b"\0" * 5))
+    async def fetch(self, *values: "Value") -> list[Any]:
+        self._connection.write_ahead(bind(self._name, values) + _EXECUTE)
         return []
 
-    def _bound(self, values: Sequence[UUID | str | bytes]) -> bytes:
-        """To the unnamed portal, every value in PostgreSQL's binary form."""
-        forms = [_binary(value) for value in values]
-        count = len(forms).to_bytes(2, "big")
-        parts = (len(form).to_bytes(4, "big") + form for form in forms)
-        return b"\0" + self._name + b"\0\0\1\0\1" + count + b"".join(parts) + b"\0\0"
+
+Value = UUID | datetime | str | bytes
+_EPOCH = datetime(2000, 1, 1, tzinfo=UTC)
+"""What PostgreSQL counts its microseconds from."""
 
 
-def _binary(value: UUID | str | bytes) -> bytes:
+def bind(name: str, values: Sequence[Value], *, binary: bool = False) -> bytes:
+    """A message that binds values, in PostgreSQL's binary form, to a prepared statement and the unnamed
+    portal; `binary`: whether what it finds has that form, too."""
+    forms = [_binary(value) for value in values]
+    parts = [len(form).to_bytes(4, "big") + form for form in forms]
+    head = b"\0" + name.encode() + b"\0\0\1\0\1" + len(forms).to_bytes(2, "big")
+    return _message(b"B", head + b"".join(parts) + (b"\0\1\0\1" if binary else b"\0\0"))
+
+
+def _binary(value: Value) -> bytes:
     if isinstance(value, UUID):
         return value.bytes
+    if isinstance(value, datetime):
+        return ((value - _EPOCH) // timedelta(microseconds=1)).to_bytes(8, "big", signed=True)
     return value.encode() if isinstance(value, str) else value
+
+
+class _Ear(asyncio.Protocol):
+    """Hears the server for the driver, which would take the row of a statement written ahead for one of the
+    statement that it waits for: that row, and what belongs to it, is kept here."""
+
+    def __init__(self, driver: Any) -> None:
+        self._driver = driver
+        self.listens = False
+        self._begun = b""
+        self._row: bytes | None = None
+
+    def listen(self) -> None:
+        self.listens = True
+
+    def forget(self) -> bytes | None:
+        """Listen no more; the row that was heard."""
+        row, self._row, self.listens, self._begun = self._row, None, False, b""
+        return row
+
+    def data_received(self, data: bytes) -> None:
+        self._driver.data_received(self._left_of(data) if self.listens else data)
+
+    def _left_of(self, data: bytes) -> bytes:
+        """What is the driver's of it. An answer to the statement written ahead ends with its completion, or
+        with an error, which is the driver's to tell."""
+        data, self._begun = self._begun + data, b""
+        others: list[bytes] = []
+        at = 0
+        while self.listens:
+            end = at + 1 + int.from_bytes(data[at + 1 : at + 5], "big")
+            if end < at + 5 or end > len(data):
+                self._begun = data[at:]
+                return b"".join(others)
+            kind = data[at]
+            if kind in _ANY_TIME:
+                others.append(data[at:end])
+            elif kind == _ROW:
+                self._row = data[at + 5 : end]
+            elif kind != _BOUND:
+                self.listens = False
+                end = end if kind == _DONE else at
+            at = end
+        return b"".join((*others, data[at:]))
+
+    def eof_received(self) -> bool | None:
+        return self._driver.eof_received()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._driver.connection_lost(exc)
+
+    def pause_writing(self) -> None:
+        self._driver.pause_writing()
+
+    def resume_writing(self) -> None:
+        self._driver.resume_writing()
 
 
 class _Joined:

@@ -50,10 +50,32 @@ _timeouts = metrics.counter(DB_CONNECTION_TIMEOUTS)
 _denials = metrics.counter(ENTRY_DENIALS, *_REASONS.values())
 
 
-class _Pool(AsyncAdaptedQueuePool):
+class Pool(AsyncAdaptedQueuePool):
     """Measures how long those wait who find no idle connection. `name`: the database's."""
 
     name = ""
+    _hollow = 0
+    """Places in it whose connection is not to be used any more: taking one waits for another."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether taking a connection is no waiting."""
+        return self.checkedin() > 0 and not self._hollow
+
+    def _do_get(self) -> ConnectionPoolEntry:
+        entry = super()._do_get()
+        self._hollow -= _is_hollow(entry)
+        return entry
+
+    def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
+        self._hollow += _is_hollow(record)
+        super()._do_return_conn(record)
+
+    def _invalidate(self, *connection: Any, **how: Any) -> None:
+        before = self._invalidate_time
+        super()._invalidate(*connection, **how)
+        if self._invalidate_time != before:  # where one has died, none is trusted
+            self._hollow = self.checkedin()
 
     def connect(self) -> PoolProxiedConnection:
         if self.checkedin():
@@ -68,12 +90,17 @@ class _Pool(AsyncAdaptedQueuePool):
             _wait.record(time.perf_counter() - began, {_POOL: self.name})
 
 
-def _connections(pool: _Pool) -> Iterator[tuple[float, Labels]]:
+def _is_hollow(entry: Any) -> bool:
+    hollow: bool = entry._is_hard_or_soft_invalidated()
+    return hollow
+
+
+def _connections(pool: Pool) -> Iterator[tuple[float, Labels]]:
     yield pool.checkedout(), {_POOL: pool.name, _STATE: "used"}
     yield pool.checkedin(), {_POOL: pool.name, _STATE: "idle"}
 
 
-def _most(pool: _Pool) -> Iterator[tuple[float, Labels]]:
+def _most(pool: Pool) -> Iterator[tuple[float, Labels]]:
     yield pool.size(), {_POOL: pool.name}
 
 
@@ -108,7 +135,7 @@ def make_engine(
     names = {"prepared_statement_name_func": lambda: f"s{secrets.token_hex(16)}"}
     engine = create_async_engine(
         make_url(url).set(drivername="postgresql+asyncpg"),
-        poolclass=_Pool,
+        poolclass=Pool,
         pool_size=pool_size,
         max_overflow=0,
         hide_parameters=True,
@@ -139,7 +166,7 @@ def _keep_statements(engine: Engine, possible: bool) -> None:
 
 def _measure(engine: Engine) -> None:
     pool = engine.pool
-    if isinstance(pool, _Pool):
+    if isinstance(pool, Pool):
         pool.name = engine.url.database or ""
         _timeouts.add(0, {_POOL: pool.name})
         for gauge in _GAUGES:

@@ -6,20 +6,19 @@ the connection; its session, which costs more than all three, is left out.
 
 import asyncio
 from collections.abc import Awaitable, Callable
-from typing import TYPE_CHECKING, Any
+from typing import Any, cast
 from uuid import UUID
 
 from sqlalchemy import Engine, PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
 
 from common.context import TenantContext
+from common.db.engine import Pool
 from common.db.errors import DRIVER_ERRORS, TransactionLost
+from common.db.standing import Standing
 from common.db.statements import Records, Statement
 
-if TYPE_CHECKING:
-    from common.db.session import Standing
-
-Enter = Callable[[PoolProxiedConnection, TenantContext], Awaitable["Standing | None"]]
+Enter = Callable[[PoolProxiedConnection, TenantContext], Awaitable[Standing | None]]
 """Begins a transaction and proves the context in it."""
 
 
@@ -43,7 +42,7 @@ class HotSession:
         return self.context.tenant_id
 
     @property
-    def standing(self) -> "Standing":
+    def standing(self) -> Standing:
         """What the database said of the user.
 
         Raises:
@@ -56,18 +55,9 @@ class HotSession:
     async def connection(self) -> PoolProxiedConnection:
         """The connection of the transaction, which begins unless it has."""
         if self._connection is None:
-            self._connection = await self._take()
+            self._connection = await take(self._engine)
             self._standing = await self._enter(self._connection, self.context)
         return self._connection
-
-    async def _take(self) -> PoolProxiedConnection:
-        """A connection of the pool; those that have died there meanwhile are left behind."""
-        while True:
-            connection = await greenlet_spawn(self._engine.raw_connection)
-            raw: Any = connection.driver_connection
-            if not raw.is_closed():
-                return connection
-            connection.invalidate()
 
     async def fetch(self, statement: Statement, **values: Any) -> Records:
         """What the statement finds for the session's tenant."""
@@ -85,7 +75,7 @@ class HotSession:
         """
         raw: Any = (await self.connection()).driver_connection
         ended = await raw.execute("COMMIT")
-        await self._give_back()
+        self._give_back()
         if ended != "COMMIT":
             raise TransactionLost
         if self._wrote_events:
@@ -96,18 +86,37 @@ class HotSession:
         """Undo what was done since the last commit; a cancellation waits until the connection is clean."""
         self._wrote_events = False
         if self._connection is not None:
-            await asyncio.shield(asyncio.ensure_future(self._undo(self._connection)))
+            connection, self._connection = self._connection, None
+            await asyncio.shield(asyncio.ensure_future(undo(connection)))
 
-    async def _undo(self, connection: PoolProxiedConnection) -> None:
-        raw: Any = connection.driver_connection
-        try:
-            await raw.execute("ROLLBACK")
-        except (OSError, *DRIVER_ERRORS) as error:
-            self._connection = None
-            connection.invalidate(error)
-        await self._give_back()
-
-    async def _give_back(self) -> None:
+    def _give_back(self) -> None:
         connection, self._connection = self._connection, None
         if connection is not None:
-            await greenlet_spawn(connection.close)
+            give_back(connection)
+
+
+async def undo(connection: PoolProxiedConnection) -> None:
+    """Leave nothing begun, and give the connection back; one that has died leaves the pool."""
+    raw: Any = connection.driver_connection
+    try:
+        await raw.execute("ROLLBACK")
+    except (OSError, *DRIVER_ERRORS) as error:
+        connection.invalidate(error)
+    else:
+        give_back(connection)
+
+
+async def take(engine: Engine) -> PoolProxiedConnection:
+    """A connection of the pool; those that have died there meanwhile are left behind."""
+    while True:
+        ready = cast(Pool, engine.pool).is_ready
+        connection = engine.raw_connection() if ready else await greenlet_spawn(engine.raw_connection)
+        raw: Any = connection.driver_connection
+        if not raw.is_closed():
+            return connection
+        connection.invalidate()
+
+
+def give_back(connection: PoolProxiedConnection) -> None:
+    """To the pool, which has nothing to undo: the transaction has ended, and it knows of none."""
+    connection.close()

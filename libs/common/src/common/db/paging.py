@@ -103,11 +103,12 @@ class Listing:
     def __init__(
         self,
         key: InstrumentedAttribute[UUID],
-        columns: Sequence[InstrumentedAttribute[Any]],
+        columns: Sequence[ColumnElement[Any]],
         conditions: Mapping[str, ColumnElement[bool]],
     ) -> None:
         after = key < bindparam(_AFTER, type_=Uuid())
-        self.key, self._columns, self._conditions = key, columns, {**conditions, _AFTER: after}
+        self.key, self.name = key, str(key)
+        self._columns, self._conditions = columns, {**conditions, _AFTER: after}
         self.statement = cache(self._compile)
 
     def _compile(self, asked: frozenset[str]) -> Statement:
@@ -120,11 +121,11 @@ async def read_page(
     session: AnySession, cursors: Cursors, listing: Listing, *, limit: int, cursor: str | None, **asked: Any
 ) -> tuple[Records, str | None]:
     """As `page`, of a listing; the conditions asked with are those whose values are not None."""
-    name = str(listing.key)
-    after = cursors.decode(session.tenant_id, name, cursor) if cursor is not None else None
+    after = cursors.decode(session.tenant_id, listing.name, cursor) if cursor is not None else None
     given = {key: value for key, value in {**asked, _AFTER: after}.items() if value is not None}
     statement = listing.statement(frozenset(given))
     records = await session.fetch(statement, **given, **{_LIMIT: limit + 1})
     if len(records) <= limit:
         return records, None
-    return records[:limit], cursors.encode(session.tenant_id, name, records[limit - 1][listing.key.key])
+    last: UUID = records[limit - 1][listing.key.key]
+    return records[:limit], cursors.encode(session.tenant_id, listing.name, last)

@@ -1,12 +1,8 @@
 """The only way to a tenant's data: a session that proves its context at every transaction's begin."""
 
 import asyncio
-import json
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator
 from contextlib import asynccontextmanager
-from dataclasses import dataclass
-from functools import lru_cache
-from types import MappingProxyType
 from typing import Any, cast
 from uuid import UUID
 
@@ -15,14 +11,16 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.ext.asyncio import AsyncEngine, AsyncSession  # noqa: TID251 - the one place
 from sqlalchemy.orm import ORMExecuteState, Session, SessionTransaction, with_loader_criteria
 
-from common.context import SystemContext, TenantContext, TenantRole, UserContext
+from common.context import SystemContext, TenantContext, UserContext
 from common.db.base import TenantRow
 from common.db.connection import TOLD
-from common.db.engine import make_engine, note_denial
-from common.db.errors import EntryRefused, MemberUnknown, is_unavailable
+from common.db.engine import make_engine
+from common.db.errors import is_unavailable
 from common.db.hot import HotSession
 from common.db.proofs import Prover
-from common.db.statements import Records, Statement
+from common.db.reading import ReadingSession
+from common.db.standing import Standing, Standings, standing_of
+from common.db.statements import First, Records, Statement
 
 _ENTER = "SELECT tenancy.enter($1, $2, $3, $4, $5)"
 _ENTRY = Statement(_ENTER, ("tenant_id", "user_id", "session_id", "issued_at", "proof"))
@@ -31,15 +29,6 @@ _ENTER_SYSTEM = "SELECT tenancy.enter_system($1, $2, $3)"
 _SYSTEM_ENTRY = Statement(_ENTER_SYSTEM, ("tenant_id", "purpose", "proof"))
 _TELL_ENTRY = _ENTER_SYSTEM + TOLD
 _ONE_MOMENT = "SET TRANSACTION ISOLATION LEVEL REPEATABLE READ, READ ONLY"
-
-
-@dataclass(frozen=True, slots=True)
-class Standing:
-    """What the database said of a user when it let them in; true for this transaction."""
-
-    role: TenantRole
-    tenant_status: str
-    features: Mapping[str, Any]
 
 
 class _EnteringSession(Session):
@@ -103,7 +92,7 @@ class TenantSession(AsyncSession):
         return await statement.run(connection, self.tenant_id, values)
 
 
-AnySession = TenantSession | HotSession
+AnySession = TenantSession | HotSession | ReadingSession
 """What compiled statements run on."""
 
 
@@ -120,6 +109,7 @@ class Database:
         pooler_mode: str = "session",
     ) -> None:
         self._prover = Prover(tenancy_key)
+        self._standings = Standings()
         self._pooled = pooler_mode == "transaction"
         self._engine = make_engine(url, pool_size, pool_timeout, statement_cache=not self._pooled)
         self._listeners: list[asyncio.Event] = []
@@ -164,7 +154,16 @@ class Database:
         finally:
             await session.rollback()
 
-    async def _begin(self, session: AnySession) -> None:
+    def read(self, context: UserContext) -> ReadingSession | None:
+        """As `hot`, to read only, for a user whom the database has let in before; None for others, and where
+        a server is not known before a transaction begins."""
+        presumed = self._standings.find(context)
+        if presumed is None or self._pooled:
+            return None
+        engine = self._engine_of(context.tenant_id).sync_engine
+        return ReadingSession(engine, self._prove, context, presumed)
+
+    async def _begin(self, session: TenantSession | HotSession) -> None:
         """Enter eagerly; once more when the pooled connection had died meanwhile (nothing is done yet)."""
         try:
             await self._connect(session)
@@ -174,7 +173,7 @@ class Database:
             await session.rollback()
             await self._connect(session)
 
-    async def _connect(self, session: AnySession) -> None:
+    async def _connect(self, session: TenantSession | HotSession) -> None:
         """Begin. An event loop that gives up connecting to a dying server says so by a cancellation that
         nobody asked for; it must not end the request as if it had been told to stop."""
         try:
@@ -210,7 +209,7 @@ class Database:
     def _enter_user(self, connection: Connection, context: UserContext, pid: int) -> Standing:
         ids = (context.tenant_id, context.user_id, context.session_id, context.issued_at)
         proof = self._prover.user(*ids, pid)
-        return _standing_of(connection.exec_driver_sql(_ENTER, (*ids, proof)).scalar_one())
+        return standing_of(connection.exec_driver_sql(_ENTER, (*ids, proof)).scalar_one())
 
     async def _enter_hot(self, connection: PoolProxiedConnection, context: TenantContext) -> Standing | None:
         raw = cast(Any, connection.driver_connection)
@@ -221,11 +220,20 @@ class Database:
             values: dict[str, Any] = {"purpose": context.purpose, "proof": proof}
             await _SYSTEM_ENTRY.run(connection, context.tenant_id, values)
             return None
+        (entered,) = await _ENTRY.run(connection, context.tenant_id, self._entry(context, pid))
+        standing = standing_of(entered[0])
+        self._standings.note(context, standing)
+        return standing
+
+    def _entry(self, context: UserContext, pid: int) -> dict[str, Any]:
+        """The values of `_ENTRY`."""
         user, session, issued = context.user_id, context.session_id, context.issued_at
         proof = self._prover.user(context.tenant_id, user, session, issued, pid)
-        values = {"user_id": user, "session_id": session, "issued_at": issued, "proof": proof}
-        (entered,) = await _ENTRY.run(connection, context.tenant_id, values)
-        return _standing_of(entered[0])
+        return {"user_id": user, "session_id": session, "issued_at": issued, "proof": proof}
+
+    def _prove(self, connection: PoolProxiedConnection, context: UserContext) -> First:
+        raw = cast(Any, connection.driver_connection)
+        return First(_ENTRY, (context.tenant_id, *self._entry(context, raw.get_server_pid()).values()))
 
     def _backend_pid(self, connection: Connection) -> int:
         if self._pooled:  # the server behind a pooler is known only once the transaction has begun
@@ -241,28 +249,6 @@ class Database:
 
     async def close(self) -> None:
         await self._engine.dispose()
-
-
-def _standing_of(entered: str) -> Standing:
-    """What `tenancy.enter` answered.
-
-    Raises:
-        EntryRefused: the caller's membership, session or tenant has ended.
-        MemberUnknown: the projection does not know the member (yet).
-    """
-    if entered == "unknown":
-        raise MemberUnknown
-    if not entered.startswith("ok|"):
-        note_denial("refused")
-        raise EntryRefused
-    return _read_standing(entered)
-
-
-@lru_cache(maxsize=1024)
-def _read_standing(entered: str) -> Standing:
-    """What `ok|<role>|<tenant's status>|<features>` says; the same words mean the same for everybody."""
-    _, role, tenant_status, features = entered.split("|", 3)
-    return Standing(cast(TenantRole, role), tenant_status, MappingProxyType(json.loads(features)))
 
 
 @event.listens_for(_EnteringSession, "after_begin")

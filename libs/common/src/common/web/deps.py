@@ -13,7 +13,7 @@ from common.web.idempotency import replay_or_take
 from common.web.kernel import Kernel, kernel_of
 from common.web.routes import TenantRoute
 
-_READS = ("GET", "HEAD")
+READS = ("GET", "HEAD")
 
 
 async def open_session(request: Request) -> AsyncIterator[TenantSession]:
@@ -32,7 +32,7 @@ def respect_suspension(session: AnySession, request: Request) -> None:
     standing, route = session.standing, request.scope["route"]
     if standing.tenant_status == "active" or (isinstance(route, TenantRoute) and route.WHILE_SUSPENDED):
         return
-    if request.method not in _READS or standing.role == "member":
+    if request.method not in READS or standing.role == "member":
         raise TenantSuspended
 
 

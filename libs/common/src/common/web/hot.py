@@ -6,7 +6,8 @@ endpoint.
 See docs/adr/0030-hot-routes.md.
 """
 
-from collections.abc import Callable, Mapping, Sequence
+import contextlib
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack
 from dataclasses import dataclass
 from itertools import zip_longest
@@ -22,9 +23,13 @@ from starlette.responses import Response
 from starlette.types import ASGIApp, Receive, Scope, Send
 from typing_extensions import TypedDict
 
-from common.schema import Page
+from common.db.reading import NotAsPresumed, ReadingSession
+from common.db.session import AnySession
+from common.errors import ApiError
+from common.ids import Kind, TypeIdText, to_text
+from common.schema import Page, is_time, marks_of
 from common.web import error_handlers
-from common.web.deps import get_caller, get_kernel, keyed_session, respect_suspension
+from common.web.deps import READS, get_caller, get_kernel, keyed_session, respect_suspension
 from common.web.idempotency import HEADER
 from common.web.kernel import kernel_of
 from common.web.routes import HOT, Handler, routes_in
@@ -49,20 +54,49 @@ def hot(endpoint: Endpoint) -> Endpoint:
 def _make_handler(route: APIRoute, ordinary: Handler) -> Handler:
     read = _Reader(route)
 
+    async def ask(request: Request, session: AnySession, values: dict[str, Any]) -> Response:
+        respect_suspension(session, request)
+        known: dict[Any, Any] = {
+            keyed_session: session,
+            get_kernel: kernel_of(request),
+            get_caller: session.context,
+        }
+        values.update((name, known[call]) for name, call in read.shared)
+        response: Response = await route.endpoint(**values)
+        return response
+
     async def handle(request: Request) -> Response:
         values = None if HEADER in request.headers else await read.values(request)
         if values is None:
             return await _take_ordinary_way(request, ordinary)
         kernel, caller = kernel_of(request), request.state.caller
+        reading = kernel.database.read(caller) if request.method in READS else None
+        if reading is not None:
+            with contextlib.suppress(NotAsPresumed):
+                response = await _confirmed(reading, ask(request, reading, values))
+                kernel.rate_limiter.learn(caller.tenant_id, reading.standing.features)
+                return response
         async with kernel.enter_hot(caller) as session:
-            respect_suspension(session, request)
-            known: dict[Any, Any] = {keyed_session: session, get_kernel: kernel, get_caller: caller}
-            values.update((name, known[call]) for name, call in read.shared)
-            response: Response = await route.endpoint(**values)
+            response = await ask(request, session, values)
             await session.commit()
         return response
 
     return handle
+
+
+async def _confirmed(session: ReadingSession, answering: Awaitable[Response]) -> Response:
+    """The answer, or the refusal, of an endpoint to somebody who stands as the session presumed.
+
+    Raises:
+        NotAsPresumed: they do not.
+    """
+    try:
+        response = await answering
+    except ApiError:
+        await session.confirm()
+        raise
+    await session.confirm()
+    return response
 
 
 def shorten(app: FastAPI) -> ASGIApp:
@@ -169,6 +203,13 @@ class _Reader:
         if any(_is_several(field.field_info.annotation) for _, fields in self._places for field in fields):
             raise TypeError(f"{route.path}: not for a hot route: a parameter that is given several times")
         self._body = dependant.body_params[0] if dependant.body_params else None
+        self._plain = {
+            field.name: field.get_default()
+            for _, fields in self._places
+            for field in fields
+            if not field.field_info.is_required() and isinstance(field.get_default(), str | int | None)
+        }
+        """Defaults that need no copy."""
 
     async def values(self, request: Request) -> dict[str, Any] | None:
         """The arguments by name; None when something about them is not acceptable, or needs a closer look."""
@@ -176,7 +217,11 @@ class _Reader:
         values: dict[str, Any] = {}
         for place, fields in self._places:
             for field in fields:
-                value = _valid(field, given[place].get(field.alias, _ABSENT))
+                value = given[place].get(field.alias, _ABSENT)
+                if value is not _ABSENT or field.name not in self._plain:
+                    value = _valid(field, value)
+                else:
+                    value = self._plain[field.name]
                 if value is _ABSENT:
                     return None
                 values[field.name] = value
@@ -218,20 +263,41 @@ class Writer(Generic[ItemT]):
     """
 
     def __init__(self, model: type[ItemT]) -> None:
-        item = _twin(model)
+        annotations = {name: field.rebuild_annotation() for name, field in model.model_fields.items()}
+        self._kinds = {name: kind for name, one in annotations.items() if (kind := _kind_of(one)) is not None}
+        times = [name for name, one in annotations.items() if is_time(one)]
+        item = _twin(model, **dict.fromkeys((*self._kinds, *times), str | None))
         self._item = TypeAdapter[Any](item)
         self._page = TypeAdapter[Any](_twin(Page, data=list[item]))
 
     def one(self, record: Record | Mapping[str, Any], status: int = 200) -> Response:
-        return _answer(self._item.dump_json(dict(record)), status)
+        return _answer(self._item.dump_json(self._items([record])[0]), status)
 
     def page(self, records: Sequence[Record], next_cursor: str | None) -> Response:
-        items = [dict(record) for record in records]
+        items = self._items(records)
         return _answer(self._page.dump_json({"data": items, "next_cursor": next_cursor}), 200)
+
+    def _items(self, records: Sequence[Record | Mapping[str, Any]]) -> list[dict[str, Any]]:
+        """The records with the texts of their identifiers. One like that of the record before is not made
+        again, as those of what things are in mostly are."""
+        items = [dict(record) for record in records]
+        for name, kind in self._kinds.items():
+            last = text = None
+            for item in items:
+                value = item[name]
+                if value != last:
+                    last, text = value, None if value is None else to_text(kind, value)
+                item[name] = text
+        return items
 
 
 def _answer(content: bytes, status: int) -> Response:
     return Response(content, status, media_type="application/json")
+
+
+def _kind_of(annotation: Any) -> Kind | None:
+    """The kind of an identifier."""
+    return next((mark.kind for mark in marks_of(annotation) if isinstance(mark, TypeIdText)), None)
 
 
 def _twin(model: type[BaseModel], **instead: Any) -> Any:

@@ -4,11 +4,12 @@ import asyncio
 import logging
 import re
 import time
+from collections.abc import Iterator
 from functools import lru_cache
 from typing import Any
 
-from opentelemetry.trace import SpanKind, Status, StatusCode
-from starlette.datastructures import Headers, MutableHeaders
+from opentelemetry.trace import Span, SpanKind, Status, StatusCode, use_span
+from starlette.datastructures import Headers
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 from common import metrics, telemetry
@@ -50,25 +51,32 @@ class RequestMiddleware:
         scope.setdefault("state", {})["request_id"] = request_id
         telemetry.log_fields.set({"request_id": request_id})
         parent = telemetry.remote_context(headers.get("traceparent"), headers.get("tracestate"))
-        with telemetry.tracer.start_as_current_span(
+        begun = telemetry.tracer.start_span(
             scope["method"], context=parent, kind=SpanKind.SERVER, attributes=_request_attributes(scope)
-        ) as span:
+        )
+        with use_span(begun, end_on_exit=True) as span:
             exchange = _Exchange(scope, receive, send, self._limit, request_id, self._leaving)
             try:
                 await self._app(scope, exchange.receive, exchange.send)
             finally:
                 route = getattr(scope.get("route"), "path_format", "")
-                span.update_name(f"{scope['method']} {route}".strip())
-                span.set_attribute("http.route", route)
-                if route:
-                    span.set_attribute("url.path", _shown_path(scope))
-                span.set_attribute("http.response.status_code", exchange.status)
-                for name, value in telemetry.log_fields.get({}).items():
-                    span.set_attribute(f"app.{name.removesuffix('_id')}.id", value)
-                if exchange.status >= 500:
-                    span.set_status(Status(StatusCode.ERROR))
+                if span.is_recording():
+                    _describe(span, scope, route, exchange.status)
                 exchange.measure(route)
                 exchange.log(route)
+
+
+def _describe(span: Span, scope: Scope, route: str, status: int) -> None:
+    """What is known of a request only once it is answered."""
+    span.update_name(f"{scope['method']} {route}".strip())
+    span.set_attribute("http.route", route)
+    if route:
+        span.set_attribute("url.path", _shown_path(scope))
+    span.set_attribute("http.response.status_code", status)
+    for name, value in telemetry.log_fields.get({}).items():
+        span.set_attribute(f"app.{name.removesuffix('_id')}.id", value)
+    if status >= 500:
+        span.set_status(Status(StatusCode.ERROR))
 
 
 class _Exchange:
@@ -104,16 +112,20 @@ class _Exchange:
     async def send(self, message: Message) -> None:
         if message["type"] == "http.response.start":
             self.status = message["status"]
-            headers = MutableHeaders(scope=message)
-            headers["X-Request-Id"] = self._request_id
-            if trace_id := telemetry.current_trace_id():
-                headers["X-Trace-Id"] = trace_id
-            if self._leaving.is_set():
-                headers["Connection"] = "close"
-            quota: Quota | None = self._scope["state"].get("quota")
-            if quota is not None and self.status != 401:  # not to those whom the tenant has shut out
-                headers.update(quota.headers())
+            message["headers"] = [*message.get("headers", ()), *self._headers()]
         await self._send(message)
+
+    def _headers(self) -> Iterator[tuple[bytes, bytes]]:
+        """What stands on every answer; nobody else sets any of it."""
+        yield b"x-request-id", self._request_id.encode()
+        if trace_id := telemetry.current_trace_id():
+            yield b"x-trace-id", trace_id.encode()
+        if self._leaving.is_set():
+            yield b"connection", b"close"
+        quota: Quota | None = self._scope["state"].get("quota")
+        if quota is not None and self.status != 401:  # not to those whom the tenant has shut out
+            for name, value in quota.headers().items():
+                yield name.lower().encode(), value.encode()
 
     def measure(self, route: str) -> None:
         self._seconds = time.perf_counter() - self._started

@@ -5,9 +5,10 @@ anybody of the tenant was let in, so a request that passes costs no query of its
 database: a tenant this process has not met for a minute, and, at most twice a second, one at its limit,
 whose refused requests would otherwise never learn of a better one.
 
-With `RATE_LIMIT_URL` all replicas of all services share the counts. Without it, and while that store is
-away, each process counts what it sees itself: requests go on, and none is refused that the store would have
-let pass.
+With `RATE_LIMIT_URL` all replicas of all services share the counts. Whoever has thousands of requests left
+does not wait for them: of so many, a thousandth is let pass on what the store said last, and counted just
+after. Without it, and while that store is away, each process counts what it sees itself: requests go on, and
+none is refused that the store would have let pass.
 """
 
 import asyncio
@@ -49,6 +50,12 @@ _KEPT_SECONDS = 60.0
 _REFUSED_SECONDS = 0.5
 """How old a limit may be that a request is refused by."""
 _REST_SECONDS = 5.0
+_SHARE = 1000
+_MOST = 100
+"""Of so many requests left, one may be let pass before it is counted; never more than `_MOST`."""
+_SETTLE_SECONDS = 0.1
+_TRUSTED_SECONDS = 1.0
+"""How long what the store said is gone by."""
 
 
 class _Requests(RateLimitItemPerMinute):
@@ -116,6 +123,28 @@ class _Known:
     features: Mapping[str, Any]
 
 
+@dataclass(slots=True)
+class _Account:
+    """What the store said last of a place, when, and how many have passed that it was not told of."""
+
+    quota: Quota
+    at: float
+    owed: int = 0
+
+    def lend(self, now: float) -> Quota | None:
+        """Let one more request pass, if that is few of what was left."""
+        told = self.quota
+        if now - self.at > _TRUSTED_SECONDS or self.owed >= min(told.remaining // _SHARE, _MOST):
+            return None
+        self.owed += 1
+        return Quota(told.counted_for, True, told.limit, told.remaining - self.owed, told.reset)
+
+    def settle(self) -> int:
+        """How many the store is to be told of, from whoever asks now."""
+        owed, self.owed = self.owed, 0
+        return owed
+
+
 class RateLimiter:
     """Counts requests. An empty `url` counts in this process; `secret` (hex) is what keeps addresses of
     clients out of the counters' names. No name holds the service: all of them count together."""
@@ -129,6 +158,8 @@ class RateLimiter:
         self.store = Store(url)
         self._shared = _shared_counter(self.store.pool) if self.store.pool else None
         self._waiting: dict[_Place, list[asyncio.Future[Quota]]] = {}
+        self._accounts: OrderedDict[_Place, _Account] = OrderedDict()
+        self._settling: set[asyncio.Task[None]] = set()
 
     async def take(self, caller: UserContext, counted_for: CountedFor = "tenant") -> Quota:
         """Count one request of the caller's tenant, or of the caller's session alone."""
@@ -155,7 +186,7 @@ class RateLimiter:
     def learn(self, tenant_id: UUID, features: Mapping[str, Any]) -> None:
         """Note the limit among the features that the tenant has now."""
         known = self._known.get(tenant_id)
-        if known is not None and known.features == features:
+        if known is not None and (known.features is features or known.features == features):
             self._remember(tenant_id, known.limit, features)
         else:
             limit = number_of("api_rate_limit", tenant_id, features, FIRST_LIMIT)
@@ -163,6 +194,9 @@ class RateLimiter:
 
     async def close(self) -> None:
         """Let the counters and the store go."""
+        for task in self._settling:
+            task.cancel()
+        await asyncio.gather(*self._settling, return_exceptions=True)
         await self._memory.stop()
         await self.store.close()
 
@@ -204,11 +238,44 @@ class RateLimiter:
             )
 
     async def _count(self, key: str, counted_for: CountedFor, limit: int) -> Quota:
+        place = _Place(key, counted_for, limit)
         if self._shared is not None and self.store.is_there:
+            lent = self._lend(self._shared, place)
+            if lent is not None:
+                return lent
             with contextlib.suppress(StoreAway):
-                return await self._count_together(self._shared, _Place(key, counted_for, limit))
-        (quota,) = await _hit(self._local, _Place(key, counted_for, limit))
+                return await self._count_together(self._shared, place)
+        (quota,) = await _hit(self._local, place)
         return quota
+
+    def _lend(self, counter: Counter, place: _Place) -> Quota | None:
+        """Let a request pass that is counted soon; None when it has to be counted first."""
+        account = self._accounts.get(place)
+        lent = account.lend(time.monotonic()) if account is not None else None
+        if account is not None and lent is not None and account.owed == 1:
+            task = asyncio.create_task(self._settle(counter, place, account))
+            self._settling.add(task)
+            task.add_done_callback(self._settling.discard)
+        return lent
+
+    async def _settle(self, counter: Counter, place: _Place, account: _Account) -> None:
+        """Tell the store of what was let pass. While it is away nobody is told."""
+        await asyncio.sleep(_SETTLE_SECONDS)
+        owed = account.settle()
+        if owed:
+            with contextlib.suppress(StoreAway):
+                self._note(place, (await self.store.ask(_hit(counter, place, owed)))[-1])
+
+    def _note(self, place: _Place, quota: Quota) -> None:
+        """Keep what the store said, if anything may be let pass by it."""
+        now = time.monotonic()
+        account = self._accounts.get(place)
+        if account is not None:
+            account.quota, account.at = quota, now
+        elif quota.remaining >= _SHARE:
+            self._accounts[place] = _Account(quota, now)
+            if len(self._accounts) > _TENANTS:
+                self._accounts.popitem(last=False)
 
     async def _count_together(self, counter: Counter, place: _Place) -> Quota:
         """Ask the store; once for all who come while the question before is on its way."""
@@ -221,7 +288,9 @@ class RateLimiter:
         return await answer
 
     def _ask_for(self, asking: list[asyncio.Future[Quota]], counter: Counter, place: _Place) -> None:
-        task = asyncio.create_task(self.store.ask(_hit(counter, place, len(asking))))
+        account = self._accounts.get(place)
+        owed = account.settle() if account is not None else 0
+        task = asyncio.create_task(self.store.ask(_hit(counter, place, owed + len(asking))))
         task.add_done_callback(lambda done: self._answer(done, asking, counter, place))
 
     def _answer(
@@ -232,7 +301,9 @@ class RateLimiter:
         place: _Place,
     ) -> None:
         failure = asyncio.CancelledError() if done.cancelled() else done.exception()
-        for number, answer in enumerate(asking):
+        if failure is None:
+            self._note(place, done.result()[-1])
+        for number, answer in enumerate(asking, -len(asking)):
             if answer.done():
                 continue
             if failure is not None:

@@ -181,7 +181,8 @@ def request_info(request: Request) -> RequestInfo:
 
 
 def _clean(text: str, length: int) -> str:
-    return "".join(char for char in text if char.isprintable())[:length]
+    printable = text if text.isprintable() else "".join(char for char in text if char.isprintable())
+    return printable[:length]
 
 
 def bearer_token(request: Request) -> str:
@@ -226,12 +227,12 @@ def refuse_foreign_tenants(request: Request, caller: UserContext) -> None:
     Raises:
         CrossTenantForbidden: one of them is not exactly the caller's own id.
     """
-    own = to_text(Kind.TENANT, caller.tenant_id)
     asserted = [*request.headers.getlist("x-tenant-id"), *request.query_params.getlist("tenant_id")]
+    own = to_text(Kind.TENANT, caller.tenant_id) if asserted else ""
     foreign = [text for text in asserted if text != own]
-    in_path = str(request.path_params.get("tenant_id", own))
-    if is_foreign(in_path, caller):  # a malformed one is a 404 like every impossible path
-        foreign.append(in_path)
+    in_path = request.path_params.get("tenant_id")
+    if in_path is not None and is_foreign(str(in_path), caller):  # a malformed one is a 404 like every other
+        foreign.append(str(in_path))
     if foreign:
         raise CrossTenantForbidden(named=_clean(foreign[0], 64))
 

@@ -30,6 +30,7 @@ LEFT JOIN tenancy.workspace_roles AS r
 WHERE w.tenant_id = $1 AND w.workspace_id = $2
 """,
     ("tenant_id", "workspace_id", "user_id"),
+    reads=True,
 )
 _ASSIGNED = text("""
 SELECT workspace_id FROM tenancy.workspace_roles
