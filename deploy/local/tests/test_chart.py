@@ -207,6 +207,9 @@ def test_deployments_are_probed_scaled_and_never_drained_at_once(manifests: list
     for name, deployment in of_kind(manifests, "Deployment").items():
         (container,) = deployment["spec"]["template"]["spec"]["containers"]
         assert {"livenessProbe", "readinessProbe"} <= set(container), name
+        if name.split("-")[1] in SERVICES:
+            probe = container["readinessProbe"]["httpGet"]["path"]
+            assert probe == "/health/serving", f"{name}: a stopped consumer must not keep its mend out"
         labels = deployment["spec"]["template"]["metadata"]["labels"]
         assert deployment["spec"]["selector"]["matchLabels"] == labels, name
         assert budgets[name]["spec"]["selector"]["matchLabels"] == labels, name

@@ -78,11 +78,11 @@ def show_ways_in(stack: Stack) -> None:
 
 
 def _demo_login(stack: Stack, gateway: str) -> Json:
-    """The remembered demo tenant while its token works, or a new one."""
+    """The remembered demo tenant as long as its session lasts, or a new one."""
     remembered = stack.home.demo_login
     login: Json = json.loads(remembered.read_text()) if remembered.exists() else {}
-    if not login or not _works(gateway, login["access_token"]):
-        login = sign_up(gateway, "Penguins")
+    if not (login and _works(gateway, login["access_token"])):
+        login = _refreshed(gateway, login) or sign_up(gateway, "Penguins")
     files.write_atomically(remembered, json.dumps(login), mode=0o600)
     return login
 
@@ -90,6 +90,13 @@ def _demo_login(stack: Stack, gateway: str) -> Json:
 def _works(gateway: str, token: str) -> bool:
     answer = Client(gateway).http.get("/auth/me", headers={"Authorization": f"Bearer {token}"})
     return answer.status_code == 200
+
+
+def _refreshed(gateway: str, login: Json) -> Json | None:
+    """The log-in with new tokens; None when there was none, or its session is over."""
+    wanted = {"refresh_token": login.get("refresh_token") or ""}
+    answer = Client(gateway).http.post("/auth/refresh", json=wanted)
+    return {**login, **answer.json()} if answer.status_code == 200 else None
 
 
 def _addresses(stack: Stack, gateway: str) -> Table:
