@@ -175,7 +175,7 @@ async def test_a_secret_that_does_not_open_keeps_none_of_another_service_from_it
         await connection.execute("DELETE FROM auth.signing_keys WHERE kid = 'broken'")
         await connection.close()
     assert (status, "broken cannot be decrypted" in output) == (1, True), output
-    assert "campaigns sending_domains.private_key: 0 sealed again" in output, output
+    assert "campaigns dkim_keys.private_key: 0 sealed again" in output, output
 
 
 @pytest.mark.parametrize("words", [("trace",), ("mail", "list"), ("logs", "auth")])

@@ -13,6 +13,7 @@ import pytest
 import yaml
 from cloudcoil.models.keda.v1alpha1 import ScaledObject
 from conftest import SERVICES, service_of
+from tests.programs import needs
 
 from common.contracts.envelope import PARTITIONS
 from penguinmails import compose, gateway
@@ -88,7 +89,7 @@ def test_no_secret_fits_into_the_values(values: Values) -> None:
             assert errors(merged(values, {"settings": {name: "x"}})), name
 
 
-needs_helm = pytest.mark.skipif(HELM is None, reason="no helm here: `make chart-check` builds it")
+needs_helm = needs("helm", HELM, "`make chart-check` builds it")
 
 
 def render(*options: str) -> list[Manifest]:

@@ -13,7 +13,8 @@ def ways_in(stack: Stack) -> dict[str, str]:
     demo.show_ways_in(stack)
     login: dict[str, str] = json.loads(stack.home.demo_login.read_text())
     gateway = stack.config.url("gateway")
-    assert Client(gateway, login["access_token"]).call("GET", "/auth/me").json()["tenant_id"]
+    with Client(gateway, login["access_token"]) as client:
+        assert client.call("GET", "/auth/me").json()["tenant_id"] == login["tenant_id"]
     assert stack.home.demo_token.read_text() == login["access_token"]
     return login
 

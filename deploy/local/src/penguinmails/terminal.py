@@ -1,6 +1,10 @@
-"""Texts of unknown origin on the operator's terminal."""
+"""Texts of unknown origin on the operator's terminal, and commands that can be typed there."""
 
 import re
+import shlex
+import shutil
+import sys
+from pathlib import Path
 
 from rich import markup
 
@@ -13,3 +17,20 @@ def escape(text: str) -> str:
     return markup.escape(  # noqa: TID251 - this is what the others are to use
         _CONTROLS.sub("\ufffd", text)
     )
+
+
+_OURS = re.compile(r"(?<![\w./-])(penguinmails|uv)(?= [a-z])")
+_PLACES = {"penguinmails": Path(sys.executable).parent, "uv": Path(".uv/bin")}
+"""Where our programs are when they are not on the PATH: uv there where `make` has fetched it."""
+
+
+def typed(text: str) -> str:
+    """`text` with our commands in it as they can be typed here and now."""
+    return _OURS.sub(lambda found: _program(found[1]), text)
+
+
+def _program(name: str) -> str:
+    own = _PLACES[name] / name
+    if shutil.which(name) or not own.exists():
+        return name
+    return shlex.quote(str(own.relative_to(Path.cwd()) if own.is_relative_to(Path.cwd()) else own))
