@@ -92,6 +92,11 @@ _KEYS = (
         _CATALOG,
     ),
     _campaigns(
+        "an index that does not begin with the tenant",
+        "CREATE INDEX late ON campaigns.contacts (email, tenant_id)",
+        "test_catalog.py::test_indexes_begin_with_the_tenant_or_are_listed",
+    ),
+    _campaigns(
         "the inbox without the tenant",
         _LOOSE_INBOX,
         "test_events.py::test_the_same_id_in_two_tenants_is_two_events_and_twice_in_one_is_one",
