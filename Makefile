@@ -88,12 +88,13 @@ check: $(SYNCED) ## Format, lint, types, import rules, drift, house rules
 	@$(RUN)penguinmails event-document --check
 	@$(RUN)penguinmails api-document --check
 	@$(RUN)penguinmails dashboards --check
+	@$(RUN)penguinmails contents --check
 	@$(RUN)pytest -q tests/house
 	@$(MAKE) --no-print-directory lint-api
 
 lint-api: ## Lint the API document with Spectral, the events with the AsyncAPI parser; needs npm
 	@if command -v npm >/dev/null; then $(MAKE) -s --no-print-directory $(LINTERS) && npm run --silent --prefix deploy/api-lint lint; \
-		else echo "npm is not here: the API document is NOT linted, nor docs/asyncapi.yaml parsed."; fi
+		else echo "npm is not here: the API document is NOT linted, nor docs/asyncapi.yaml parsed."; [ -z "$$CI" ]; fi
 
 $(LINTERS): deploy/api-lint/package-lock.json
 	@echo "Installing Spectral and the AsyncAPI parser into deploy/api-lint …"
@@ -139,6 +140,7 @@ docs: $(SYNCED) ## Make the reference pages from the code
 	@$(RUN)penguinmails event-document
 	@$(RUN)penguinmails api-document
 	@$(RUN)penguinmails dashboards
+	@$(RUN)penguinmails contents
 
 help: ## List these commands
 	@grep -hE '^[a-z-]+:.*## ' Makefile | awk -F ':.*## ' '{printf "  make %-16s %s\n", $$1, $$2}'

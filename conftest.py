@@ -28,7 +28,7 @@ from penguinmails import ports
 from penguinmails.config import Broker
 from penguinmails.stack import Stack
 
-pytest_plugins = ["tests.lanes", "tests.summary"]
+pytest_plugins = ["tests.lanes", "tests.programs", "tests.summary"]
 
 SERVICES = ("auth", "tenants", "workspaces", "campaigns", "audit")
 
@@ -49,7 +49,7 @@ def broker_kind() -> Broker:
 def stack(tmp_path_factory: pytest.TempPathFactory, broker_kind: Broker) -> Iterator[Stack]:
     """The whole platform on free ports of its own, up once for all tests that need it."""
     port = ports.random_free(set())  # stacks that start at the same time would all want the default one
-    running = Stack(tmp_path_factory.mktemp("stack"), port, attached=True, broker=broker_kind)
+    running = Stack(tmp_path_factory.mktemp("a stack"), port, attached=True, broker=broker_kind)
     running.up()
     asyncio.run(_hand_to_the_system(running))
     yield running

@@ -13,7 +13,13 @@ from xdist.remote import Producer
 from xdist.scheduler import LoadScopeScheduling
 
 PLATFORM = "the platform"
-_WATCHING = ("deploy/local/tests/test_doctor.py", "tests/contract", "tests/e2e", "tests/faults")
+_WATCHING = (
+    "deploy/local/tests/test_doctor.py",
+    "deploy/local/tests/test_ways_in.py",
+    "tests/contract",
+    "tests/e2e",
+    "tests/faults",
+)
 _OF_ITS_OWN = ("tests/isolation", "tests/faults/bus")
 """Each of these in one process and in order, for its tests share what they have made. Every other file goes
 to whoever is free."""

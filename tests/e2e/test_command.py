@@ -8,6 +8,7 @@ import shlex
 import sys
 from pathlib import Path
 
+import asyncpg
 import httpx
 import pytest
 
@@ -157,6 +158,24 @@ async def test_secrets_have_the_current_encryption_key(stack: Stack) -> None:
     assert (status, "auth signing_keys.private_key: 0 sealed again" in output) == (0, True), output
     status, output = await run(stack, "keys", "sealed", "--json")
     assert {one["key"] for one in json.loads(output)} == {"current"}, output
+
+
+async def test_a_secret_that_does_not_open_keeps_none_of_another_service_from_its_new_key(
+    stack: Stack,
+) -> None:
+    connection = await asyncpg.connect(stack.config.dsn("postgres", "auth"))
+    try:
+        await connection.execute(
+            "INSERT INTO auth.signing_keys (tenant_id, kid, status, public_jwk, private_key, retired_at) "
+            "SELECT tenant_id, 'broken', 'retired', public_jwk, 'nonsense', now() "
+            "FROM auth.signing_keys LIMIT 1"
+        )
+        status, output = await run(stack, "keys", "reseal")
+    finally:
+        await connection.execute("DELETE FROM auth.signing_keys WHERE kid = 'broken'")
+        await connection.close()
+    assert (status, "broken cannot be decrypted" in output) == (1, True), output
+    assert "campaigns dkim_keys.private_key: 0 sealed again" in output, output
 
 
 @pytest.mark.parametrize("words", [("trace",), ("mail", "list"), ("logs", "auth")])

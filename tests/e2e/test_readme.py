@@ -7,6 +7,8 @@ import re
 from pathlib import Path
 from typing import Any
 
+import pytest
+
 from penguinmails.stack import Stack
 
 REPOSITORY = Path(__file__).parents[2]
@@ -30,6 +32,34 @@ def documents(printed: str) -> list[dict[str, Any]]:
         found.append(document)
         rest = rest[end:].strip()
     return found
+
+
+def asked_in_docs() -> dict[str, str]:
+    """Every request with curl in the shell lines below `docs/`, by page and number."""
+    found: dict[str, str] = {}
+    for page in sorted((REPOSITORY / "docs").rglob("*.md")):
+        lines = "".join(re.findall(r"^```sh\n(.*?)```", page.read_text(), re.M | re.S))
+        asked = re.findall(r"^curl (?:.*\\\n)*.*", lines, re.M)
+        found |= {f"{page.stem}-{number}": line for number, line in enumerate(asked, start=1)}
+    return found
+
+
+@pytest.mark.parametrize("line", asked_in_docs().values(), ids=asked_in_docs())
+async def test_a_request_of_the_docs_is_understood(stack: Stack, line: str) -> None:
+    """Where it holds an ellipsis for a secret, it is refused for that alone."""
+    process = await asyncio.create_subprocess_exec(
+        "bash",
+        *("-euo", "pipefail", "-c", line),
+        env={**os.environ, "G": f"{stack.env()['gateway']}/api/v1"},
+        stdout=asyncio.subprocess.PIPE,
+    )
+    printed, _ = await asyncio.wait_for(process.communicate(), 30)
+    answer = json.loads(printed)
+    assert answer.get("status", 200) in (200, 401), answer
+
+
+def test_the_docs_ask_something() -> None:
+    assert asked_in_docs()
 
 
 async def test_the_story_of_the_readme_goes_as_it_says(stack: Stack) -> None:

@@ -22,6 +22,7 @@ from common.bus.handling import UNREADABLE
 from penguinmails import ports
 from penguinmails.stack import Stack
 from tests.e2e.client import Platform, Tenant, eventually
+from tests.programs import needs
 
 RULES = Path(__file__).parents[2] / "deploy/observability/prometheus/rules"
 PROMETHEUS = shutil.which("prometheus")
@@ -32,9 +33,7 @@ FROM pg_locks WHERE locktype = 'advisory' AND objid = $1
     AND database = (SELECT oid FROM pg_database WHERE datname = current_database())
 """
 
-pytestmark = pytest.mark.skipif(
-    PROMETHEUS is None, reason="prometheus is not here (Debian: apt install prometheus)"
-)
+pytestmark = needs("prometheus", PROMETHEUS, "on Debian `apt install prometheus`")
 
 Alerts = set[tuple[str, str]]
 """Name and service (without its namespace) of each alert that fires."""

@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 import yaml
+from tests.programs import needs
 from tests.promql import metrics_of, metrics_of_all, told
 
 from common.metric_names import METRICS
@@ -114,7 +115,7 @@ def test_the_collectors_pipelines_are_made_of_what_is_there() -> None:
     assert scraped[0]["honor_labels"], "the service that is measured is the job, not the collector"
 
 
-@pytest.mark.skipif(PROMTOOL is None, reason="promtool is not here (Debian: apt install prometheus)")
+@needs("promtool", PROMTOOL, "on Debian `apt install prometheus`")
 def test_alerts_come_with_their_faults_and_only_then() -> None:
     """Every alert has a case in which it comes and one in which it does not."""
     tests = sorted((FOLDER / "prometheus/tests").glob("*.yml"))

@@ -27,7 +27,7 @@ def make_event(cls: type[Event], tenant_id: UUID) -> Event:
 
 def envelope_of(event: Event, tenant_id: UUID, source: str | None = None, **changes: Any) -> Envelope:
     """The event in the tenant's envelope; from its own service unless another is named."""
-    source = source or getattr(event, "service", type(event).__module__.rpartition(".")[2])
+    source = source or getattr(event, "service", event.home() or "campaigns")
     facts: dict[str, Any] = {
         "event_id": new_id(),
         "source": source,

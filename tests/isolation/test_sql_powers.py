@@ -91,7 +91,7 @@ FORBIDDEN = {
     "make a proof": "SELECT tenancy.mac(key, 'user'::bytea) FROM tenancy.keys AS key",
     "make a seal": "SELECT tenancy.seal(key, 'user') FROM tenancy.keys AS key",
     "pass for the platform": "SELECT tenancy.is_platform()",
-    "enter without a proof": "SELECT tenancy.put_context(key, 'user|' || uuidv7()) FROM tenancy.keys AS key",
+    "enter without a proof": "SELECT tenancy.seal_context(key, 'user|' || uuidv7()) FROM tenancy.keys AS key",
     "drop the history": "SELECT tenancy.maintain_history('0')",
     "read the outbox": "SELECT * FROM tenancy.outbox",
     "empty the outbox": "DELETE FROM tenancy.outbox",

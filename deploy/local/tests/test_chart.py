@@ -13,6 +13,7 @@ import pytest
 import yaml
 from cloudcoil.models.keda.v1alpha1 import ScaledObject
 from conftest import SERVICES, service_of
+from tests.programs import needs
 
 from common.contracts.envelope import PARTITIONS
 from penguinmails import compose, gateway
@@ -88,7 +89,7 @@ def test_no_secret_fits_into_the_values(values: Values) -> None:
             assert errors(merged(values, {"settings": {name: "x"}})), name
 
 
-needs_helm = pytest.mark.skipif(HELM is None, reason="no helm here: `make chart-check` builds it")
+needs_helm = needs("helm", HELM, "`make chart-check` builds it")
 
 
 def render(*options: str) -> list[Manifest]:
@@ -207,6 +208,9 @@ def test_deployments_are_probed_scaled_and_never_drained_at_once(manifests: list
     for name, deployment in of_kind(manifests, "Deployment").items():
         (container,) = deployment["spec"]["template"]["spec"]["containers"]
         assert {"livenessProbe", "readinessProbe"} <= set(container), name
+        if name.split("-")[1] in SERVICES:
+            probe = container["readinessProbe"]["httpGet"]["path"]
+            assert probe == "/health/serving", f"{name}: a stopped consumer must not keep its mend out"
         labels = deployment["spec"]["template"]["metadata"]["labels"]
         assert deployment["spec"]["selector"]["matchLabels"] == labels, name
         assert budgets[name]["spec"]["selector"]["matchLabels"] == labels, name

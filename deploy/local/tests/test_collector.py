@@ -12,6 +12,7 @@ import pytest
 import yaml
 from opentelemetry.proto.collector.metrics.v1.metrics_service_pb2 import ExportMetricsServiceRequest
 from opentelemetry.proto.metrics.v1.metrics_pb2 import AggregationTemporality
+from tests.programs import needs
 from tests.promql import told
 
 from common.metric_names import METRICS
@@ -23,9 +24,7 @@ CONFIG = OBSERVABILITY / "otel-collector.yaml"
 COLLECTOR = REPOSITORY / ".cache" / "bin" / "otelcol"
 PERSONAL = ("app.tenant.id", "app.user.id", "app.request.id")
 
-needs_collector = pytest.mark.skipif(
-    not COLLECTOR.exists(), reason="no collector here: `make collector-check` builds it"
-)
+needs_collector = needs("the collector", COLLECTOR.exists(), "`make collector-check` builds it")
 
 
 def validate(config: Path) -> "subprocess.CompletedProcess[str]":

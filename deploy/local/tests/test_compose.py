@@ -76,6 +76,11 @@ def test_the_image_of_all_services_is_built_once_and_before_them() -> None:
         )
 
 
+def test_a_container_whose_consumer_stopped_is_healthy_and_others_start_after_it() -> None:
+    image = (REPOSITORY / "deploy" / "Dockerfile").read_text()
+    assert re.findall(r"'(/health/\w+)'", image) == ["/health/serving"]
+
+
 @pytest.mark.parametrize("service", SERVICES)
 def test_a_service_gets_every_setting_that_it_has_locally(service: str, made: Path) -> None:
     given = set(CONTAINERS[service]["environment"]) | secrets_of(made, service)

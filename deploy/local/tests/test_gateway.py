@@ -8,6 +8,8 @@ from typing import Any
 import pytest
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from common.errors import type_of
+
 PROBLEM = {"type", "title", "status", "detail", "instance", "code", "trace_id"}
 
 
@@ -19,6 +21,7 @@ def assert_problem(answer: Any, status: int, code: str) -> None:
     assert answer.headers["content-type"] == "application/problem+json"
     assert set(answer.json) == PROBLEM
     assert (answer.json["status"], answer.json["code"]) == (status, code)
+    assert answer.json["type"] == type_of(code), "as the services have it"
     assert re.fullmatch(r"[0-9a-f]{32}", answer.json["trace_id"])
     assert answer.headers.get("x-trace-id", UNTRACED) == answer.json["trace_id"]
     assert (answer.json["trace_id"] == UNTRACED) is (status in {400, 403, 431})

@@ -81,7 +81,7 @@ class Book:
         self.woken += 1
 
     def envelope(self, event: Event, source: str | None = None, **changes: Any) -> Envelope:
-        source = source or ("campaigns" if event.FROM_ANY else type(event).__module__.rpartition(".")[2])
+        source = source or getattr(event, "service", event.home() or "campaigns")
         self._sequences[source] += 1
         facts: dict[str, Any] = {
             "event_id": new_id(),

@@ -204,6 +204,27 @@ async def test_hostile_and_unknown_fields_are_refused(service: Harness, fields: 
     assert answer.json()["errors"][0]["pointer"] == f"/{next(iter(fields))}"
 
 
+@pytest.mark.parametrize("path", [PATH, "/api/v1/contacts"])
+@pytest.mark.parametrize(
+    ("content_type", "body", "message"),
+    [
+        (None, b'{"name": "Spring"}', "send it with Content-Type: application/json"),
+        ("application/x-www-form-urlencoded", b"{}", "send it with Content-Type: application/json"),
+        ("application/json", b"[]", "must be a JSON object"),
+        ("Application/JSON; charset=utf-8", b"7", "must be a JSON object"),
+        ("application/json", b'{"name": x}', "is not valid JSON (character 10)"),
+    ],
+)
+async def test_why_a_body_could_not_be_read_is_said_of_the_whole_body(
+    service: Harness, path: str, content_type: str | None, body: bytes, message: str
+) -> None:
+    tenant = await service.make_tenant()
+    headers = {**tenant.headers, **({"Content-Type": content_type} if content_type else {})}
+    answer = await service.client.post(path, headers=headers, content=body)
+    assert answer.status_code == 422
+    assert answer.json()["errors"] == [{"pointer": "", "message": message}]
+
+
 @pytest.mark.parametrize(
     "body",
     [

@@ -102,7 +102,7 @@ async def test_whose_standing_has_ended_is_told_so(
     assert (await service.client.get(PATH, headers=headers, params=params)).status_code in (200, 400, 422)
     at = clock.now()
     ended = (
-        SessionEnded(tenant_id=tenant.tenant_id, session_id=session_id, user_id=user_id, at=at)
+        SessionEnded(tenant_id=tenant.tenant_id, session_id=session_id, version=2, user_id=user_id, at=at)
         if ending == "session"
         else UserDeactivated(tenant_id=tenant.tenant_id, user_id=user_id, version=2, at=at)
     )

@@ -32,9 +32,12 @@ async def states(service: Harness, tenant: MadeTenant, made: dict[str, str]) -> 
     return {state: found[campaign_id] for state, campaign_id in made.items()}
 
 
-@pytest.mark.parametrize("cls", [TenantSuspended, TenantDeletionScheduled])
+@pytest.mark.parametrize(
+    ("cls", "why"),
+    [(TenantSuspended, "tenant_suspended"), (TenantDeletionScheduled, "tenant_deletion_scheduled")],
+)
 async def test_what_runs_is_paused(
-    service: Harness, service_database: object, events: Events, cls: type[Event]
+    service: Harness, service_database: object, events: Events, cls: type[Event], why: str
 ) -> None:
     database: ServiceDatabase = await service_database("campaigns")  # type: ignore[operator]
     sql = await asyncpg.connect(database.superuser_url)
@@ -51,5 +54,5 @@ async def test_what_runs_is_paused(
     assert await states(service, theirs, campaigns[1]) == {state: state for state in STATES}
     told = await events(ours.tenant_id, "CampaignPaused")
     assert {one["campaign_id"] for one in told} == {campaigns[0]["scheduled"], campaigns[0]["sending"]}
-    assert len(told) == 2
+    assert [one["reason"] for one in told] == [why, why]
     assert await events(theirs.tenant_id, "CampaignPaused") == []

@@ -14,6 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
+from tests.programs import missing
 
 from penguinmails import ports
 from penguinmails.home import REPOSITORY
@@ -37,15 +38,13 @@ def binary() -> Path:
         return built
     go = shutil.which("go") or shutil.which(CACHE / "go" / "bin" / "go")
     if go is None:
-        pytest.skip(
-            "stripe-mock is not built: there is no `go` (1.22 or newer) on the PATH: `make .cache/go/bin/go`"
-        )
+        missing("go, which builds stripe-mock,", "`make .cache/go/bin/go`")
     folder = CACHE / "bin"
     environment = {**os.environ, "GOBIN": str(folder), "GOFLAGS": "-mod=mod"}
     command = [go, "install", f"github.com/stripe/stripe-mock@{VERSION}"]
     done = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
     if done.returncode:
-        pytest.skip(f"stripe-mock cannot be built: {done.stderr.strip().splitlines()[-1]}")
+        missing("stripe-mock", done.stderr.strip().splitlines()[-1])
     (folder / "stripe-mock").replace(built)
     return built
 

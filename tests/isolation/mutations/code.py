@@ -9,7 +9,7 @@ _STANDING, _READING = f"{_COMMON}/db/standing.py", f"{_COMMON}/db/reading.py"
 _PAGING, _KEYS = f"{_COMMON}/db/paging.py", f"{_COMMON}/db/idempotency.py"
 _HANDLERS, _ACCESS = f"{_COMMON}/web/error_handlers.py", f"{_COMMON}/web/access.py"
 _WORKSPACES = f"{_COMMON}/web/workspace_access.py"
-_STATEMENTS = f"{_COMMON}/db/statements.py"
+_STATEMENTS, _HOT = f"{_COMMON}/db/statements.py", f"{_COMMON}/db/hot.py"
 
 _CURSORS = "test_carried_over.py::test_cursor_of_another_tenant_opens_nothing"
 
@@ -141,6 +141,20 @@ _SESSIONS = (
             '    if not transaction.nested and not session.info.get("entered"):\n'
             '        session.info["entered"] = True\n',
         ),
+    ),
+    code(
+        "the tenant entered once per hot session only",
+        "test_session_kinds.py",
+        Edit(
+            _HOT,
+            "self._standing = await self._enter(",
+            "self._standing = self._standing or await self._enter(",
+        ),
+    ),
+    code(
+        "a hot session's transaction left open for the next",
+        "test_session_kinds.py",
+        Edit(_HOT, 'await raw.execute("ROLLBACK")', 'await raw.execute("SELECT 1")'),
     ),
     code(
         "users whose standing ended served",

@@ -92,6 +92,11 @@ _KEYS = (
         _CATALOG,
     ),
     _campaigns(
+        "an index that does not begin with the tenant",
+        "CREATE INDEX late ON campaigns.contacts (email, tenant_id)",
+        "test_catalog.py::test_indexes_begin_with_the_tenant_or_are_listed",
+    ),
+    _campaigns(
         "the inbox without the tenant",
         _LOOSE_INBOX,
         "test_events.py::test_the_same_id_in_two_tenants_is_two_events_and_twice_in_one_is_one",
@@ -104,7 +109,7 @@ _GRANTED = (
     _campaigns("the key readable", "GRANT SELECT ON tenancy.keys TO campaigns_app", _POWERS),
     _campaigns(
         "proofs for sale",
-        "GRANT EXECUTE ON FUNCTION tenancy.put_context(tenancy.keys, text) TO campaigns_app",
+        "GRANT EXECUTE ON FUNCTION tenancy.seal_context(tenancy.keys, text) TO campaigns_app",
         _POWERS,
         _CATALOG,
     ),
@@ -159,7 +164,7 @@ _ENTRANCE = (
     _campaigns(
         "the context outlives its transaction",
         Rewrite(
-            "tenancy.put_context",
+            "tenancy.seal_context",
             "set_config('tenancy.context'::text, context, true)",
             "set_config('tenancy.context'::text, context, false)",
         ),

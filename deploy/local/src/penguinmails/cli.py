@@ -27,7 +27,7 @@ from penguinmails.postgres import DataUnusable
 from penguinmails.privileges import CannotDropRoot
 from penguinmails.provisioning_command import provisioning_app
 from penguinmails.stack import Stack, StackFailed
-from penguinmails.terminal import escape
+from penguinmails.terminal import escape, typed
 
 app = typer.Typer(
     no_args_is_help=True, add_completion=False, help="The PenguinMails local stack and its tools."
@@ -142,10 +142,12 @@ def restore(source: Annotated[Path, typer.Argument(help="What `backup` has writt
     """Make an empty stack's data out of a backup; then `up`."""
     stack = _stack()
     if stack.is_running():
-        console.print("[red]The stack is running:[/] `penguinmails down` and `reset`, or another home.")
+        console.print(
+            typed("[red]The stack is running:[/] `penguinmails down` and `reset`, or another home.")
+        )
         raise typer.Exit(1)
     backup.restore(source.resolve(), stack.home)
-    console.print(f"Restored into {escape(str(stack.home.root))}. Start it with [bold]penguinmails up[/].")
+    console.print(f"Restored into {escape(str(stack.home.root))}. {typed('Then: `penguinmails up`.')}")
 
 
 @app.command()
@@ -193,7 +195,8 @@ Recipient = Annotated[str | None, typer.Option("--to", help="Only mails to this 
 @mail.command("list")
 def list_mails(to: Recipient = None) -> None:
     """The caught mails, newest first; numbers are for `mail show`."""
-    console.print(mailbox.table(mailbox.read_all(_stack().home.mail, to)))
+    mails = mailbox.read_all(_stack().home.mail, to)
+    console.print(mailbox.table(mails) if mails else "No mails yet.")
 
 
 @mail.command("show")
@@ -217,10 +220,10 @@ def main() -> None:
         BinaryMissing,
         CannotDropRoot,
         DataUnusable,
-        PermissionError,
+        OSError,
         StackFailed,
     ) as problem:
-        console.print(f"[red]{escape(str(problem))}[/]")
+        console.print(f"[red]{escape(typed(str(problem)))}[/]", soft_wrap=True)
         sys.exit(1)
 
 

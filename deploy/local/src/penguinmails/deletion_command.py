@@ -8,13 +8,13 @@ from rich.json import JSON
 from rich.table import Table
 
 from penguinmails import display
+from penguinmails.arguments import Tenant
 from penguinmails.display import console
 from penguinmails.services import Document, ask, by
 from penguinmails.stack import Stack
 from penguinmails.terminal import escape
 
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
-Tenant = Annotated[str, typer.Argument(help="As in `list`: tenant_….")]
 
 _STEPS = (
     ("certified_at", "certified"),

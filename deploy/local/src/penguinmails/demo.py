@@ -13,7 +13,7 @@ from rich.table import Table
 from penguinmails import files, mailbox, trace
 from penguinmails.display import console, plain
 from penguinmails.stack import Stack
-from penguinmails.terminal import escape
+from penguinmails.terminal import escape, typed
 
 Json = dict[str, Any]
 
@@ -39,6 +39,12 @@ class Client:
         headers = {"authorization": f"Bearer {token}"} if token else {}
         self.http = httpx.Client(base_url=f"{gateway}/api/v1", headers=headers, timeout=20, trust_env=False)
 
+    def __enter__(self) -> "Client":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.http.close()
+
     def call(self, method: str, path: str, body: Json | None = None, expect: int = 200) -> httpx.Response:
         answer = self.http.request(method, path, json=body)
         if answer.status_code != expect:
@@ -55,7 +61,8 @@ def sign_up(gateway: str, company: str, plan: str = "enterprise") -> Json:
         "owner_name": f"{company} Owner",
         "plan": plan,
     }
-    return Client(gateway).call("POST", "/tenants", body, expect=201).json()
+    with Client(gateway) as client:
+        return client.call("POST", "/tenants", body, expect=201).json()
 
 
 def show_ways_in(stack: Stack) -> None:
@@ -69,7 +76,7 @@ def show_ways_in(stack: Stack) -> None:
     files.write_atomically(stack.home.demo_token, login["access_token"], mode=0o600)
     console.print(_addresses(stack, gateway))
     console.print(
-        "[bold]Token of the demo tenant's owner[/] (15 minutes; `penguinmails up` prints a new one)"
+        typed("[bold]Token of the demo tenant's owner[/] (15 minutes; `penguinmails up` prints a new one)")
     )
     plain(login["access_token"])
     console.print("\n[bold]Try it[/]")
@@ -78,18 +85,26 @@ def show_ways_in(stack: Stack) -> None:
 
 
 def _demo_login(stack: Stack, gateway: str) -> Json:
-    """The remembered demo tenant while its token works, or a new one."""
+    """The remembered demo tenant as long as its session lasts, or a new one."""
     remembered = stack.home.demo_login
     login: Json = json.loads(remembered.read_text()) if remembered.exists() else {}
-    if not login or not _works(gateway, login["access_token"]):
-        login = sign_up(gateway, "Penguins")
+    if not (login and _works(gateway, login["access_token"])):
+        login = _refreshed(gateway, login) or sign_up(gateway, "Penguins")
     files.write_atomically(remembered, json.dumps(login), mode=0o600)
     return login
 
 
 def _works(gateway: str, token: str) -> bool:
-    answer = Client(gateway).http.get("/auth/me", headers={"Authorization": f"Bearer {token}"})
-    return answer.status_code == 200
+    with Client(gateway, token) as client:
+        return client.http.get("/auth/me").status_code == 200
+
+
+def _refreshed(gateway: str, login: Json) -> Json | None:
+    """The log-in with new tokens; None when there was none, or its session is over."""
+    wanted = {"refresh_token": login.get("refresh_token") or ""}
+    with Client(gateway) as client:
+        answer = client.http.post("/auth/refresh", json=wanted)
+    return {**login, **answer.json()} if answer.status_code == 200 else None
 
 
 def _addresses(stack: Stack, gateway: str) -> Table:
@@ -104,7 +119,7 @@ def _addresses(stack: Stack, gateway: str) -> Table:
     }
     table.add_row("", "")
     for name, value in rows.items():
-        table.add_row(f"[bold]{name}[/]", escape(value))
+        table.add_row(f"[bold]{name}[/]", escape(typed(value)))
     table.add_row("", "")
     return table
 
@@ -232,8 +247,8 @@ def _cell(value: Any) -> str:
 def _show_trace(stack: Stack, attempt: httpx.Response) -> None:
     trace_id = attempt.headers["x-trace-id"]
     spans = trace.find(stack.home.traces, trace_id, patience=PATIENCE, until_service="audit")
-    console.print(f"\n[bold]The attempt from gateway to audit[/] (penguinmails trace {trace_id})")
+    console.print(typed(f"\n[bold]The attempt from gateway to audit[/] (penguinmails trace {trace_id})"))
     if not spans:
         raise DemoFailed(f"no spans of trace {trace_id} were collected")
     console.print(trace.tree(spans))
-    console.print(_AFTERWORD.format(trace=trace_id[:8]))
+    console.print(typed(_AFTERWORD.format(trace=trace_id[:8])))

@@ -10,7 +10,7 @@ from penguinmails import plan
 from penguinmails.config import Broker
 from penguinmails.ports import GATEWAY_PORT
 from penguinmails.stack import Stack, StackFailed
-from penguinmails.terminal import escape
+from penguinmails.terminal import escape, typed
 
 console = Console(highlight=False, width=None if sys.stdout.isatty() else 120)
 
@@ -32,7 +32,7 @@ def failure(stack: Stack, failed: StackFailed) -> None:
     console.print(f"[red]The stack did not start: {escape(str(failed))}.[/]")
     for name in failed.processes:
         console.print(f"\n{stack.last_lines(name)}", markup=False, soft_wrap=True)
-    console.print("\n[bold]penguinmails doctor[/] may know why.")
+    console.print(typed("\n`penguinmails doctor` may know why."))
 
 
 def ports_taken(stack: Stack) -> None:
@@ -48,11 +48,12 @@ BROKERS = {
 
 
 def stand_ins(stack: Stack) -> None:
-    console.print(
+    told = (
         f"\n[yellow]Not as in production:[/] {BROKERS[stack.config.broker]} · localstripe for "
         "Stripe · mails are caught, not sent (`penguinmails mail list`) · traces go to a file "
         "(`penguinmails trace ID`) · no TLS"
     )
+    console.print(typed(told))
 
 
 def machine_readable(facts: dict[str, Any] | list[dict[str, Any]]) -> None:

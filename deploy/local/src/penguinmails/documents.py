@@ -1,11 +1,12 @@
-"""The commands that make files from the code, and check them: the documents of API and events, dashboards."""
+"""The commands that make files from the code, and check them: the documents of API and events, dashboards,
+the list of the documentation."""
 
 from pathlib import Path
 from typing import Annotated, Protocol
 
 import typer
 
-from penguinmails import dashboards
+from penguinmails import contents, dashboards
 from penguinmails.display import console
 from penguinmails.terminal import escape
 
@@ -62,6 +63,17 @@ def make_dashboards(root: Root = Path(), check: Check = False) -> None:
     for path in outdated:
         console.print(f"[red]{path} is out of date:[/] make docs")
     raise typer.Exit(1 if outdated else 0)
+
+
+@app.command(name="contents")
+def make_contents(root: Root = Path(), check: Check = False) -> None:
+    """Make docs/README.md, the list of pages and decisions."""
+    page = contents.render(root)
+    if not check:
+        (root / contents.PAGE).write_text(page, encoding="utf-8")
+    elif not check_file(root / contents.PAGE, page):
+        console.print(f"[red]{contents.PAGE} is out of date:[/] make docs")
+        raise typer.Exit(1)
 
 
 def check_file(path: Path, page: str) -> bool:

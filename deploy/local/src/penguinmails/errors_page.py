@@ -13,12 +13,12 @@ Made from the code of the services by `make docs`; do not edit.
 
 Every error is `application/problem+json` (RFC 9457) with `type`, `title`, `status`, `detail`, `instance`,
 `code` and `trace_id`; those of status 422 add `errors`, a list of `pointer` and `message`. `code` never
-changes its meaning. Which endpoint answers which code: [api.md](api.md).
+changes its meaning; `type` is the same as a URI. Which endpoint answers which code: [api.md](api.md).
 
 | status | code | means | of |
 |---|---|---|---|
 """
-_LOCAL_REPLY = re.compile(r'status: (\d{3}), detail: "([^"]+)".*? code: (\w+)')
+_LOCAL_REPLY = re.compile(r'status: (\d{3}|"%RESPONSE_CODE%"), detail: "([^"]+)".*? code: (\w+)')
 
 
 class AmbiguousCode(ValueError):
@@ -38,7 +38,9 @@ def render() -> str:
     lines = [_line(kind) for kind in kinds.values()]
     found: list[tuple[str, str, str]] = _LOCAL_REPLY.findall(gateway.TEMPLATE.read_text())
     lines += [
-        f"| {status} | `{code}` | {text} | the gateway |" for status, text, code in found if code not in kinds
+        f"| {status if status.isdigit() else 'any other'} | `{code}` | {text} | the gateway |"
+        for status, text, code in found
+        if code not in kinds
     ]
     return _HEAD + "".join(f"{line}\n" for line in sorted(lines))
 

@@ -8,9 +8,10 @@ from rich.json import JSON
 from rich.table import Table
 
 from penguinmails import display
+from penguinmails.arguments import Event, MaybeEvent
 from penguinmails.credentials import SERVICES
 from penguinmails.display import console
-from penguinmails.parked_command import DryRun, Event, Reason, Whose, gaps_app, of, only_try, parked_app
+from penguinmails.parked_command import DryRun, Reason, Whose, gaps_app, of, only_try, parked_app
 from penguinmails.services import Document, ask, by
 from penguinmails.stack import Stack
 from penguinmails.terminal import escape
@@ -22,6 +23,14 @@ Publish = Annotated[
 Numbers = Annotated[str | None, typer.Option(help="With --publish: these `ce_sequence` only, as 17-20.")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 Services = Annotated[list[str], typer.Argument(help="The service, or several.")]
+
+
+_RESULTS = {
+    "applied": "[green]applied[/]",
+    "dropped": "[green]dropped[/]",
+    "gone": "already gone: somebody else has retried or dropped it",
+}
+"""How good ends of a dead letter are told."""
 
 
 def events_app(running: Callable[[], Stack]) -> typer.Typer:
@@ -90,7 +99,7 @@ def _letters(running: Callable[[], Stack]) -> typer.Typer:
 
     @app.command()
     def retry(
-        event: Annotated[str | None, typer.Argument()] = None,
+        event: MaybeEvent = None,
         everything: Annotated[bool, typer.Option("--all", help="All dead letters.")] = False,
         service: Chosen = None,
         tenant: Whose = None,
@@ -135,11 +144,10 @@ def _known(found: list[Document], event: str) -> list[Document]:
 def _report(found: list[Document]) -> None:
     """What became of each letter; status 1 when one is still dead."""
     for letter in found:
-        colour = "green" if letter["result"] in ("applied", "dropped") else "red"
+        result = _RESULTS.get(letter["result"], f"[red]{letter['result']}[/]")
         error = f" ({escape(letter['error'])})" if letter["error"] else ""
         console.print(
-            f"{letter['service']} {letter['event_id']} [{colour}]{letter['result']}[/]{error}, "
-            f"{letter['followed']} followed"
+            f"{letter['service']} {letter['event_id']} {result}{error}, {letter['followed']} followed"
         )
     console.print(f"{len(found)} in all.")
     if any(letter["result"] in ("failed", "waits") for letter in found):

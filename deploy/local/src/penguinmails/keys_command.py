@@ -4,7 +4,6 @@ from collections.abc import Callable
 from typing import Annotated
 
 import typer
-from rich.markup import escape
 from rich.table import Table
 
 from penguinmails import display
@@ -12,6 +11,7 @@ from penguinmails.credentials import SEALING
 from penguinmails.display import console
 from penguinmails.services import ask, by, follow
 from penguinmails.stack import Stack
+from penguinmails.terminal import escape
 
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
@@ -67,14 +67,26 @@ def _add_sealing(app: typer.Typer, running: Callable[[], Stack]) -> None:
 
     @app.command()
     def reseal() -> None:
-        """Seal with the current encryption key what older ones have sealed, while everything runs."""
-        for service in SEALING:
-            for told in follow(running(), service, "secrets", "reseal", *by()):
-                console.print(f"{service} {told['kind']}: {told['resealed']} sealed again.")
-                for why in told["unreadable"]:
-                    console.print(f"[red]{escape(why)}[/]")
+        """Seal with the current encryption key what older ones have sealed, while everything runs; status 1
+        when something does not open, after all the rest."""
+        stack = running()
+        done = [_reseal(stack, service) for service in SEALING]
+        if not all(done):
+            raise typer.Exit(1)
 
     _ = (sealed, reseal)
+
+
+def _reseal(stack: Stack, service: str) -> bool:
+    """Whether everything of the service opened."""
+    try:
+        for told in follow(stack, service, "secrets", "reseal", *by()):
+            console.print(f"{service} {told['kind']}: {told['resealed']} sealed again.")
+            for why in told["unreadable"]:
+                console.print(f"[red]{escape(why)}[/]")
+    except typer.Exit:
+        return False
+    return True
 
 
 def _to_the_second(time: str | None) -> str:

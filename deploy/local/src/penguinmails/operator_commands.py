@@ -9,6 +9,7 @@ from rich.json import JSON
 from rich.table import Table
 
 from penguinmails import display
+from penguinmails.arguments import Tenant
 from penguinmails.display import console
 from penguinmails.services import Document, ask, by
 from penguinmails.stack import Stack
@@ -17,7 +18,6 @@ from penguinmails.terminal import escape
 Running = Callable[[], Stack]
 Asked = Callable[..., list[Document]]
 Address = Annotated[str, typer.Option("--email", help="What they log in with.")]
-Tenant = Annotated[str, typer.Argument(help="tenant_…")]
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 Override = Annotated[str | None, typer.Option(help="A number, or `plan` to lift the override.")]
 

@@ -9,6 +9,7 @@ from rich.json import JSON
 from rich.table import Table
 
 from penguinmails import display
+from penguinmails.arguments import Event
 from penguinmails.credentials import SERVICES
 from penguinmails.display import console
 from penguinmails.services import Document, ask, by
@@ -17,7 +18,6 @@ from penguinmails.terminal import escape
 
 Some = Annotated[str | None, typer.Argument(help="All services when left out.")]
 Owner = Annotated[str, typer.Argument(help="The service whose event it is.")]
-Event = Annotated[str, typer.Argument(help="As it is listed: evt_….")]
 Whose = Annotated[str | None, typer.Option("--tenant", help="Where several tenants have the id.")]
 Reason = Annotated[str, typer.Option(help="For the audit log.")]
 DryRun = Annotated[bool, typer.Option("--dry-run", help="Only count; change nothing.")]

@@ -118,7 +118,7 @@ def _services(config: Config) -> list[Unit]:
         Unit(
             service,
             _python(service, "run"),
-            probes.answers(config.ports[service], "/health/ready"),
+            probes.answers(config.ports[service], "/health/serving"),
             config.service_environment(service),
             after=("migrations", *INFRASTRUCTURE),
         )

@@ -8,6 +8,7 @@ from rich.json import JSON
 from rich.table import Table
 
 from penguinmails import display
+from penguinmails.arguments import Tenant
 from penguinmails.display import console
 from penguinmails.services import Document, ask, by
 from penguinmails.stack import Stack
@@ -19,7 +20,6 @@ PART_TAKERS = ("tenants", "auth", "workspaces")
 """Services whose dead letters can hold up a sign-up."""
 
 AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
-Tenant = Annotated[str, typer.Argument(help="As in `list`: tenant_….")]
 
 
 def provisioning_app(running: Callable[[], Stack]) -> typer.Typer:
@@ -33,7 +33,7 @@ def provisioning_app(running: Callable[[], Stack]) -> typer.Typer:
     ) -> None:
         """Unfinished sign-ups, oldest first."""
         words = ["provisioning", "list", *(["--stuck"] if stuck else [])]
-        found = ask(running(), ["tenants"], *words)
+        found = ask(running(), ["tenants"], *words, *by())
         display.machine_readable(found) if as_json else console.print(_list_table(found))
 
     @app.command()
@@ -71,7 +71,7 @@ def _read_again(stack: Stack, steps: list[str], since: str) -> None:
 
 def _letters_of(stack: Stack, tenant: str) -> list[Document]:
     """Dead letters of the tenant, without those that only wait behind them."""
-    found = ask(stack, PART_TAKERS, "events", "dlq", "list")
+    found = ask(stack, PART_TAKERS, "events", "dlq", "list", *by())
     return [letter for letter in found if letter["tenant_id"] == tenant and not letter["waiting"]]
 
 

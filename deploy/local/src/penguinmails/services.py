@@ -80,7 +80,7 @@ def _play(
     os.dup2(tells.fileno(), 1)
     sys.stdout, sys.stdin = open(1, "w", buffering=1, closefd=False), io.StringIO(said)  # noqa: SIM115
     sys.argv = [declaration.name, *words]
-    main(declaration)
+    main(declaration, called="penguinmails")
 
 
 def _answers(service: str, asked: Asked) -> Iterator[Document]:

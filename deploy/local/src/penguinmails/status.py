@@ -70,13 +70,17 @@ def _own_memory(pid: int) -> int:
 
 
 def document(stack: Stack, found: list[Row]) -> dict[str, Any]:
-    """All of it, fit for JSON. A service whose database or broker does not answer has no `events`."""
+    """All of it, fit for JSON. A service whose database or broker does not answer has no `events`; with a
+    consumer that had to stop the stack serves, and is not ready."""
     events = asyncio.run(_events(stack))
     processes = [asdict(row) for row in found]
     for process in processes:
         if process["name"] in SERVICES:
             process["events"] = events[process["name"]]
-    return {"ready": stack.state.is_ready(), "processes": processes}
+    stopped = any(
+        consumer["stopped_at"] for told in events.values() if told for consumer in told["consumers"]
+    )
+    return {"ready": stack.state.is_ready() and not stopped, "processes": processes}
 
 
 async def _events(stack: Stack) -> dict[str, dict[str, Any] | None]:

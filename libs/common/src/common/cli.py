@@ -50,8 +50,8 @@ _YOUNG_OBJECTS = 50_000
 _FAREWELL_SECONDS = 3
 
 
-def main(service: Service) -> None:
-    """Parse the command line and run."""
+def main(service: Service, called: str | None = None) -> None:
+    """Parse the command line and run; `called`: the program that people have typed, if not this one."""
     app = typer.Typer(help=f"PenguinMails service {service.name}.", no_args_is_help=True)
     for role in ROLES:
         app.command(role)(_role_command(service, role))
@@ -79,7 +79,7 @@ def main(service: Service) -> None:
     if service.sealed:
         app.add_typer(secrets_commands(service), name="secrets")
     _ = (run, bring_up_to_date)
-    app()
+    app(prog_name=called)
 
 
 def _role_command(service: Service, role: str) -> Callable[[], None]:

@@ -7,6 +7,11 @@ from typing import Any, ClassVar
 from uuid import UUID
 
 
+def type_of(code: str) -> str:
+    """The `type` of problems with this code, here and in the gateway's configuration."""
+    return f"https://penguinmails.dev/errors/{code}"
+
+
 class ApiError(Exception):
     """Something went wrong here; the trace id leads operators to it.
 

@@ -14,7 +14,7 @@ from penguinmails.display import console
 from penguinmails.doctor import belongings, machine, running
 from penguinmails.doctor.problems import Level, Problem
 from penguinmails.stack import Stack
-from penguinmails.terminal import escape
+from penguinmails.terminal import escape, typed
 
 Findings = dict[str, list[Problem]]
 """By the name of the check."""
@@ -94,7 +94,7 @@ def _show(stack: Stack, findings: Findings) -> None:
         for problem in found:
             mark = "[red]✗[/]" if problem.level is Level.ERROR else "[yellow]![/]"
             console.print(f"{mark} [bold]{name}[/]: {escape(problem.what)}", soft_wrap=True)
-            console.print(f"    [dim]mend:[/] {escape(problem.mend)}", soft_wrap=True)
+            console.print(f"    [dim]mend:[/] {escape(typed(problem.mend))}", soft_wrap=True)
     if not stack.is_running():
         console.print(
             "[dim]The stack is not running: readiness, clocks, schemas and secrets were not looked at.[/]"

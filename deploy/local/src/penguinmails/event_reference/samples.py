@@ -25,7 +25,7 @@ def golden(cls: type[Event]) -> Json:
     event = sample(cls)
     envelope = Envelope(
         event_id=_EVENT_ID,
-        source=cls.__module__.rpartition(".")[2],
+        source=getattr(event, "service", cls.home() or "campaigns"),
         type=cls.ce_type(),
         time=_TIME,
         subject=event.subject,

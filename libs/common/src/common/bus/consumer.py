@@ -70,7 +70,7 @@ class Processor(Protocol):
         ...
 
 
-def _partitions(consumer: "Consumer") -> Iterator[tuple[float, metrics.Labels]]:
+def _owned(consumer: "Consumer") -> Iterator[tuple[float, metrics.Labels]]:
     yield len(consumer.progress()), {"app.consumer": consumer.name}
 
 
@@ -86,7 +86,7 @@ def _lag_time(consumer: "Consumer") -> Iterator[tuple[float, metrics.Labels]]:
 
 
 _GAUGES = (
-    metrics.Gauge(CONSUMER_PARTITIONS, _partitions),
+    metrics.Gauge(CONSUMER_PARTITIONS, _owned),
     metrics.Gauge(CONSUMER_LAG_EVENTS, _lag_events),
     metrics.Gauge(CONSUMER_LAG_TIME, _lag_time, max),
 )
@@ -106,7 +106,7 @@ class Consumer:
         database_url: str | None = None,
         brake: Brake | None = None,
     ) -> None:
-        """`brake`: pulled by the processor, checked here.
+        """`brake`: pulled by the processor, checked here; None where the role of `database_url` may not look.
 
         `database_url`: whose connection holds locks and positions; by default the relay's role, so that SQL
         slipped into a request can neither end it nor move it.
@@ -197,10 +197,7 @@ class Consumer:
                 if not await self._is_stopped(term.connection):
                     await self._upkeep(term)
                 next_upkeep = loop.time() + _UPKEEP_SECONDS
-            if self._brake_is_on():
-                await asyncio.sleep(_UPKEEP_SECONDS)
-                continue
-            if not term.ownership.owned:
+            if self._brake_is_on() or not term.ownership.owned:
                 await asyncio.sleep(_UPKEEP_SECONDS)
                 continue
             deliveries = await self._fetch(term.kafka, loop.time())

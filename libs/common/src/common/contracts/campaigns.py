@@ -44,7 +44,7 @@ class CampaignPaused(_CampaignEvent):
 
     ACTION: ClassVar[str | None] = "campaign.paused"
 
-    reason: Annotated[str, Field(examples=["tenant_suspended"])]
+    reason: Annotated[str, Field(examples=["tenant_suspended", "tenant_deletion_scheduled"])]
 
 
 class CampaignDeleted(_CampaignEvent):

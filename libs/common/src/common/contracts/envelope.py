@@ -115,9 +115,14 @@ class Event(BaseModel):
         return f"{TYPE_PREFIX}.{cls.__name__}.v{cls.VERSION}"
 
     @classmethod
+    def home(cls) -> str | None:
+        """The service that alone tells of it; None: all may."""
+        return None if cls.FROM_ANY else cls.__module__.rpartition(".")[2]
+
+    @classmethod
     def comes_from(cls, source: str) -> bool:
         """Whether `source` is a service that may tell of it."""
-        return cls.FROM_ANY or source == cls.__module__.rpartition(".")[2]
+        return cls.home() in (None, source)
 
     @property
     def subject(self) -> str:

@@ -26,6 +26,7 @@ from common.errors import (
     ResourceNotFound,
     Unauthenticated,
     Unavailable,
+    type_of,
 )
 from common.web.kernel import kernel_of
 from common.web.middleware import BODY_LIMIT
@@ -37,6 +38,8 @@ log = logging.getLogger(__name__)
 ERRORS_OF_EVERY_ROUTE: tuple[type[ApiError], ...] = (ApiError, BadRequest, Unavailable)
 """What any route may answer: something broke, is not HTTP for the gateway, or a dependency is away."""
 _RECORDED = (401, 403)
+_NO_OBJECT = ("dict_type", "model_attributes_type", "model_type")
+"""What Pydantic finds where a body is no object, or has not been read as JSON."""
 _STANDING_ENDED = (EntryRefused, MemberUnknown)
 _BELOW_US = (SQLAlchemyError, OSError, *DRIVER_ERRORS)
 
@@ -64,7 +67,7 @@ async def answer(request: Request, error: Exception) -> JSONResponse:
 def problem(request: Request, error: ApiError) -> JSONResponse:
     """The problem document of `error`."""
     document: dict[str, Any] = {
-        "type": f"https://penguinmails.dev/errors/{error.code}",
+        "type": type_of(error.code),
         "title": error.title,
         "status": error.status,
         "detail": error.detail,
@@ -123,7 +126,7 @@ async def answer_validation(request: Request, error: Exception) -> JSONResponse:
             continue
         if is_foreign(value, caller):
             return await answer_api_error(request, CrossTenantForbidden(named=value))
-    return problem(request, Invalid([(_pointer(item["loc"]), _message(item)) for item in problems[:50]]))
+    return problem(request, Invalid([_place_and_message(request, item) for item in problems[:50]]))
 
 
 def _pointer(location: Sequence[str | int]) -> str:
@@ -132,8 +135,20 @@ def _pointer(location: Sequence[str | int]) -> str:
     return "".join("/" + str(part).replace("~", "~0").replace("/", "~1") for part in parts)[:200]
 
 
-def _message(item: dict[str, Any]) -> str:
-    return "is not valid JSON" if item["type"] == "json_invalid" else str(item["msg"])[:200]
+def _place_and_message(request: Request, item: dict[str, Any]) -> tuple[str, str]:
+    location, kind = item["loc"], item["type"]
+    if kind == "json_invalid":
+        return "", f"is not valid JSON (character {location[-1] + 1})"
+    if kind in _NO_OBJECT and tuple(location) == ("body",):
+        return "", "must be a JSON object" if _is_json(
+            request
+        ) else "send it with Content-Type: application/json"
+    return _pointer(location), str(item["msg"])[:200]
+
+
+def _is_json(request: Request) -> bool:
+    content_type = request.headers.get("content-type", "").partition(";")[0].strip().lower()
+    return content_type == "application/json" or content_type.endswith("+json")
 
 
 async def answer_framework_error(request: Request, error: Exception) -> JSONResponse:

@@ -240,7 +240,7 @@ def _headers(*names: str) -> Json:
 def _failure(status: int, codes: list[str], operation: Operation) -> Json:
     code = "validation_failed" if "validation_failed" in codes else codes[0]
     document: Json = {
-        "type": f"https://penguinmails.dev/errors/{code}",
+        "type": errors.type_of(code),
         "title": next(kind.title for kind in _kinds() if kind.status == status),
         "status": status,
         "detail": "What went wrong, in a sentence.",

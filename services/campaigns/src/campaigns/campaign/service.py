@@ -1,5 +1,6 @@
 """What can be done with a campaign."""
 
+from collections.abc import Mapping
 from uuid import UUID
 
 from asyncpg import Record
@@ -12,6 +13,7 @@ from campaigns.models import CampaignRow
 from campaigns.template.queries import hold_template
 from common.bus import outbox
 from common.contracts.campaigns import CampaignCreated, CampaignDeleted, CampaignPaused, CampaignUpdated
+from common.contracts.envelope import Event
 from common.contracts.tenants import TenantDeletionScheduled, TenantSuspended
 from common.db.lookup import change_fields
 from common.db.session import AnySession, TenantSession
@@ -87,6 +89,12 @@ async def delete_campaign(session: TenantSession, row: CampaignRow) -> None:
     )
 
 
+_WHY_PAUSED: Mapping[type[Event], str] = {
+    TenantSuspended: "tenant_suspended",
+    TenantDeletionScheduled: "tenant_deletion_scheduled",
+}
+
+
 async def pause_for_tenant(session: TenantSession, event: TenantSuspended | TenantDeletionScheduled) -> None:
     """Stop what sends or would: the tenant may not, and has to say itself what goes on afterwards."""
     for row in await lock_running_campaigns(session):
@@ -99,7 +107,7 @@ async def pause_for_tenant(session: TenantSession, event: TenantSuspended | Tena
                 workspace_id=row.workspace_id,
                 campaign_id=row.campaign_id,
                 version=row.version,
-                reason="tenant_suspended",
+                reason=_WHY_PAUSED[type(event)],
             ),
         )
 

@@ -40,6 +40,7 @@ def make_certificate(
         "kept_beside": {
             "tenants.deletions": "this certificate",
             "logs of other tenants": "identifiers that their own users have named in requests",
+            "logs and traces": "identifiers, under the installation's own retention",
             "Stripe": "the customer and its invoices, under Stripe's own retention",
         },
     }

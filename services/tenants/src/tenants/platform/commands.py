@@ -20,7 +20,7 @@ from tenants.platform.presentation import present
 from tenants.platform.rules import Flag
 from tenants.platform.schemas import LimitsUpdate, TenantDetail, TenantSummary
 from tenants.settings import TenantsSettings
-from tenants.tenant.queries import lock_company
+from tenants.tenant.queries import get_company, lock_company
 
 Value = TypeVar("Value")
 
@@ -143,7 +143,7 @@ async def _act(tenant: str, by: str, act: Act | None = None) -> None:
 
 async def _changed(tenant_id: UUID, by: str, act: Act | None) -> TenantDetail:
     async with _session(tenant_id, by) as session:
-        row = await lock_company(session)
+        row = await (get_company(session) if act is None else lock_company(session))
         if act is not None:
             await act(session, row)
         else:

@@ -9,7 +9,11 @@ down_revision = "kernel_0005"
 branch_labels = None
 depends_on = None
 
-CONTRACTS: dict[str, str] = {}
+CONTRACTS = {
+    "function tenancy.enter(uuid,uuid,uuid,timestamp with time zone,bytea): false record became false text": (
+        "no release was made with the record"
+    )
+}
 
 _SQL = """
 -- What seals are made with; HMAC of the key, so that no seal says anything about a proof.
@@ -35,8 +39,8 @@ BEGIN
     RAISE EXCEPTION '%', reason USING ERRCODE = '42501';
 END $$;
 
-DROP FUNCTION tenancy.put_context(text, text);
-CREATE FUNCTION tenancy.put_context(key tenancy.keys, context text) RETURNS boolean LANGUAGE sql VOLATILE
+-- In place of put_context(text, text), which a later release drops.
+CREATE FUNCTION tenancy.seal_context(key tenancy.keys, context text) RETURNS boolean LANGUAGE sql VOLATILE
     RETURN set_config('tenancy.seal', tenancy.seal(key, set_config('tenancy.context', context, true)), true)
            IS NOT NULL;
 
@@ -59,7 +63,7 @@ BEGIN ATOMIC
             THEN 'revoked'
         WHEN tenancy.is_elsewhere('user|' || tenant)
             THEN tenancy.refuse('another tenant was entered in this transaction')
-        WHEN tenancy.put_context(key, 'user|' || tenant)
+        WHEN tenancy.seal_context(key, 'user|' || tenant)
             THEN concat_ws('|', 'ok', m.role, t.status, t.features)
     END
     FROM tenancy.keys AS key
@@ -79,12 +83,12 @@ BEGIN ATOMIC
             THEN tenancy.refuse('unknown purpose')
         WHEN tenancy.is_elsewhere('system:' || purpose || '|' || tenant)
             THEN tenancy.refuse('another tenant was entered in this transaction')
-        WHEN tenancy.put_context(key, 'system:' || purpose || '|' || tenant) THEN ''
+        WHEN tenancy.seal_context(key, 'system:' || purpose || '|' || tenant) THEN ''
     END
     FROM tenancy.keys AS key;
 END;
 
-REVOKE ALL ON FUNCTION tenancy.refuse(text), tenancy.put_context(tenancy.keys, text),
+REVOKE ALL ON FUNCTION tenancy.refuse(text), tenancy.seal_context(tenancy.keys, text),
     tenancy.enter(uuid, uuid, uuid, timestamptz, bytea) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tenancy.enter(uuid, uuid, uuid, timestamptz, bytea) TO {service}_app;
 """
