@@ -18,7 +18,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 
 from common import telemetry
 from common.db.base import TenantRow
-from common.db.engine import PREPARED, note_denial_of
+from common.db.engine import PREPARED, note_failure
 
 TENANT = bindparam("tenant_id", type_=Uuid())
 """The session's tenant. Every compiled statement has it, and no caller can give another."""
@@ -48,7 +48,7 @@ class Statement:
             with telemetry.statement_span(self.text, connection.info[PREPARED].database):
                 return await self._fetch(connection, arguments)
         except asyncpg.PostgresError as error:
-            note_denial_of(error)
+            note_failure(connection.info, error)
             raise
 
     async def _fetch(self, connection: PoolProxiedConnection, arguments: list[Any]) -> Records:
