@@ -136,6 +136,8 @@ async def _seed_auth(harness: Harness, tenant: MadeTenant) -> None:
         await claim_mail(session, mail, settings_of(harness.kernel))
         await session.execute(_SIGNING_KEY, {"kid": str(new_id())})
         await session.execute(_ADDRESS_SALT)
+        await session.commit()
+    async with harness.kernel.database.tenant(SystemContext(tenant.tenant_id, "platform", "auth")) as session:
         await session.execute(_OPERATOR, {"operator": new_id()})
         await session.commit()
 

@@ -23,6 +23,7 @@ from common.contracts.tenants import (
     TenantDescribed,
     TenantErased,
     TenantErasureAwaited,
+    TenantProvisioned,
 )
 from common.db.errors import EntryRefused
 from common.db.session import TenantSession
@@ -210,6 +211,55 @@ async def test_a_report_that_was_lost_is_made_again(
     await undertaker(world).work_on(gone.tenant_id)
     again = await told_by(superuser, gone.tenant_id)
     assert {*again.erased} ^ {*told.erased} <= {one for one in again.erased + told.erased if is_inbox(one)}
+
+
+LOST = ("tenants", "members", "revocations", "workspaces", "workspace_roles")
+
+
+async def remains(superuser: asyncpg.Connection, tenant_id: UUID) -> dict[str, int]:
+    """But for events on their way out."""
+    counts = await counts_of(superuser, tenant_id)
+    counts.pop("tenancy.outbox", None)
+    return counts
+
+
+async def lose_projections(superuser: asyncpg.Connection, tenant_id: UUID) -> None:
+    for name in LOST:
+        await superuser.execute(f"DELETE FROM tenancy.{name} WHERE tenant_id = $1", tenant_id)
+    await superuser.execute("DELETE FROM tenancy.outbox WHERE tenant_id = $1", tenant_id)
+
+
+async def test_replaying_a_lost_projection_brings_no_erased_tenant_back(
+    world: World, handling: Handling, gone: MadeTenant, superuser: asyncpg.Connection
+) -> None:
+    """The log has its first events still; its inbox, which knew them, was erased."""
+    log = [make_event(cls, gone.tenant_id) for cls in (*PROJECTIONS, *world.harness.service.handlers)]
+    await delete(handling, gone.tenant_id)
+    await undertaker(world).work_on(gone.tenant_id)
+    told, before = await told_by(superuser, gone.tenant_id), await remains(superuser, gone.tenant_id)
+    await lose_projections(superuser, gone.tenant_id)
+    for event in (*log, TenantDeleted(tenant_id=gone.tenant_id, version=99)):
+        if not event.OUTLIVES_TENANT:
+            envelope = envelope_of(event, gone.tenant_id, "tenants")
+            assert await handling.replay(event.TOPIC, envelope, dry_run=False) == "of a deleted tenant"
+    await undertaker(world).work_on(gone.tenant_id)
+    assert (await told_by(superuser, gone.tenant_id)).erased == told.erased
+    assert await remains(superuser, gone.tenant_id) == before
+
+
+async def test_a_deletion_that_is_heard_of_again_erases_what_has_come_back(
+    world: World, handling: Handling, gone: MadeTenant, superuser: asyncpg.Connection
+) -> None:
+    await delete(handling, gone.tenant_id)
+    await undertaker(world).work_on(gone.tenant_id)
+    before = await remains(superuser, gone.tenant_id)
+    await lose_projections(superuser, gone.tenant_id)
+    await apply(handling, gone.tenant_id, make_event(TenantProvisioned, gone.tenant_id))
+    assert "tenancy.members" in await counts_of(superuser, gone.tenant_id)
+    await delete(handling, gone.tenant_id)
+    await undertaker(world).work_on(gone.tenant_id)
+    assert (await told_by(superuser, gone.tenant_id)).version == 99
+    assert await remains(superuser, gone.tenant_id) == before
 
 
 def is_inbox(one: ErasedRows) -> bool:

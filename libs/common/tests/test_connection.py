@@ -9,6 +9,7 @@ from typing import Any
 
 import asyncpg
 import pytest
+from asyncpg import connection as driver
 from sqlalchemy import text
 from sqlalchemy.exc import DBAPIError
 
@@ -284,3 +285,20 @@ async def test_a_statement_written_first_is_of_one_transaction_with_the_next(mad
             assert row is not None
             assert row[6:] == connection_module._binary(record[0])
             assert not connection.is_in_transaction(), "it has ended with the message"
+
+
+async def test_the_end_of_a_transaction_without_statements_has_a_secret_name(made: ServiceDatabase) -> None:
+    """The driver numbers the statements that it names itself, so another tenant could have made the next."""
+    async with opened(made) as connection:
+        for number in range(driver._uid, driver._uid + 20):
+            planted = (
+                f"PREPARE \"__asyncpg_stmt_{number:x}__\" AS SELECT set_config('x.loot', 'taken', false)"
+            )
+            await connection.execute(planted)
+        for end in ("commit", "rollback"):
+            transaction = connection.transaction()
+            await transaction.start()
+            await getattr(transaction, end)()
+            assert not connection.is_in_transaction()
+        asked = await connection.prepare("SELECT current_setting('x.loot', true)", name="asked")
+        assert not await asked.fetchval()

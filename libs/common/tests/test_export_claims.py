@@ -88,7 +88,9 @@ async def scene(
     service = await api("workspaces")
     superuser = await asyncpg.connect((await service_database("workspaces")).superuser_url)
     tenant, job_id = await service.make_tenant(features=BUSY), new_id()
-    await service.handle(tenant.tenant_id, TenantExportRequested(tenant_id=tenant.tenant_id, job_id=job_id))
+    await service.handle(
+        tenant.tenant_id, TenantExportRequested(tenant_id=tenant.tenant_id, job_id=job_id, version=1)
+    )
     yield Scene(service, tenant, job_id, superuser)
     await superuser.execute("DELETE FROM tenancy.exports WHERE job_id = $1", job_id)
     await superuser.close()

@@ -130,8 +130,14 @@ async def _forget(*_: object) -> None:
     """Note nothing."""
 
 
-async def test_who_replays_or_tells_a_snapshot_is_recorded_and_who_only_counts_is_not(desk: Desk) -> None:
+async def test_who_replays_or_tells_a_snapshot_is_recorded_and_who_only_counts_is_not(
+    desk: Desk, service_database: Databases
+) -> None:
     tenant = new_id()
+    connection = await asyncpg.connect((await service_database("workspaces")).superuser_url)
+    heard_of = "INSERT INTO tenancy.inbox (tenant_id, consumer, event_id) VALUES ($1, 'workspaces', uuidv7())"
+    await connection.execute(heard_of, tenant)
+    await connection.close()
     since = "2026-01-31T12:00:00Z"
     await desk.says("replay", "--from", since, "--dry-run")
     await desk.says("snapshot", "--tenant", to_text(Kind.TENANT, tenant), "--dry-run")

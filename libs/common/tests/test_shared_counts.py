@@ -101,6 +101,21 @@ async def test_the_last_thousand_are_counted_first(store: str) -> None:
     assert left == list(range(998, 978, -1))
 
 
+async def test_a_crowd_over_the_limit_is_one_question_and_not_a_store_that_is_away(store: str) -> None:
+    tenant_id = new_id()
+    async with replica(store, tenant_id, 40) as limiter:
+        await limiter.take(caller(tenant_id))
+        client = valkey.Valkey.from_url(store)
+        before = client.info("commandstats")["cmdstat_evalsha"]["calls"]  # type: ignore[index]
+        quotas = await asyncio.gather(*(limiter.take(caller(tenant_id)) for _ in range(3000)))
+        asked = client.info("commandstats")["cmdstat_evalsha"]["calls"] - before  # type: ignore[index]
+        client.close()
+        assert limiter.store.is_there
+    assert sum(quota.allowed for quota in quotas) == 39
+    assert {quota.remaining for quota in quotas if quota.allowed} == set(range(39))
+    assert asked <= 20, "however many came"
+
+
 async def test_redis_is_taken_too(store: str) -> None:
     tenant_id = new_id()
     redis = store.replace("valkey", "redis")

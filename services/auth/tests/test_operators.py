@@ -4,6 +4,7 @@ import asyncio
 import json
 import os
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, replace
 from datetime import datetime, timedelta
 from typing import Any
@@ -14,6 +15,8 @@ import jwt
 import pyotp
 import pytest
 from services.auth.tests.office import Office
+from sqlalchemy import text
+from sqlalchemy.exc import ProgrammingError
 from typer.testing import CliRunner
 
 from auth.operator import rules
@@ -21,6 +24,7 @@ from auth.operator.commands import commands
 from auth.parts import AuthParts
 from auth.password import hashing
 from common import clock
+from common.context import SystemContext
 from common.ids import PLATFORM_TENANT, Kind, new_id, parse
 from common.testing.databases import ServiceDatabase
 from common.testing.harness import TEST_LINK_SECRET, Harness, bearer
@@ -280,3 +284,30 @@ async def test_an_operator_follows_when_the_cost_of_passwords_was_raised(
     for _ in range(2):
         assert refusal(await installation.log_in(operator.email)) == (401, "mfa_required")
         assert (await office.fetch(raised, operator.email))[0][0]
+
+
+@pytest.mark.parametrize("purpose", ["job", "platform", "token", "public", "event", "access", "provisioning"])
+async def test_only_what_is_done_with_operators_changes_them(
+    installation: Installation, service: Harness, purpose: Any
+) -> None:
+    """Nothing that anybody can ask without a token sees them or changes a password."""
+    operator = await installation.create()
+    statements = {
+        "seen": "SELECT 1 FROM auth.operators WHERE email = :email",
+        "used up": "UPDATE auth.operators SET totp_step = totp_step WHERE email = :email RETURNING 1",
+        "made": "INSERT INTO auth.operators (operator_id, email, name, password_hash) "
+        "SELECT gen_random_uuid(), 'more-' || :email, '', '' RETURNING 1",
+        "password": "UPDATE auth.operators SET password_hash = 'x' WHERE email = :email RETURNING 1",
+        "deleted": "DELETE FROM auth.operators WHERE email = :email RETURNING 1",
+    }
+    passed: set[str] = set()
+    for name, statement in statements.items():
+        async with service.kernel.database.tenant(SystemContext(PLATFORM_TENANT, purpose, "auth")) as session:
+            with suppress(ProgrammingError):  # permission denied, for the table or by a policy
+                if await session.scalar(text(statement), {"email": operator.email}):
+                    passed.add(name)
+    assert passed == {
+        "job": {"seen", "deleted"},
+        "platform": {"seen", "used up", "password", "made", "deleted"},
+        "token": {"seen", "used up", "password"},
+    }.get(purpose, set())

@@ -6,6 +6,7 @@ from typing import Any
 import httpx
 import pytest
 
+from common.contracts.workspaces import WorkspaceMemberDescribed
 from common.ids import Kind, new_id, to_text
 from common.testing.harness import Harness, MadeTenant, bearer
 
@@ -97,6 +98,27 @@ async def test_the_same_request_delivered_twice_is_one(service: Harness, events:
     ]
     assert (first.status_code, second.status_code, first.json()) == (201, 201, second.json())
     assert len(await events(tenant.tenant_id, "TemplateCreated")) == 1
+
+
+async def test_a_stored_answer_is_for_who_may_still_ask(service: Harness) -> None:
+    tenant = await service.make_tenant()
+    user_id, token = await service.make_user(tenant, workspaces={tenant.workspace_id: "member"})
+    facts = {"tenant_id": tenant.tenant_id, "workspace_id": tenant.workspace_id, "user_id": user_id}
+    body, headers = body_for(tenant), {**bearer(token), "Idempotency-Key": "kept"}
+
+    async def ask() -> tuple[int, bool]:
+        answer = await service.client.post(PATH, headers=headers, json=body)
+        return answer.status_code, "Idempotent-Replayed" in answer.headers
+
+    assert [await ask(), await ask()] == [(201, False), (201, True)]
+    for version, role, expected in (
+        (2, "viewer", (403, False)),
+        (3, None, (404, False)),
+        (4, "admin", (201, True)),
+    ):
+        event = WorkspaceMemberDescribed(**facts, version=version, role=role)
+        await service.handle(tenant.tenant_id, event)
+        assert await ask() == expected
 
 
 async def test_stale_etag_is_refused(service: Harness) -> None:

@@ -3,7 +3,7 @@
 import hmac
 import json
 import secrets
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, fields
 from typing import TYPE_CHECKING
 
 from penguinmails import files
@@ -48,6 +48,35 @@ def load(path: "Path") -> Credentials:
     return Credentials(**json.loads(path.read_text()))
 
 
+def load_whole(path: "Path") -> Credentials:
+    """What `load` gives.
+
+    Raises:
+        ValueError: something is missing in the file, or it is none of ours.
+    """
+    try:
+        found = asdict(load(path))
+    except (TypeError, ValueError) as error:
+        raise ValueError(str(error)) from error
+    for field, names in _needed().items():
+        values = found[field]
+        missing = [
+            n
+            for n in names
+            if not (isinstance(values, dict) and values.get(n) and isinstance(values[n], str))
+        ]
+        if missing:
+            raise ValueError(f"{field} of {', '.join(missing)} missing")
+    return Credentials(**found)
+
+
+def _needed() -> dict[str, tuple[str, ...]]:
+    """Who must be in each of the fields."""
+    names = ("postgres", *(role for service in SERVICES for role in roles(service)))
+    others = {field.name: SERVICES for field in fields(Credentials)}
+    return {**others, "passwords": names, "key_encryption_keys": SEALING}
+
+
 def load_or_make(path: "Path") -> Credentials:
     if path.exists():
         return load(path)
@@ -58,9 +87,8 @@ def load_or_make(path: "Path") -> Credentials:
 
 def _make() -> Credentials:
     pairs = {service: _key_pair() for service in SERVICES}
-    names = ["postgres", *(role for service in SERVICES for role in roles(service))]
     return Credentials(
-        passwords={name: secrets.token_hex(24) for name in names},
+        passwords={name: secrets.token_hex(24) for name in _needed()["passwords"]},
         tenancy_keys={service: secrets.token_hex(32) for service in SERVICES},
         link_secrets={service: secrets.token_hex(32) for service in SERVICES},
         signing_keys={service: private for service, (private, _) in pairs.items()},

@@ -11,7 +11,7 @@ from common import telemetry
 from common.bus import inbox, outbox
 from common.bus.errors import Invalid
 from common.bus.inbox import Claim
-from common.bus.projections import PROJECTIONS, Handler, Skippable
+from common.bus.projections import PROJECTIONS, Handler, Skippable, restore_tombstone
 from common.context import SystemContext
 from common.contracts.envelope import Envelope, Event, InvalidEvent, tenant_key
 from common.db.dead_letters import bury, wait_behind
@@ -108,12 +108,16 @@ class Handling:
     async def replay(self, topic: str, envelope: Envelope, *, dry_run: bool) -> str:
         """Handle the event, or project it again when it was handled before; says which, in a word.
 
+        The log has an erased tenant's first events still. When its tombstone was lost with the projections,
+        they would bring it back, so that is put up again before any of them.
+
         Raises:
             Exception: whatever the handler raised; nothing is committed then.
         """
         event = self.read(topic, envelope)
         context = self.context(envelope.tenant_id, envelope.event_id)
         async with self.database.tenant(context) as session:
+            await restore_tombstone(session)
             found = await inbox.claim(session, self.consumer, envelope)
             if found is Claim.OURS:
                 await self.run_handlers(session, event)

@@ -86,13 +86,15 @@ ON CONFLICT (tenant_id) DO UPDATE SET
     version = greatest(t.version, excluded.version)
 WHERE t.tenant_id = :tenant
 """)
+# Who has erased the tenant before erases again: what was told may be lost, or rows have come back since.
 _ERASURE = text("""
-INSERT INTO tenancy.erasures (tenant_id) VALUES (:tenant) ON CONFLICT (tenant_id) DO NOTHING
+INSERT INTO tenancy.erasures AS e (tenant_id) VALUES (:tenant)
+ON CONFLICT (tenant_id) DO UPDATE SET fenced_at = NULL, erased_at = NULL, next_step_at = clock_timestamp()
+WHERE e.tenant_id = :tenant AND e.erased_at IS NOT NULL
 """)
-# What was told may have been lost: it is looked for and told again.
-_ERASE_AGAIN = text("""
-UPDATE tenancy.erasures SET erased_at = NULL, next_step_at = clock_timestamp()
-WHERE tenant_id = :tenant AND erased_at IS NOT NULL
+_TOMBSTONE_IS_LOST = text("""
+SELECT true FROM tenancy.erasures WHERE tenant_id = :tenant AND NOT EXISTS (
+    SELECT FROM tenancy.tenants AS t WHERE t.tenant_id = :tenant AND t.status = 'deleted')
 """)
 _EXPORT = text("""
 INSERT INTO tenancy.exports (tenant_id, job_id, version) VALUES (:tenant, :job, :version)
@@ -208,7 +210,6 @@ async def project_awaited_erasure(session: TenantSession, event: TenantErasureAw
     context = session.context
     if isinstance(context, SystemContext) and context.service in event.services:
         await _bury(session, event.version)
-        await session.execute(_ERASE_AGAIN, {"tenant": session.tenant_id})
 
 
 async def note_export(session: TenantSession, event: TenantExportRequested) -> None:
@@ -233,16 +234,9 @@ async def project_tenant_limits(session: TenantSession, event: TenantLimitsUpdat
 
 
 async def project_plan(session: TenantSession, event: TenantPlanChanged) -> None:
-    await session.execute(
-        _TENANT_PLAN,
-        {
-            "tenant": session.tenant_id,
-            "plan": event.plan,
-            "limits": event.limits.model_dump_json(),
-            "features": event.features.model_dump_json(),
-            "version": event.version,
-        },
-    )
+    values = {"plan": event.plan, "limits": event.limits.model_dump_json(), "version": event.version}
+    features = event.features.model_dump_json()
+    await session.execute(_TENANT_PLAN, {"tenant": session.tenant_id, "features": features, **values})
 
 
 async def project_user(session: TenantSession, event: UserRegistered) -> None:
@@ -348,6 +342,12 @@ PROJECTIONS: dict[type[Event], Handler] = {
     WorkspaceMemberRemoved: project_membership_end,
 }
 """Run by every service's consumer before the service's own handler, in the same transaction."""
+
+
+async def restore_tombstone(session: TenantSession) -> None:
+    """Put up again what says that the tenant is deleted, where that was lost after its erasure began."""
+    if await session.scalar(_TOMBSTONE_IS_LOST, {"tenant": session.tenant_id}):
+        await _bury(session, 1)
 
 
 async def _bury(session: TenantSession, version: int) -> None:

@@ -6,6 +6,7 @@ not begin is told of by that statement. So may the next thing be that has nothin
 """
 
 import asyncio
+import secrets
 import socket
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
@@ -224,12 +225,14 @@ class _Joined:
 
     async def _end(self, word: str) -> None:
         """End it. Without statements the end is the first to hear how what was written ahead went. Had that
-        been an error, the server would pass over a simple query, and answer nothing."""
+        been an error, the server would pass over a simple query, and answer nothing. Whoever could name the
+        statement could have put another in its place, so its name is a secret."""
         if self._connection.is_in_transaction():
             await self._connection.execute(word)
             return
         try:
-            await self._connection.fetch(word)
+            statement = await self._connection.prepare(word, name=f"s{secrets.token_hex(16)}")
+            await statement.fetch()
         except asyncpg.PostgresError:
             if self._connection.is_in_transaction():  # the word was not heard
                 await self._connection.execute("ROLLBACK")

@@ -15,7 +15,7 @@ from sqlalchemy.pool import ConnectionPoolEntry
 
 from common import metrics
 from common.db.connection import Connection
-from common.db.errors import is_privilege_missing, is_wall_violation
+from common.db.errors import is_poisoned, is_privilege_missing, is_wall_violation
 from common.metric_names import (
     DB_CONNECTION_TIMEOUTS,
     DB_CONNECTION_WAIT,
@@ -32,6 +32,9 @@ _REASONS: dict[str, Labels] = {
     reason: {"app.reason": reason} for reason in ("refused", "unknown", "wall", "privilege")
 }
 
+_RECYCLE_SECONDS = 600
+"""How old a connection gets: so long may last what SQL of one tenant has set on it without any error."""
+
 PREPARED = "prepared"
 """Where a pooled connection's `Prepared` stands in its `info`."""
 
@@ -39,10 +42,11 @@ PREPARED = "prepared"
 @dataclass(slots=True)
 class Prepared:
     """What `common.db.statements` keeps with a connection. None: servers change between transactions, so
-    nothing can be kept."""
+    nothing can be kept. `poisoned`: the pool drops the connection when it comes back."""
 
     database: str
     statements: dict[Any, Any] | None
+    poisoned: bool = False
 
 
 _wait = metrics.histogram(DB_CONNECTION_WAIT)
@@ -122,6 +126,14 @@ def note_denial_of(error: BaseException | None) -> None:
         note_denial("privilege")
 
 
+def note_failure(info: dict[Any, Any], error: BaseException | None) -> None:
+    """Count a refusal, and have the pool drop a connection that would fail everybody; `info`: that one's."""
+    note_denial_of(error)
+    kept: Prepared | None = info.get(PREPARED)
+    if kept is not None and error is not None and is_poisoned(error):
+        kept.poisoned = True
+
+
 def make_engine(
     url: str, pool_size: int, pool_timeout: float, *, statement_cache: bool = True
 ) -> AsyncEngine:
@@ -140,6 +152,7 @@ def make_engine(
         max_overflow=0,
         hide_parameters=True,
         pool_timeout=pool_timeout,
+        pool_recycle=_RECYCLE_SECONDS,
         connect_args={
             "timeout": 5,
             "connection_class": Connection,
@@ -161,7 +174,13 @@ def _keep_statements(engine: Engine, possible: bool) -> None:
     def prepare(_connection: DBAPIConnection, record: ConnectionPoolEntry) -> None:
         record.info[PREPARED] = Prepared(database, {} if possible else None)
 
-    _ = prepare
+    @event.listens_for(engine, "checkin")
+    def drop(_connection: DBAPIConnection | None, record: ConnectionPoolEntry) -> None:
+        kept: Prepared | None = record.info.get(PREPARED)
+        if kept is not None and kept.poisoned:
+            record.invalidate()
+
+    _ = prepare, drop
 
 
 def _measure(engine: Engine) -> None:
@@ -174,6 +193,8 @@ def _measure(engine: Engine) -> None:
 
     @event.listens_for(engine, "handle_error")
     def count(context: ExceptionContext) -> None:
-        note_denial_of(context.original_exception)
+        connection = context.connection
+        known = {} if connection is None or connection.invalidated else connection.info
+        note_failure(known, context.original_exception)
 
     _ = count

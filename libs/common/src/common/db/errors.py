@@ -31,7 +31,10 @@ _UNAVAILABLE = (
     "53300",  # too_many_connections
     "53200",  # out_of_memory
     "53100",  # disk_full
-    "25006",  # read_only_sql_transaction: a standby
+)
+_POISONED = (
+    "25006",  # read_only_sql_transaction: a standby, or what somebody has SET
+    "26000",  # invalid_sql_statement_name: somebody has deallocated what the driver has prepared
 )
 
 
@@ -56,8 +59,20 @@ def is_unavailable(error: BaseException) -> bool:
     below = driver_error(error)
     if below is not None:
         state = below.sqlstate or ""
-        return state.startswith("08") or state in _UNAVAILABLE
+        return state.startswith("08") or state in _UNAVAILABLE or is_poisoned(error)
     return isinstance(error, exc.InterfaceError | exc.OperationalError)
+
+
+def is_poisoned(error: BaseException) -> bool:
+    """Whether the connection itself is at fault, and would be for everybody after.
+
+    SQL of one tenant can leave settings behind on it, or take away what the driver has prepared.
+    """
+    below = driver_error(error)
+    if below is None:
+        return False
+    source = getattr(below, "server_source_function", None)
+    return below.sqlstate in _POISONED or source == "check_enable_rls"  # row_security is off
 
 
 def is_wall_violation(error: BaseException) -> bool:

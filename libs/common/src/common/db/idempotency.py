@@ -6,7 +6,8 @@ told at once, and a killed one leaves nothing behind: neither lock, nor key, nor
 
 import hashlib
 import json
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import text
@@ -28,23 +29,26 @@ WHERE k.tenant_id = :tenant AND k.principal = outdated.principal AND k.route = o
   AND k.key = outdated.key
 """)
 _FIND = text("""
-SELECT request_hash, status, headers, body FROM tenancy.idempotency_keys
+SELECT request_hash, status, headers, body, roles FROM tenancy.idempotency_keys
 WHERE tenant_id = :tenant AND principal = :principal AND route = :route AND key = :key
   AND created_at >= clock_timestamp() - make_interval(hours => :hours)
 """)
 _STORE = text("""
-INSERT INTO tenancy.idempotency_keys (tenant_id, principal, route, key, request_hash, status, headers, body)
-VALUES (:tenant, :principal, :route, :key, :request_hash, :status, CAST(:headers AS jsonb), :body)
+INSERT INTO tenancy.idempotency_keys
+    (tenant_id, principal, route, key, request_hash, status, headers, body, roles)
+VALUES (:tenant, :principal, :route, :key, :request_hash, :status, CAST(:headers AS jsonb), :body,
+        CAST(:roles AS jsonb))
 """)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """A stored 2xx answer, byte for byte."""
+    """A stored 2xx answer, byte for byte; `roles`: what let its caller ask, by workspace."""
 
     status: int
     headers: dict[str, str]
     body: bytes
+    roles: Mapping[str, Sequence[str]] = field(default_factory=dict[str, Sequence[str]])
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,7 +90,7 @@ class KeyedRequest:
             return None
         if row.request_hash != self.request_hash:
             raise IdempotencyKeyReused
-        return Answer(row.status, row.headers, row.body)
+        return Answer(row.status, row.headers, row.body, row.roles)
 
     async def store(self, session: TenantSession, answer: Answer) -> None:
         """Keep the answer, if the transaction commits.
@@ -94,7 +98,12 @@ class KeyedRequest:
         Raises:
             IdempotencyInProgress: another request took the key after this one had to let its transaction go.
         """
-        values = {"status": answer.status, "headers": json.dumps(answer.headers), "body": answer.body}
+        values = {
+            "status": answer.status,
+            "headers": json.dumps(answer.headers),
+            "body": answer.body,
+            "roles": json.dumps(answer.roles),
+        }
         try:
             place = {"tenant": session.tenant_id, **self._place()}
             await session.execute(_STORE, {**place, "request_hash": self.request_hash, **values})

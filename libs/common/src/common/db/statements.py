@@ -29,7 +29,7 @@ from sqlalchemy.sql.compiler import SQLCompiler
 from common import telemetry
 from common.db.base import TenantRow
 from common.db.connection import Value
-from common.db.engine import PREPARED, note_denial_of
+from common.db.engine import PREPARED, note_failure
 from common.schema import TIME_FORMAT, is_time
 
 TENANT = bindparam("tenant_id", type_=Uuid())
@@ -71,7 +71,7 @@ class Statement:
             with telemetry.statement_span(self.text, connection.info[PREPARED].database):
                 return await self._fetch(connection, arguments, first)
         except asyncpg.PostgresError as error:
-            note_denial_of(error)
+            note_failure(connection.info, error)
             raise
 
     async def _fetch(

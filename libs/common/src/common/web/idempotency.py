@@ -7,6 +7,7 @@ from common.context import UserContext
 from common.db.idempotency import Answer, KeyedRequest
 from common.db.session import TenantSession
 from common.errors import Invalid
+from common.web.workspace_access import roles_judged, would_pass
 
 HEADER = "Idempotency-Key"
 _KEPT_HEADERS = ("content-type", "location", "etag")
@@ -23,6 +24,9 @@ class Replayed(Exception):
 async def replay_or_take(request: Request, session: TenantSession) -> None:
     """Take the request's key for this transaction; without the header nothing happens.
 
+    Whoever has lost since what let them ask in a workspace gets no stored answer. Their request goes on and
+    is refused where the first one was let in; a second effect could not be committed beside the key.
+
     Raises:
         Replayed: the key's answer is stored.
         Invalid: the key is malformed or was used for another request.
@@ -37,7 +41,7 @@ async def replay_or_take(request: Request, session: TenantSession) -> None:
     route: str = request.scope["route"].path_format
     keyed = KeyedRequest.of(str(caller.user_id), route, key, target, await request.body())
     answer = await keyed.find_answer(session)
-    if answer is not None:
+    if answer is not None and await would_pass(session, answer.roles):
         headers = {**answer.headers, "Idempotent-Replayed": "true"}
         raise Replayed(Response(answer.body, answer.status, headers))
     request.state.keyed = (keyed, session)
@@ -50,4 +54,5 @@ async def keep_answer(request: Request, response: Response) -> None:
         return
     keyed, session = taken
     headers = {name: response.headers[name] for name in _KEPT_HEADERS if name in response.headers}
-    await keyed.store(session, Answer(response.status_code, headers, bytes(response.body)))
+    roles = roles_judged(session)
+    await keyed.store(session, Answer(response.status_code, headers, bytes(response.body), roles))

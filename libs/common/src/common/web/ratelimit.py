@@ -323,15 +323,17 @@ def _shared_counter(pool: ConnectionPool) -> Counter:
 
 
 async def _hit(counter: Counter, place: _Place, requests: int = 1) -> list[Quota]:
-    """Count so many requests: all of them, or each by itself when there is no room for all. Refused requests
-    are not counted: who slows down gets on at once."""
+    """Count so many requests, or as many of them as there is room for. Refused requests are not counted: who
+    slows down gets on at once."""
     item = _Requests(place.limit)
-    allowed = await counter.hit(item, place.key, cost=requests)
-    if not allowed and requests > 1:
-        return [quota for _ in range(requests) for quota in await _hit(counter, place)]
+    allowed = requests
+    while allowed and not await counter.hit(item, place.key, cost=allowed):
+        left = await counter.get_window_stats(item, place.key)
+        allowed = min(allowed - 1, left.remaining)
     left = await counter.get_window_stats(item, place.key)
     reset = max(1, math.ceil(left.reset_time - time.time()))
+    refused = Quota(place.counted_for, False, place.limit, 0, reset)
     return [
-        Quota(place.counted_for, allowed, place.limit, left.remaining + later if allowed else 0, reset)
-        for later in reversed(range(requests))
-    ]
+        Quota(place.counted_for, True, place.limit, left.remaining + later, reset)
+        for later in reversed(range(allowed))
+    ] + [refused] * (requests - allowed)

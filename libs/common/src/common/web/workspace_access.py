@@ -1,7 +1,7 @@
 """What a caller may do in a workspace, from the projected roles."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import TypeVar
 from uuid import UUID
 
@@ -86,7 +86,27 @@ async def require_workspace(
         raise Forbidden("Your role in the workspace does not allow this.")
     if roles and status == "archived" and "viewer" not in roles:
         raise WorkspaceArchived
+    if isinstance(session, TenantSession):
+        _judged(session)[str(workspace_id)] = list(roles)
     return role
+
+
+def roles_judged(session: TenantSession) -> Mapping[str, Sequence[str]]:
+    """Which roles let the caller pass, by workspace; none named: any."""
+    return dict(_judged(session))
+
+
+async def would_pass(session: TenantSession, judged: Mapping[str, Sequence[str]]) -> bool:
+    """Whether the caller has such roles today, in all the workspaces."""
+    for workspace_id, roles in judged.items():
+        _, role = await _look(session, UUID(workspace_id)) or ("", None)
+        if role is None or (roles and role not in roles):
+            return False
+    return True
+
+
+def _judged(session: TenantSession) -> dict[str, Sequence[str]]:
+    return session.info.setdefault("roles judged", {})
 
 
 def unless_all(session: AnySession) -> UUID | None:
