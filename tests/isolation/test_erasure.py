@@ -240,7 +240,7 @@ async def test_replaying_a_lost_projection_brings_no_erased_tenant_back(
     await lose_projections(superuser, gone.tenant_id)
     for event in (*log, TenantDeleted(tenant_id=gone.tenant_id, version=99)):
         if not event.OUTLIVES_TENANT:
-            envelope = envelope_of(event, gone.tenant_id, "tenants")
+            envelope = envelope_of(event, gone.tenant_id)
             assert await handling.replay(event.TOPIC, envelope, dry_run=False) == "of a deleted tenant"
     await undertaker(world).work_on(gone.tenant_id)
     assert (await told_by(superuser, gone.tenant_id)).erased == told.erased

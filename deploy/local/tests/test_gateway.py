@@ -11,8 +11,6 @@ from cryptography.hazmat.primitives.asymmetric import ec
 from common.errors import type_of
 
 PROBLEM = {"type", "title", "status", "detail", "instance", "code", "trace_id"}
-
-
 UNTRACED = "0" * 32
 
 
