@@ -54,8 +54,10 @@ class Desk:
     async def actions(self, tenant: UUID) -> list[tuple[str, dict[str, Any]]]:
         """The operators' events of ours that the tenant's log is told of: their names and what they say."""
         rows = await self._connection.fetch(
-            "SELECT type, data, occurred_at FROM tenancy.outbox WHERE tenant_id = $1 UNION ALL "
-            "SELECT type, data, occurred_at FROM tenancy.outbox_history WHERE tenant_id = $1 ORDER BY 3",
+            "SELECT type, data FROM ("
+            "SELECT tenant_id, type, topic, data, occurred_at FROM tenancy.outbox UNION ALL "
+            "SELECT tenant_id, type, topic, data, occurred_at FROM tenancy.outbox_history) AS told "
+            "WHERE tenant_id = $1 AND topic NOT LIKE '%.dlq' ORDER BY occurred_at",
             tenant,
         )
         told = [(row["type"].split(".")[1], json.loads(row["data"])) for row in rows]
