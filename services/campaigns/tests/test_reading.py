@@ -13,6 +13,7 @@ from common import clock
 from common.context import RequestInfo, UserContext
 from common.contracts.auth import SessionEnded, UserDeactivated, UserRoleChanged
 from common.contracts.tenants import TenantReactivated, TenantSuspended
+from common.db import engine
 from common.db.reading import NotAsPresumed, ReadingSession
 from common.db.session import Database
 from common.db.statements import Statement
@@ -223,3 +224,16 @@ async def test_where_one_connection_has_died_others_are_made_anew(
         assert (await service.client.get(PATH, headers=tenant.headers)).status_code == 200
     pool: Any = database._engine.sync_engine.pool
     assert pool.is_ready
+
+
+async def test_an_old_connection_is_replaced_without_anybody_noticing(
+    database: Database, caller: UserContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """To replace one is to wait for the server, and who takes a ready connection does not wait."""
+    monkeypatch.setattr(engine, "RECYCLE_SECONDS", -1.0)
+    inside = Statement("SELECT pg_backend_pid(), $1::uuid", ("tenant_id",), reads=True)
+    session = read(database, caller)
+    servers = [(await session.fetch(inside))[0][0] for _ in range(4)]
+    assert len(set(servers)) == 4
+    async with database.hot(caller) as hot:
+        assert (await hot.fetch(inside))[0][0] not in servers

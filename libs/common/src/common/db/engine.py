@@ -3,7 +3,7 @@
 import secrets
 import time
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import AsyncAdaptedQueuePool, Engine, PoolProxiedConnection, event
@@ -32,7 +32,7 @@ _REASONS: dict[str, Labels] = {
     reason: {"app.reason": reason} for reason in ("refused", "unknown", "wall", "privilege")
 }
 
-_RECYCLE_SECONDS = 600
+RECYCLE_SECONDS = 600
 """How old a connection gets: so long may last what SQL of one tenant has set on it without any error."""
 
 PREPARED = "prepared"
@@ -42,11 +42,13 @@ PREPARED = "prepared"
 @dataclass(slots=True)
 class Prepared:
     """What `common.db.statements` keeps with a connection. None: servers change between transactions, so
-    nothing can be kept. `poisoned`: the pool drops the connection when it comes back."""
+    nothing can be kept. `poisoned`: the pool drops the connection when it comes back. `since`: when it was
+    opened, in the monotonic clock's seconds."""
 
     database: str
     statements: dict[Any, Any] | None
     poisoned: bool = False
+    since: float = field(default_factory=time.monotonic)
 
 
 _wait = metrics.histogram(DB_CONNECTION_WAIT)
@@ -152,7 +154,6 @@ def make_engine(
         max_overflow=0,
         hide_parameters=True,
         pool_timeout=pool_timeout,
-        pool_recycle=_RECYCLE_SECONDS,
         connect_args={
             "timeout": 5,
             "connection_class": Connection,
@@ -179,6 +180,10 @@ def _keep_statements(engine: Engine, possible: bool) -> None:
         kept: Prepared | None = record.info.get(PREPARED)
         if kept is not None and kept.poisoned:
             record.invalidate()
+        elif kept is not None and time.monotonic() - kept.since > RECYCLE_SECONDS:
+            record.invalidate(
+                soft=True
+            )  # not by the pool's own `recycle`, which `is_ready` cannot see coming
 
     _ = prepare, drop
 
