@@ -18,8 +18,8 @@ from common.testing.harness import MadeTenant
 from tests.isolation.installation import World
 
 EVERYTHING = "/* unnarrowed */ SELECT DISTINCT tenant_id FROM campaigns.campaigns"
-HOT = Statement(f"{EVERYTHING} WHERE $1::uuid IS NOT NULL", ("tenant_id",))
-KINDS = ("job", "event", "user", "hot")
+HOT = Statement(f"{EVERYTHING} WHERE $1::uuid IS NOT NULL", ("tenant_id",), reads=True)
+KINDS = ("job", "event", "user", "hot", "reading")
 MOST_TURNS = 60
 """Of the event loop, more than any visit takes."""
 
@@ -39,7 +39,11 @@ async def narrow(world: World) -> AsyncIterator[Database]:
 
 async def visit(database: Database, tenant: MadeTenant, kind: str) -> None:
     """A session of this kind sees its own tenant's rows, in each of its transactions."""
-    if kind == "hot":
+    if kind == "reading" and (reading := database.read(_user(tenant))) is not None:
+        for _ in range(3):
+            assert {row["tenant_id"] for row in await reading.fetch(HOT)} == {tenant.tenant_id}
+        return
+    if kind in ("hot", "reading"):  # whom the process has not met, it does not presume anything of
         async with database.hot(_user(tenant)) as hot:
             await _look(hot, tenant)
         return
