@@ -2,19 +2,22 @@
 
 import asyncio
 from functools import partial
+from typing import Any
 
 import asyncpg
 import pytest
+from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.consumer.fetcher import Fetcher
-from libs.common.tests.backbone import Handled, running, send, until, update, wrap, write
+from libs.common.tests.backbone import Handled, ends, running, send, stand_at, until, update, wrap, write
 from tests.faults.bus.ledger import place
 
 from common.bus import consumer as consumer_module
-from common.bus import kafka
+from common.bus import kafka, stalls
 from common.bus import relay as relay_module
 from common.bus.consumer import Consumer
 from common.bus.kafka import Cluster
 from common.bus.ownership import connect_owner
+from common.bus.records import make_reader
 from common.bus.relay import Relay
 from common.contracts.workspaces import WorkspaceUpdated
 from common.db.session import Database, TenantSession
@@ -109,3 +112,38 @@ async def test_a_partition_that_is_not_read_holds_nobody_up(
             await send(settings, wrap(update(hot, new_id(), 1)))
             await handle(version)
         stuck.set()
+
+
+async def test_a_partition_that_the_driver_forgets_is_read_by_another(
+    database: Database, settings: ServiceSettings, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its records would wait for ever, and nothing would tell: no lag is heard of what is not fetched."""
+    drivers: list[AIOKafkaConsumer] = []
+
+    def make_forgetful(**options: Any) -> AIOKafkaConsumer:
+        """The first of them fetches nothing."""
+        drivers.append(driver := make_reader(**options))
+        if len(drivers) == 1:
+            assign = driver.assign
+
+            def assign_and_forget(partitions: list[TopicPartition]) -> None:
+                assign(partitions)
+                driver.pause(*partitions)
+
+            monkeypatch.setattr(driver, "assign", assign_and_forget)
+        return driver
+
+    monkeypatch.setattr(consumer_module, "make_reader", make_forgetful)
+    monkeypatch.setattr(stalls, "PATIENCE", 0.5)
+    monkeypatch.setattr(stalls, "ASK_SECONDS", 0.2)
+    handled = Handled(database, settings, cluster)
+    tenant, workspace = new_id(), new_id()
+
+    async def arrived() -> bool:
+        return handled.effects_of(workspace) == [1]
+
+    await stand_at(settings, handled.name, await cluster.current_id(), await ends(settings))
+    async with running(handled.consumer().run()):
+        await send(settings, wrap(update(tenant, workspace, 1)))
+        await until(arrived)
+    assert len(drivers) == 2

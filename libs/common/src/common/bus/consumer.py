@@ -19,6 +19,7 @@ from common.bus.kafka import Cluster, hold_fetches, pass_over_unread
 from common.bus.offsets import Offsets, Progress
 from common.bus.ownership import Ownership, connect_owner, heard
 from common.bus.records import make_reader
+from common.bus.stalls import Stalls
 from common.contracts.envelope import PARTITIONS, Topic
 from common.db.errors import DRIVER_ERRORS
 from common.metric_names import CONSUMER_LAG_EVENTS, CONSUMER_LAG_TIME, CONSUMER_PARTITIONS
@@ -170,7 +171,8 @@ class Consumer:
             )
             try:
                 await kafka.start()
-                await self._hold_office(_Term(connection, kafka, GroupPositions(kafka), ownership, cluster))
+                positions, stalls = GroupPositions(kafka), Stalls(kafka)
+                await self._hold_office(_Term(connection, kafka, positions, ownership, cluster, stalls))
             finally:
                 await kafka.stop()
         finally:
@@ -185,6 +187,7 @@ class Consumer:
         finally:
             await self._processor.abandon()
             self._progress.clear()
+            await term.stalls.close()
             await term.group.close()
 
     async def _consume(self, term: "_Term") -> None:
@@ -196,6 +199,7 @@ class Consumer:
             if loop.time() >= next_upkeep:
                 if not await self._is_stopped(term.connection):
                     await self._upkeep(term)
+                    term.stalls.look(self._progress, _READ_AHEAD, loop.time())
                 next_upkeep = loop.time() + _UPKEEP_SECONDS
             if self._brake_is_on() or not term.ownership.owned:
                 await asyncio.sleep(_UPKEEP_SECONDS)
@@ -228,7 +232,8 @@ class Consumer:
         self._set_pace(kafka, now, bool(fetched))
         deliveries: list[Delivery] = []
         for partition, records in fetched.items():
-            self._progress[partition].end = kafka.highwater(partition) or 0
+            progress = self._progress[partition]
+            progress.end = max(progress.end, kafka.highwater(partition) or 0)
             expected = self._progress[partition].fetched
             taken = self._holes.before(partition, expected, records, now)
             if len(taken) < len(records):
@@ -303,3 +308,4 @@ class _Term:
     group: GroupPositions
     ownership: Ownership
     cluster: str
+    stalls: Stalls
