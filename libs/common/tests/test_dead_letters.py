@@ -4,6 +4,7 @@ import asyncio
 import json
 from base64 import b64decode
 from collections.abc import AsyncIterator
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from uuid import UUID
@@ -21,7 +22,7 @@ from common.bus.kafka import Cluster
 from common.bus.projections import Skippable
 from common.bus.redrive import Outcome, Redrive
 from common.context import SystemContext
-from common.contracts.envelope import Envelope
+from common.contracts.envelope import Envelope, InvalidEvent
 from common.contracts.workspaces import WorkspaceArchived, WorkspaceUpdated
 from common.db import dead_letters
 from common.db.session import Database
@@ -121,6 +122,17 @@ async def test_events_that_arrive_during_the_redrive_keep_their_place(
         await until(lambda: _reached(handled, sick, 100))
     assert outcome.result == "applied"
     assert handled.effects_of(sick) == list(range(1, 101))
+    assert await grave.letters() == []
+
+
+async def test_what_was_handled_does_not_die_of_a_newer_contract(handled: Handled, grave: Grave) -> None:
+    """A history that is published again has events of the release before."""
+    (event,) = versions(new_id(), new_id(), 1)
+    handling = handled.handling()
+    await handling.apply(TOPIC, event)
+    with pytest.raises(InvalidEvent):
+        await handling.apply(TOPIC, replace(event, data=b"{}"))
+    assert not await handling.bury(TOPIC, replace(event, data=b"{}"), InvalidEvent("older"), 5)
     assert await grave.letters() == []
 
 

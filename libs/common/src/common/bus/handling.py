@@ -162,11 +162,12 @@ class Handling:
         return envelope.type not in self._skippable
 
     async def bury(self, topic: str, envelope: Envelope, error: Exception, attempts: int) -> bool:
-        """Keep the event as a dead letter, here and on the dead-letter topic; False when it is there, or its
-        tenant is no more."""
+        """Keep the event as a dead letter, here and on the dead-letter topic; False when it is there, its
+        tenant is no more, or it was handled: what this code cannot read, the code before it may have."""
         reason, holds = type(error).__name__, self.holds(envelope, error)
         async with self.database.tenant(self.context(envelope.tenant_id, envelope.event_id)) as session:
-            if await inbox.is_over(session, envelope):
+            over = await inbox.is_over(session, envelope)
+            if over or await inbox.was_handled(session, self.consumer, envelope):
                 return False
             fresh = await bury(session, self.consumer, topic, envelope, reason, attempts, holds=holds)
             if fresh:
