@@ -32,9 +32,16 @@ async def world(worlds: Callable[[str], Awaitable[World]]) -> World:
 @pytest.fixture
 async def narrow(world: World) -> AsyncIterator[Database]:
     """A pool of one connection, which all tenants and kinds must share."""
-    database = world.pool(1)
+    database = await opened(world, 1)
     yield database
     await database.close()
+
+
+async def opened(world: World, size: int, patience: float = 5) -> Database:
+    """A pool that was used: what SQLAlchemy asks of a server at first it gives up in a way of its own."""
+    database = world.pool(size, patience)
+    await visit(database, world.theirs, "job")
+    return database
 
 
 async def visit(database: Database, tenant: MadeTenant, kind: str) -> None:
@@ -109,7 +116,7 @@ async def test_cancelled_at_any_time_it_leaves_nothing_for_the_next_of_any_kind(
 
 async def test_two_hundred_of_all_kinds_on_five_connections_see_their_own_rows(world: World) -> None:
     """A third of them is cancelled somewhere."""
-    database, choice = world.pool(5, 60), random.Random(7)
+    database, choice = await opened(world, 5, 60), random.Random(7)
 
     async def come(number: int) -> None:
         work = visit(database, choice.choice((world.mine, world.theirs)), choice.choice(KINDS))

@@ -199,7 +199,7 @@ def _measure(engine: Engine) -> None:
     @event.listens_for(engine, "handle_error")
     def count(context: ExceptionContext) -> None:
         connection = context.connection
-        known = {} if connection is None or connection.invalidated else connection.info
-        note_failure(known, context.original_exception)
+        gone = connection is None or connection.closed or connection.invalidated
+        note_failure({} if gone else connection.info, context.original_exception)
 
     _ = count
