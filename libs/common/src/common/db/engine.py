@@ -199,7 +199,9 @@ def _measure(engine: Engine) -> None:
     @event.listens_for(engine, "handle_error")
     def count(context: ExceptionContext) -> None:
         connection = context.connection
-        gone = connection is None or connection.closed or connection.invalidated
-        note_failure({} if gone else connection.info, context.original_exception)
+        if connection is None or connection.closed or connection.invalidated:
+            note_denial_of(context.original_exception)
+        else:
+            note_failure(connection.info, context.original_exception)
 
     _ = count
