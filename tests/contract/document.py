@@ -19,7 +19,7 @@ Steps = tuple[str | int, ...]
 
 PATH = Path(__file__).parents[2] / "docs" / "openapi.json"
 SEED = int(os.environ.get("CONTRACT_SEED", "1"))
-EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "3"))
+EXAMPLES = int(os.environ.get("CONTRACT_EXAMPLES", "2"))
 """Generated requests per operation, beside the document's examples and Schemathesis' own boundary cases."""
 THOROUGH = EXAMPLES > 10
 """Whether every boundary of every field is tried."""
