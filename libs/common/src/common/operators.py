@@ -4,7 +4,7 @@ import asyncio
 import getpass
 import json
 from collections.abc import AsyncGenerator, Coroutine, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from typing import Annotated, Any, TypeVar
 from uuid import UUID
 
@@ -124,10 +124,15 @@ async def opened(settings: ServiceSettings) -> AsyncGenerator[Database]:
         await database.close()
 
 
-@asynccontextmanager
-async def relay_connection(settings: ServiceSettings) -> AsyncGenerator[asyncpg.Connection]:
+def relay_connection(settings: ServiceSettings) -> AbstractAsyncContextManager[asyncpg.Connection]:
     """A connection as the role that sees all tenants' outbox and envelopes, and nothing of what they have."""
-    connection = await asyncpg.connect(settings.relay_database_url, timeout=5)
+    return connected(settings.relay_database_url)
+
+
+@asynccontextmanager
+async def connected(url: str) -> AsyncGenerator[asyncpg.Connection]:
+    """A connection for one command, by a libpq URL."""
+    connection = await asyncpg.connect(url, timeout=5)
     try:
         yield connection
     finally:

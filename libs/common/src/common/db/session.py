@@ -207,9 +207,8 @@ class Database:
         return context.purpose == "event" and not self._pooled
 
     def _enter_user(self, connection: Connection, context: UserContext, pid: int) -> Standing:
-        ids = (context.tenant_id, context.user_id, context.session_id, context.issued_at)
-        proof = self._prover.user(*ids, pid)
-        return standing_of(connection.exec_driver_sql(_ENTER, (*ids, proof)).scalar_one())
+        values = (context.tenant_id, *self._entry(context, pid).values())
+        return standing_of(connection.exec_driver_sql(_ENTER, values).scalar_one())
 
     async def _enter_hot(self, connection: PoolProxiedConnection, context: TenantContext) -> Standing | None:
         raw = cast(Any, connection.driver_connection)

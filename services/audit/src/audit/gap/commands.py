@@ -1,7 +1,5 @@
 """`python -m audit gaps …`: numbers that the log lacks, and which of them will never come. Prints JSON."""
 
-from collections.abc import AsyncGenerator
-from contextlib import asynccontextmanager
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -14,7 +12,7 @@ from common.bus import outbox
 from common.contracts.operations import GapClosed
 from common.errors import Invalid
 from common.ids import PLATFORM_TENANT
-from common.operators import By, acting, at_the_platform, from_environment, run, say, tell_read
+from common.operators import By, acting, at_the_platform, connected, from_environment, run, say, tell_read
 
 _OPEN = """
 SELECT gap_id, source, missing::text, noticed_at, (
@@ -53,13 +51,14 @@ async def _list(by: str) -> None:
     async with at_the_platform(settings, "audit", by) as session:
         await tell_read(session, "events gaps list")
         await session.commit()
-    async with _books(settings) as books:
+    async with connected(settings.ingest_database_url) as books:
         for row in await books.fetch(_OPEN, None):
             say(_told(row))
 
 
 async def _close(gap_id: UUID, reason: str, by: str, dry_run: bool) -> None:
-    async with _books(from_environment(AuditSettings)) as books, books.transaction():
+    url = from_environment(AuditSettings).ingest_database_url
+    async with connected(url) as books, books.transaction():
         row = await books.fetchrow(_OPEN, gap_id)
         if row is None:
             raise Invalid([("/gap", "there is no such open gap")])
@@ -70,15 +69,6 @@ async def _close(gap_id: UUID, reason: str, by: str, dry_run: bool) -> None:
             event = GapClosed(tenant_id=PLATFORM_TENANT, **dict(closed), reason=reason)
             await outbox.tell(books, acting(PLATFORM_TENANT, "audit", by), event)
         say({**_told(row), "result": "closed", "dry_run": dry_run})
-
-
-@asynccontextmanager
-async def _books(settings: AuditSettings) -> AsyncGenerator[asyncpg.Connection]:
-    connection = await asyncpg.connect(settings.ingest_database_url, timeout=5)
-    try:
-        yield connection
-    finally:
-        await connection.close()
 
 
 def _told(row: asyncpg.Record) -> dict[str, Any]:
