@@ -11,6 +11,7 @@ import pytest
 import yaml
 from cryptography.hazmat.primitives.asymmetric import ec
 
+from common.testing.minutes import within_a_minute
 from penguinmails.home import REPOSITORY
 from penguinmails.stack import Stack
 from tests.e2e.client import Platform, Tenant
@@ -132,6 +133,7 @@ async def test_unknown_paths_and_methods_are_problems(platform: Platform, tenant
     assert wrong.headers["allow"] == "GET, POST", "of all routes with this path"
 
 
+@within_a_minute
 async def test_the_rate_limit_is_shown_through_the_gateway(platform: Platform, tenant: Tenant) -> None:
     left: list[int] = []
     for path in ROUTES.values():

@@ -16,6 +16,7 @@ from common import clock
 from common.context import RequestInfo, UserContext
 from common.db.errors import MemberUnknown
 from common.ids import new_id
+from common.testing.minutes import within_a_minute
 from common.web import ratelimit
 from common.web import store as store_module
 from common.web.ratelimit import RateLimiter
@@ -52,6 +53,7 @@ def caller(tenant_id: UUID) -> UserContext:
     return UserContext(tenant_id, new_id(), new_id(), clock.now(), "a@example.com", request)
 
 
+@within_a_minute
 async def test_replicas_let_pass_together_what_one_would(store: str) -> None:
     tenant_id = new_id()
     async with replica(store, tenant_id, 20) as one, replica(store, tenant_id, 20) as two:
@@ -62,6 +64,7 @@ async def test_replicas_let_pass_together_what_one_would(store: str) -> None:
         assert 1 <= refused.reset <= 60
 
 
+@within_a_minute
 async def test_requests_at_once_are_counted_together_and_each_told_its_own(store: str) -> None:
     tenant_id = new_id()
     async with replica(store, tenant_id, 40) as limiter:
@@ -75,6 +78,7 @@ async def test_requests_at_once_are_counted_together_and_each_told_its_own(store
     assert sorted(quota.remaining for quota in quotas) == list(range(19, 39))
 
 
+@within_a_minute
 async def test_of_thousands_left_a_thousandth_passes_before_it_is_counted(store: str) -> None:
     tenant_id, limit = new_id(), 30_000
     client = valkey.Valkey.from_url(store)
@@ -94,6 +98,7 @@ async def test_of_thousands_left_a_thousandth_passes_before_it_is_counted(store:
     client.close()
 
 
+@within_a_minute
 async def test_the_last_thousand_are_counted_first(store: str) -> None:
     tenant_id = new_id()
     async with replica(store, tenant_id, 999) as one, replica(store, tenant_id, 999) as two:
@@ -101,6 +106,7 @@ async def test_the_last_thousand_are_counted_first(store: str) -> None:
     assert left == list(range(998, 978, -1))
 
 
+@within_a_minute
 async def test_a_crowd_over_the_limit_is_one_question_and_not_a_store_that_is_away(store: str) -> None:
     tenant_id = new_id()
     async with replica(store, tenant_id, 40) as limiter:
@@ -116,6 +122,7 @@ async def test_a_crowd_over_the_limit_is_one_question_and_not_a_store_that_is_aw
     assert asked <= 20, "however many came"
 
 
+@within_a_minute
 async def test_redis_is_taken_too(store: str) -> None:
     tenant_id = new_id()
     redis = store.replace("valkey", "redis")
@@ -149,6 +156,7 @@ async def test_a_store_that_talks_nonsense_counts_as_away(store: str, confusion:
     assert not asked.is_there
 
 
+@within_a_minute
 async def test_a_session_ends_whatever_its_tenant_has_used(store: str) -> None:
     tenant_id = new_id()
     async with replica(store, tenant_id, 1) as limiter:
@@ -158,6 +166,7 @@ async def test_a_session_ends_whatever_its_tenant_has_used(store: str) -> None:
         assert (await limiter.take(mine, "session")).allowed
 
 
+@within_a_minute
 async def test_addresses_are_counted_together_by_their_network(store: str) -> None:
     what = f"test {new_id()}"
 
@@ -188,9 +197,11 @@ async def hang(reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> No
 
 
 @pytest.mark.parametrize("manner", [None, refuse, hang], ids=["gone", "hanging up", "silent"])
+@within_a_minute
 async def test_requests_go_on_while_the_store_is_away(
     manner: object, caplog: pytest.LogCaptureFixture
 ) -> None:
+    caplog.clear()
     server = await asyncio.start_server(manner or refuse, "127.0.0.1", 0)  # type: ignore[arg-type]
     port = server.sockets[0].getsockname()[1]
     if manner is None:
@@ -228,6 +239,7 @@ def test_a_connection_that_closes_before_the_question_is_a_store_that_is_away(st
         runner.run(lose_it_and_ask())
 
 
+@within_a_minute
 async def test_the_store_is_asked_again_after_a_while(store: str, monkeypatch: pytest.MonkeyPatch) -> None:
     tenant_id = new_id()
     monkeypatch.setattr(store_module, "_AWAY_SECONDS", 0.0)

@@ -12,6 +12,7 @@ from common.contracts.auth import SessionEnded, SessionsRevoked
 from common.contracts.tenants import TenantSuspended
 from common.ids import Kind, new_id, to_text
 from common.testing.harness import FEATURES, Harness, MadeTenant, bearer
+from common.testing.minutes import within_a_minute
 
 SESSIONS = "/api/v1/auth/sessions"
 
@@ -142,6 +143,7 @@ async def test_a_suspended_tenants_member_can_look_at_the_account_and_log_out(se
     assert answer.status_code == 204
 
 
+@within_a_minute
 async def test_sessions_can_be_ended_however_much_the_tenant_has_asked(
     service: Harness, sign_in: SignIn
 ) -> None:
