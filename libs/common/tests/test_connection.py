@@ -10,13 +10,14 @@ from typing import Any
 import asyncpg
 import pytest
 from asyncpg import connection as driver
-from sqlalchemy import text
+from sqlalchemy import event, text
 from sqlalchemy.exc import DBAPIError
 
 from common.context import SystemContext
 from common.db import connection as connection_module
 from common.db.connection import Connection
 from common.db.engine import make_engine
+from common.db.hot import give_back, take
 from common.db.proofs import Prover
 from common.db.session import Database
 from common.ids import new_id
@@ -183,6 +184,27 @@ async def test_engines_end_what_they_began(made: ServiceDatabase) -> None:
             assert raw.is_in_transaction()
         assert not raw.is_in_transaction(), "the pool has it back"
     await engine.dispose()
+
+
+async def test_a_connection_that_died_while_another_was_made_is_not_taken_for_ready(
+    made: ServiceDatabase,
+) -> None:
+    """The pool trusts none of the two, and taking one waits for another."""
+    made_engine = make_engine(made.app_url, pool_size=2, pool_timeout=5)
+    engine = made_engine.sync_engine
+    dead = await take(engine)
+
+    @event.listens_for(engine, "connect", once=True)
+    def meanwhile(*_: object) -> None:
+        engine.pool._invalidate(dead)
+
+    early = await take(engine)
+    late = await take(engine)
+    raw: Any = late.driver_connection
+    assert await raw.fetchval("SELECT 1") == 1
+    for connection in (early, late):
+        give_back(connection)
+    await made_engine.dispose()
 
 
 async def test_the_entry_of_an_event_leaves_with_the_first_statement(made: ServiceDatabase) -> None:

@@ -166,6 +166,21 @@ async def test_a_value_that_the_driver_refuses_takes_nothing_along(
         assert await page(session) == ["Spring"]
 
 
+async def test_a_refused_entry_behind_a_value_that_the_driver_refuses_keeps_no_connection(
+    database: Database, caller: UserContext, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The server passes over whatever comes after its error, until the driver asks it to begin anew."""
+    session = read(database, caller)
+    assert await page(session) == ["Spring"]
+    with monkeypatch.context() as forging:
+        forging.setattr(database._prover, "user", lambda *_: b"forged")
+        async with asyncio.timeout(10):
+            for _ in range(3):
+                with pytest.raises(asyncpg.DataError):
+                    await session.fetch(LISTING.statement(frozenset()), page_limit="three")
+    assert await page(session) == ["Spring"]
+
+
 async def test_a_cancelled_request_leaves_a_clean_connection(database: Database, caller: UserContext) -> None:
     slow = Statement("SELECT pg_sleep(60) WHERE $1::uuid IS NOT NULL", ("tenant_id",), reads=True)
     session = read(database, caller)

@@ -60,28 +60,24 @@ class Pool(AsyncAdaptedQueuePool):
     """Measures how long those wait who find no idle connection. `name`: the database's."""
 
     name = ""
-    _hollow = 0
-    """Places in it whose connection is not to be used any more: taking one waits for another."""
+
+    def __init__(self, *args: Any, **options: Any) -> None:
+        super().__init__(*args, **options)
+        self._idle: set[ConnectionPoolEntry] = set()
 
     @property
     def is_ready(self) -> bool:
-        """Whether taking a connection is no waiting."""
-        return self.checkedin() > 0 and not self._hollow
+        """Whether taking a connection is no waiting: any that is idle can be used."""
+        return self.checkedin() > 0 and not any(map(_is_hollow, self._idle))
 
     def _do_get(self) -> ConnectionPoolEntry:
         entry = super()._do_get()
-        self._hollow -= _is_hollow(entry)
+        self._idle.discard(entry)
         return entry
 
     def _do_return_conn(self, record: ConnectionPoolEntry) -> None:
-        self._hollow += _is_hollow(record)
+        self._idle.add(record)
         super()._do_return_conn(record)
-
-    def _invalidate(self, *connection: Any, **how: Any) -> None:
-        before = self._invalidate_time
-        super()._invalidate(*connection, **how)
-        if self._invalidate_time != before:  # where one has died, none is trusted
-            self._hollow = self.checkedin()
 
     def connect(self) -> PoolProxiedConnection:
         if self.checkedin():
@@ -97,6 +93,7 @@ class Pool(AsyncAdaptedQueuePool):
 
 
 def _is_hollow(entry: Any) -> bool:
+    """Whether its connection is not to be used any more: taking it waits for another."""
     hollow: bool = entry._is_hard_or_soft_invalidated()
     return hollow
 

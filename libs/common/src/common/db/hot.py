@@ -9,6 +9,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any, cast
 from uuid import UUID
 
+import asyncpg
 from sqlalchemy import Engine, PoolProxiedConnection
 from sqlalchemy.util import greenlet_spawn
 
@@ -97,13 +98,21 @@ class HotSession:
 
 async def undo(connection: PoolProxiedConnection) -> None:
     """Leave nothing begun, and give the connection back; one that has died leaves the pool."""
-    raw: Any = connection.driver_connection
     try:
-        await raw.execute("ROLLBACK")
+        await _roll_back(connection.driver_connection)
     except (OSError, *DRIVER_ERRORS) as error:
         connection.invalidate(error)
     else:
         give_back(connection)
+
+
+async def _roll_back(raw: Any) -> None:
+    """An error that is heard only now, of what was written ahead, is of what has been undone."""
+    try:
+        await raw.transaction().rollback()
+    except asyncpg.PostgresError:
+        if raw.is_closed() or raw.is_in_transaction():
+            raise
 
 
 async def take(engine: Engine) -> PoolProxiedConnection:
