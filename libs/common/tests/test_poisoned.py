@@ -20,7 +20,7 @@ from workspaces.__main__ import SERVICE
 _WRITE = "UPDATE tenancy.idempotency_keys SET status = status WHERE tenant_id = $1"
 _COMPILED = Statement(_WRITE, ("tenant_id",))
 _TEXT = text(_WRITE.replace("$1", ":tenant"))
-_OFF = "SELECT pg_backend_pid(), current_setting('row_security'), current_setting('transaction_read_only')"
+_PID = "SELECT pg_backend_pid()"
 
 
 def user(tenant: MadeTenant) -> UserContext:
@@ -78,35 +78,60 @@ async def one_connection(
 
 @pytest.mark.parametrize("way", [hot, compiled, ordinary, told], ids=lambda way: way.__name__)
 @pytest.mark.parametrize(
-    "poison", ["DEALLOCATE ALL", "SET row_security = off", "SET default_transaction_read_only = on"]
+    ("name", "value"),
+    [
+        ("default_transaction_isolation", "repeatable read"),
+        ("default_transaction_read_only", "on"),
+        ("row_security", "off"),
+        ("statement_timeout", "1ms"),
+        ("synchronous_commit", "local"),
+        ("TimeZone", "Pacific/Kiritimati"),
+    ],
 )
-async def test_a_connection_that_fails_everybody_is_dropped(
-    service_database: Databases, way: Way, poison: str
+async def test_what_one_tenant_has_set_holds_for_no_other(
+    service_database: Databases, way: Way, name: str, value: str
 ) -> None:
+    """A commit that does not wait for the disk, say, would lose what the next tenant was told is kept."""
+    show = text(f"SELECT pg_backend_pid(), current_setting('{name}')")
+    async with one_connection(service_database) as (database, mine, theirs):
+        async with database.tenant(SystemContext(mine.tenant_id, "job", "workspaces")) as session:
+            before = (await session.execute(show)).one()
+            await session.execute(text(f"SET {name} = '{value}'"))
+            await session.commit()
+            assert before[1] != value
+        await way(database, theirs)
+        async with database.tenant(SystemContext(theirs.tenant_id, "job", "workspaces")) as session:
+            after = (await session.execute(show)).one()
+            if name == "default_transaction_isolation":
+                assert await session.scalar(text("SHOW transaction_isolation")) == "read committed"
+        assert after == before, "on the same connection"
+
+
+@pytest.mark.parametrize("way", [hot, compiled, ordinary, told], ids=lambda way: way.__name__)
+async def test_a_connection_that_fails_everybody_is_dropped(service_database: Databases, way: Way) -> None:
     async with one_connection(service_database) as (database, mine, theirs):
         await way(database, theirs)
         async with database.tenant(SystemContext(mine.tenant_id, "job", "workspaces")) as session:
-            before = (await session.execute(text(_OFF))).one()[0]
-            await session.execute(text(poison))
+            before = await session.scalar(text(_PID))
+            await session.execute(text("DEALLOCATE ALL"))
             await session.commit()
         failure = await failure_of(way(database, theirs))
         assert failure is None or is_unavailable(failure), "none that would count towards a dead letter"
         await way(database, theirs)
         async with database.tenant(SystemContext(theirs.tenant_id, "job", "workspaces")) as session:
-            after = (await session.execute(text(_OFF))).one()
-        assert after[0] != before, "another connection"
-        assert tuple(after[1:]) == ("on", "off")
+            after = await session.scalar(text(_PID))
+        assert after != before, "another connection"
 
 
 @pytest.mark.parametrize("way", [hot, compiled, ordinary, told], ids=lambda way: way.__name__)
 async def test_a_connection_is_kept_when_its_user_is_refused(service_database: Databases, way: Way) -> None:
     """The negative control: a missing privilege is the statement's own fault."""
     async with one_connection(service_database) as (database, mine, theirs):
-        pids: list[int] = []
+        pids: list[int | None] = []
         for tenant in (mine, theirs):
             await way(database, tenant)
             async with database.tenant(SystemContext(tenant.tenant_id, "job", "workspaces")) as session:
-                pids.append((await session.execute(text(_OFF))).one()[0])
+                pids.append(await session.scalar(text(_PID)))
                 with pytest.raises(Exception, match="permission denied"):
                     await session.execute(text("SELECT * FROM tenancy.keys"))
         assert pids[0] == pids[1]

@@ -2,11 +2,12 @@
 
 import asyncio
 from datetime import timedelta
+from functools import partial
 from uuid import UUID
 
 import asyncpg
 import pytest
-from libs.common.tests.backbone import Databases, published, running, update, write
+from libs.common.tests.backbone import Databases, published, reading, running, until, update, write
 from libs.common.tests.desk import Desk
 from libs.common.tests.test_backbone import outbox_holds
 
@@ -15,7 +16,7 @@ from common.bus import relay as relay_module
 from common.bus import republication
 from common.bus.kafka import Cluster
 from common.bus.relay import Relay
-from common.contracts.envelope import Envelope
+from common.contracts.envelope import Envelope, tenant_key
 from common.db.session import Database
 from common.ids import PLATFORM_TENANT, Kind, new_id, to_text
 from common.settings import ServiceSettings
@@ -94,6 +95,7 @@ async def test_a_second_wish_waits_for_the_end_of_the_first(
     assert "already" in await desk.refuses("replay", "--publish", "--all")
     async with running(Relay("workspaces", settings, cluster, database.events_written).run()):
         await published(settings, tenant, 2)
+        await until(partial(is_over, connection))
     state = await connection.fetchrow("SELECT again_from, again_next, again_to FROM tenancy.relay_state")
     assert tuple(state) == (None, None, None)
     await connection.close()
@@ -148,3 +150,37 @@ async def test_who_replays_or_tells_a_snapshot_is_recorded_and_who_only_counts_i
     assert (name, event["service"], event["since"]) == ("LogReplayed", "workspaces", since)
     ((name, event),) = await desk.actions(tenant)
     assert (name, event["service"]) == ("StateTold", "workspaces")
+
+
+async def test_what_is_published_again_runs_out_when_the_first_publication_does(
+    database: Database, settings: ServiceSettings, cluster: Cluster, service_database: Databases, desk: Desk
+) -> None:
+    """The broker counts retention from the record's time, a certificate of erasure from the erasure, the
+    inbox from the first handling: neither may end before the record does."""
+    tenant, made = new_id(), await service_database("workspaces")
+    async with running(Relay("workspaces", settings, cluster, database.events_written).run()):
+        await write(database, tenant, update(tenant, new_id(), 1))
+        await outbox_holds(made, tenant, 0)
+        connection = await asyncpg.connect(made.superuser_url)
+        await connection.execute(
+            "UPDATE tenancy.outbox_history SET published_at = published_at - interval '1 day', "
+            "occurred_at = occurred_at - interval '1 day' WHERE tenant_id = $1",
+            tenant,
+        )
+        number = await connection.fetchval(
+            "SELECT sequence FROM tenancy.outbox_history WHERE tenant_id = $1", tenant
+        )
+        await desk.says("replay", "--publish", "--numbers", f"{number}-{number}")
+        times: list[int] = []
+        async with reading(settings) as reader, asyncio.timeout(20):
+            while len(times) < 2:
+                for records in (await reader.getmany(timeout_ms=200)).values():
+                    times += [one.timestamp for one in records if one.key == tenant_key(tenant).encode()]
+        await until(partial(is_over, connection))
+        await connection.close()
+    assert times[1] < (clock.now().timestamp() - 43_200) * 1000, "the time of the first publication"
+
+
+async def is_over(connection: asyncpg.Connection) -> bool:
+    """Whether nobody wishes history to be published again."""
+    return await republication.next_rows(connection, 1) is None

@@ -6,7 +6,7 @@ from services.campaigns.tests.conftest import Events
 
 from common.clock import now
 from common.contracts.envelope import Event
-from common.contracts.tenants import TenantDeletionScheduled, TenantSuspended
+from common.contracts.tenants import TenantDeletionScheduled, TenantReactivated, TenantSuspended
 from common.ids import Kind, parse, to_text
 from common.testing.databases import ServiceDatabase
 from common.testing.harness import Harness, MadeTenant
@@ -56,3 +56,24 @@ async def test_what_runs_is_paused(
     assert {one["campaign_id"] for one in told} == {campaigns[0]["scheduled"], campaigns[0]["sending"]}
     assert [one["reason"] for one in told] == [why, why]
     assert await events(theirs.tenant_id, "CampaignPaused") == []
+
+
+async def test_a_suspension_that_comes_again_when_it_is_over_stops_nothing(
+    service: Harness, service_database: object
+) -> None:
+    """History is published again, and the inbox does not keep for ever what was handled."""
+    database: ServiceDatabase = await service_database("campaigns")  # type: ignore[operator]
+    sql = await asyncpg.connect(database.superuser_url)
+    try:
+        tenant = await service.make_tenant()
+        await service.handle(
+            tenant.tenant_id, TenantSuspended(tenant_id=tenant.tenant_id, version=2, reason="unpaid")
+        )
+        await service.handle(tenant.tenant_id, TenantReactivated(tenant_id=tenant.tenant_id, version=3))
+        made = await make_campaigns(service, tenant, sql)
+    finally:
+        await sql.close()
+    await service.handle(
+        tenant.tenant_id, TenantSuspended(tenant_id=tenant.tenant_id, version=2, reason="unpaid")
+    )
+    assert await states(service, tenant, made) == {state: state for state in STATES}

@@ -86,7 +86,7 @@ class Lane:
         span = _span(row)
         envelope = _envelope(service, row, span)
         taken = self.batch.append(
-            key=envelope.key, value=envelope.data, timestamp=None, headers=envelope.headers()
+            key=envelope.key, value=envelope.data, timestamp=_first_time(row), headers=envelope.headers()
         )
         self.full = taken is None
         if taken is not None:
@@ -103,6 +103,13 @@ class Lane:
     def finish_spans(self) -> None:
         for span in self.spans:
             span.end()
+
+
+def _first_time(row: asyncpg.Record) -> int | None:
+    """When the event was published first, in milliseconds of the epoch; None: now. The broker counts
+    retention from it, so what is published again stays no longer than erasure and inbox count on."""
+    published = row.get("published_at")
+    return None if published is None else int(published.timestamp() * 1000)
 
 
 def size_of(row: asyncpg.Record | Mapping[str, Any]) -> int:

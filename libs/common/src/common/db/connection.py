@@ -20,23 +20,23 @@ def _message(kind: bytes, body: bytes) -> bytes:
     return kind + (len(body) + 4).to_bytes(4, "big") + body
 
 
-# Parse, Bind and Execute of the unnamed statement, and no Sync: the server answers after the next one, and
-# the driver passes over answers to what it has not asked.
-_BEGIN = b"".join(
-    (
-        _message(b"P", b"\0BEGIN\0\0\0"),
-        _message(b"B", b"\0" * 8),
-        _message(b"E", b"\0" * 5),
-    )
-)
+def _unnamed(text: str) -> bytes:
+    """Parse, Bind and Execute of the unnamed statement, and no Sync: the server answers after the next one,
+    and the driver passes over answers to what it has not asked."""
+    parse = _message(b"P", b"\0" + text.encode() + b"\0\0\0")
+    return parse + _message(b"B", b"\0" * 8) + _EXECUTE
 
+
+_EXECUTE = _message(b"E", b"\0" * 5)
+_BEGIN = _unnamed("RESET ALL") + _unnamed("BEGIN ISOLATION LEVEL READ COMMITTED READ WRITE")
+"""What SQL of one tenant has set on the connection holds for no other's transaction. (The default of the
+level was taken when the server heard the first of the two.)"""
 
 TOLD = " OFFSET 1"
 """Ends a statement that is written and not waited for. PostgreSQL makes its one row and sends none: the
 driver would take a row for one of the statement that it waits for."""
 
 
-_EXECUTE = _message(b"E", b"\0" * 5)
 _BOUND, _ROW, _DONE = b"2DC"
 _ANY_TIME = b"NSA"
 """Kinds of messages that may come between any others: notices, settings, notifications."""

@@ -21,6 +21,13 @@ class Replayed(Exception):
         self.response = response
 
 
+async def await_body(request: Request) -> None:
+    """Have the body of a request with a key before a transaction begins: one that declares none is read by
+    nobody else, and who sends it slowly would hold a connection meanwhile."""
+    if request.method == "POST" and HEADER in request.headers:
+        await request.body()
+
+
 async def replay_or_take(request: Request, session: TenantSession) -> None:
     """Take the request's key for this transaction; without the header nothing happens.
 

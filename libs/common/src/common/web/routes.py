@@ -18,7 +18,7 @@ from common.errors import CrossTenantForbidden, TooManyRequests, Unauthenticated
 from common.ids import Kind, parse, to_text
 from common.metric_names import RATE_LIMIT_REFUSED
 from common.schema import Problem
-from common.web.idempotency import Replayed, keep_answer
+from common.web.idempotency import Replayed, await_body, keep_answer
 from common.web.kernel import kernel_of
 from common.web.ratelimit import CountedFor, Quota
 
@@ -84,6 +84,7 @@ class TenantRoute(APIRoute):
             )
             note_quota(request, await kernel_of(request).rate_limiter.take(caller, self.COUNTED_FOR))
             refuse_foreign_tenants(request, caller)
+            await await_body(request)
             try:
                 response = await inner(request)
             except Replayed as replayed:

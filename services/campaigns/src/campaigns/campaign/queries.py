@@ -5,7 +5,7 @@ from typing import Any
 from uuid import UUID
 
 from asyncpg import Record
-from sqlalchemy import bindparam, insert, select
+from sqlalchemy import bindparam, insert, select, text
 
 from campaigns.campaign.rules import RUNNING
 from campaigns.campaign.schemas import Campaign, CampaignCreate
@@ -35,6 +35,7 @@ _ONE = compile_once(
     select(*_SHOWN, CampaignRow.version).where(CampaignRow.campaign_id == bindparam("campaign_id"))
 )
 _new: Any = insert(CampaignRow).values({"tenant_id": TENANT, **{name: bindparam(name) for name in _GIVEN}})
+_ACTIVE = text("SELECT 1 FROM tenancy.tenants WHERE tenant_id = :tenant AND status = 'active'")
 INSERT = with_events(compile_once(_new.returning(*_SHOWN)))
 """A new campaign and its events."""
 
@@ -69,6 +70,11 @@ async def lock_campaign(session: TenantSession, campaign_id: UUID) -> CampaignRo
     """
     statement = select(CampaignRow).where(CampaignRow.campaign_id == campaign_id).with_for_update()
     return await get_one(session, statement, missing_campaign(campaign_id))
+
+
+async def is_tenant_active(session: TenantSession) -> bool:
+    """Whether it is neither suspended nor on its way out, as far as this service has heard."""
+    return await session.scalar(_ACTIVE, {"tenant": session.tenant_id}) is not None
 
 
 async def lock_running_campaigns(session: TenantSession) -> Sequence[CampaignRow]:

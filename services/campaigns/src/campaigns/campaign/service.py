@@ -5,7 +5,7 @@ from uuid import UUID
 
 from asyncpg import Record
 
-from campaigns.campaign.queries import INSERT, lock_running_campaigns
+from campaigns.campaign.queries import INSERT, is_tenant_active, lock_running_campaigns
 from campaigns.campaign.rules import assert_draft
 from campaigns.campaign.schemas import CampaignCreate, CampaignUpdate
 from campaigns.contact_list.queries import hold_list
@@ -96,7 +96,10 @@ _WHY_PAUSED: Mapping[type[Event], str] = {
 
 
 async def pause_for_tenant(session: TenantSession, event: TenantSuspended | TenantDeletionScheduled) -> None:
-    """Stop what sends or would: the tenant may not, and has to say itself what goes on afterwards."""
+    """Stop what sends or would: the tenant may not, and has to say itself what goes on afterwards. An old
+    event that comes anew, when the tenant may again, stops nothing."""
+    if await is_tenant_active(session):
+        return
     for row in await lock_running_campaigns(session):
         row.status = "paused"
         await session.flush()
