@@ -8,7 +8,7 @@ from uuid import UUID
 
 import asyncpg
 import pytest
-from libs.common.tests.backbone import Databases, published, running, update, write
+from libs.common.tests.backbone import Databases, published, running, until, update, write
 from libs.common.tests.desk import Desk
 from libs.common.tests.test_backbone import outbox_holds
 
@@ -30,6 +30,14 @@ class Parking:
             tenant_id=self.tenant, workspace_id=self.workspace, version=1, name="x" * 1_500_000, slug="s"
         )
         self.event_id = ""
+
+    async def is_there(self) -> bool:
+        """Whether it is parked: that is noted after the others of its batch are confirmed."""
+        found: UUID | None = await self.connection.fetchval(
+            "SELECT event_id FROM tenancy.outbox WHERE tenant_id = $1 AND parked_at IS NOT NULL", self.tenant
+        )
+        self.event_id = to_text(Kind.EVENT, found) if found else ""
+        return found is not None
 
     async def listed(self) -> dict[str, Any]:
         (found,) = [row for row in await self.desk.says("parked", "list") if row["event_id"] == self.event_id]
@@ -72,10 +80,7 @@ async def parking(
         await write(database, tenant, update(tenant, new_id(), 1))
         await published(settings, tenant, 1)
         await outbox_holds(made, tenant, 2)
-    found: UUID = await connection.fetchval(
-        "SELECT event_id FROM tenancy.outbox WHERE tenant_id = $1 AND parked_at IS NOT NULL", tenant
-    )
-    parking.event_id = to_text(Kind.EVENT, found)
+        await until(parking.is_there)
     yield parking
     await connection.execute("DELETE FROM tenancy.outbox WHERE tenant_id = $1", tenant)
     await connection.close()

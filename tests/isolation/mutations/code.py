@@ -154,7 +154,7 @@ _SESSIONS = (
     code(
         "a hot session's transaction left open for the next",
         "test_session_kinds.py",
-        Edit(_HOT, 'await raw.execute("ROLLBACK")', 'await raw.execute("SELECT 1")'),
+        Edit(_HOT, "await raw.transaction().rollback()", 'await raw.execute("SELECT 1")'),
     ),
     code(
         "users whose standing ended served",
