@@ -26,6 +26,7 @@ LINES: dict[str, Callable[[Subject], Awaitable[Line]]] = {
     "consumer": consumer.measure,
     "latency": latency.measure,
     "fairness": fairness.measure,
+    "fairness-shared": fairness.measure_shared,
     "read": reading.measure,
     "rival": rival.measure,
     "write": writing.measure,

@@ -81,6 +81,7 @@ async def test_a_partition_that_is_not_read_holds_nobody_up(
     """The driver waits with fetches until what it has fetched is read; here for longer than the test does."""
     monkeypatch.setitem(Fetcher.__init__.__kwdefaults__, "prefetch_backoff", 60.0)
     monkeypatch.setattr(kafka, "_UNREAD_SECONDS", 60.0)
+    monkeypatch.setattr(consumer_module, "READ_AHEAD_BYTES", 0)
     handled = Handled(database, settings, cluster)
     hot, workspace = new_id(), new_id()
     other = next(tenant for tenant in iter(new_id, None) if place(tenant) != place(hot))

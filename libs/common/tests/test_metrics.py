@@ -245,13 +245,13 @@ def test_the_oldest_in_flight_tells_since_when_a_partition_waits() -> None:
     progress = Progress(epoch=1, next_offset=5, stored=5, fetched=5)
     assert progress.waiting_since() is None
     for offset, published in ((5, 1000), (6, 2000), (7, 3000)):
-        progress.started(offset, published)
+        progress.started(offset, published, 100)
     progress.finished(6)
-    assert (progress.waiting_since(), progress.next_offset) == (1000, 5)
+    assert (progress.waiting_since(), progress.next_offset, progress.held) == (1000, 5, 200)
     progress.finished(5)
-    assert (progress.waiting_since(), progress.next_offset) == (3000, 7)
+    assert (progress.waiting_since(), progress.next_offset, progress.held) == (3000, 7, 100)
     progress.finished(7)
-    assert (progress.waiting_since(), progress.next_offset) == (None, 8)
+    assert (progress.waiting_since(), progress.next_offset, progress.held) == (None, 8, 0)
 
 
 async def test_burials_and_stops_are_shown() -> None:

@@ -6,11 +6,13 @@ from functools import partial
 from uuid import UUID
 
 import asyncpg
+import pytest
 from aiokafka.structs import ConsumerRecord
 from libs.common.tests.backbone import PLACES, TOPIC, Handled, running, send, stand_at, until, update, wrap
 from libs.common.tests.backbone import ends as ends_of
 from tests.faults.bus.ledger import place
 
+from common.bus import consumer as consumer_module
 from common.bus.consumer import Delivery
 from common.bus.kafka import Cluster
 from common.bus.lanes import RUN, WORKERS, Lanes
@@ -90,10 +92,12 @@ async def test_who_is_told_to_stop_finishes_what_has_begun_and_says_how_far_it_i
     assert stored == before[partition] + 1
 
 
-async def test_a_partition_is_read_no_further_ahead_than_bounded(
-    database: Database, settings: ServiceSettings, cluster: Cluster
+async def test_no_more_is_read_ahead_than_bounded(
+    database: Database, settings: ServiceSettings, cluster: Cluster, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """What waits behind a handler that is stuck waits at the broker, not in this process's memory."""
+    """What waits behind a handler that is stuck waits at the broker, not in memory here; a partition
+    of which little is in flight is read on all the same."""
+    monkeypatch.setattr(consumer_module, "READ_AHEAD_BYTES", 250 * 2500)
     handled = Handled(database, settings, cluster)
     stuck, workspace, goes_on = new_id(), new_id(), asyncio.Event()
     other = next(tenant for tenant in iter(new_id, None) if place(tenant) != place(stuck))

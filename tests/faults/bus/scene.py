@@ -3,6 +3,7 @@
 import asyncio
 import random
 import signal
+import time
 from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
@@ -198,25 +199,25 @@ class Scene:
         rows = [(ledger.NAME, tp.topic, tp.partition, at) for tp, at in self._beginning.items()]
         await self.sql.executemany(_REWIND, rows)
 
-    async def waited_for(self, within: float = 40) -> None:
-        """Wait until everything was sent, and positions have reached the log's end."""
+    async def waited_for(self, within: float = 40, *, missing: int | None = None) -> Verdict:
+        """Wait until everything was sent, and positions have reached the log's end.
 
-        async def nothing_waits() -> bool:
-            return await self.waiting() == (0, {})
+        `missing`: and no more events than that are without effect. However long it takes, as long as it
+        moves: fails when it has stood still for `within` seconds.
+        """
+        before: object = None
+        while True:
+            waiting, verdict = await self.waiting(), await judge(self.sql)
+            if waiting == (0, {}) and (missing is None or verdict.lost <= missing):
+                return verdict
+            if waiting != before:
+                before, deadline = waiting, time.monotonic() + within
+            assert time.monotonic() < deadline, f"{waiting} still wait: {verdict}"
+            await asyncio.sleep(0.1)
 
-        await eventually(nothing_waits, within, every=0.1)
-
-    async def settled(self, within: float = 40) -> Verdict:
-        """The verdict, once everything was sent and handled and positions have reached the log's end."""
-
-        async def still() -> bool:
-            return await self.waiting() == (0, {}) and (await judge(self.sql)).lost == 0
-
-        try:
-            await eventually(still, within, every=0.1)
-        except AssertionError as error:
-            raise AssertionError(f"{await self.waiting()} still wait: {await judge(self.sql)}") from error
-        return await judge(self.sql)
+    async def settled(self) -> Verdict:
+        """The verdict, once every event was sent and handled."""
+        return await self.waited_for(missing=0)
 
     async def follow(self) -> dict[TopicPartition, int]:
         """Read on to the log's end; returns where that is. (Tansu names the last batch's beginning.)"""

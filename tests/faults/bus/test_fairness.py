@@ -8,6 +8,8 @@ from contextlib import asynccontextmanager, suppress
 from statistics import quantiles
 from typing import Any
 
+import pytest
+
 from common import clock
 from common.bus.consumer import Consumer
 from common.bus.kafka import make_producer
@@ -123,19 +125,23 @@ class Rounds:
         return loop.time() - began, max(0, self.turns - turns - 1)
 
 
+@pytest.mark.parametrize("shares", [False, True], ids=["other partitions", "the same partition"])
 async def test_a_hot_tenant_delays_the_single_event_of_another_by_a_bounded_factor(
-    scene: Scene, conclude: Callable[..., None]
+    scene: Scene, conclude: Callable[..., None], shares: bool
 ) -> None:
     """Seconds are compared within the run, and what counts is how many turns of the hot tenant go first."""
     (hot,) = scene.counters(tenants=1, each=1)
     place = ledger.place(hot[0])
-    others = [other for other in scene.counters(tenants=200, each=1) if ledger.place(other[0]) != place]
+    others = [
+        one for one in scene.counters(tenants=2400, each=1) if (ledger.place(one[0]) == place) == shares
+    ]
     idle, cold = others[:COLD], others[COLD : 2 * COLD]
     rounds = Rounds(scene)
     async with rounds.running():
         await rounds.delay(others[-1])
         alone = [await rounds.delay(counter) for counter in idle]
         async with rounds.queue(hot):
+            await rounds.delay(others[-2])  # who shares the partition is behind the queue once
             beside = [await rounds.delay(counter) for counter in cold]
     await scene.sql.execute("DELETE FROM ledger.effects WHERE counter_id = $1", hot[1])  # of no interest
     verdict = await judge(scene.sql)

@@ -41,7 +41,12 @@ _FULL_SECONDS = 0.05
 _FETCH_RECORDS = 500
 _FETCH_BYTES = 256 * 1024
 _READ_AHEAD = 250
-"""Deliveries in flight at which a partition is read no further; the others are read on (back-pressure)."""
+"""Deliveries of a partition that may be in flight whatever else is."""
+READ_AHEAD_BYTES = 64 * 1024 * 1024
+"""What may be in flight in all; beyond it no partition is read further (back-pressure). Who shares a
+partition with somebody's long queue is reached as soon as the queue is in memory."""
+_DELIVERY_BYTES = 2048
+"""What a delivery takes in memory beside its record's value."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,6 +58,11 @@ class Delivery:
     @property
     def partition(self) -> TopicPartition:
         return TopicPartition(self.record.topic, self.record.partition)
+
+    @property
+    def size(self) -> int:
+        """About how many bytes it takes until it is done."""
+        return len(self.record.value or b"") + _DELIVERY_BYTES
 
 
 class Processor(Protocol):
@@ -206,7 +216,8 @@ class Consumer:
                 continue
             deliveries = await self._fetch(term.kafka, loop.time())
             for delivery in deliveries:
-                self._progress[delivery.partition].started(delivery.record.offset, delivery.record.timestamp)
+                record = delivery.record
+                self._progress[delivery.partition].started(record.offset, record.timestamp, delivery.size)
             async with heard(term.connection, SILENCE):
                 await self._processor.take(deliveries, self._done)
             self.working = True
@@ -221,7 +232,8 @@ class Consumer:
         return self._brake is not None and self._brake.is_on
 
     async def _fetch(self, kafka: Any, now: float) -> list[Delivery]:
-        ready = [tp for tp, progress in self._progress.items() if len(progress.in_flight) < _READ_AHEAD]
+        room = sum(one.held for one in self._progress.values()) < READ_AHEAD_BYTES
+        ready = [tp for tp, one in self._progress.items() if room or len(one.in_flight) < _READ_AHEAD]
         if len(ready) < len(self._progress):
             self._ahead_until = now + _BUSY_SECONDS
         pass_over_unread(kafka, now < self._ahead_until)

@@ -5,8 +5,7 @@ fallen behind then spends its time on handlers, and not on entering and committi
 nothing has happened, and the first goes alone.
 
 A tenant with thousands of events waiting therefore delays another tenant's single event by at most one
-round of handlers, never by its own queue. (The consumer reads ahead a bounded number of events per partition:
-tenants that share the partition also share what is left of it.)
+round of handlers, never by its own queue, as far as the consumer holds that in memory.
 """
 
 import asyncio

@@ -1,5 +1,6 @@
 """Where a consumer stands in each partition: stored in our database, guarded by an ownership epoch."""
 
+from collections import deque
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
@@ -31,24 +32,36 @@ class Progress:
     epoch: int
     next_offset: int
     stored: int
-    in_flight: dict[int, int] = field(default_factory=dict[int, int])
-    """When each was published (milliseconds), by offset."""
+    in_flight: dict[int, tuple[int, int]] = field(default_factory=dict[int, tuple[int, int]])
+    """When each was published (milliseconds) and what it takes (bytes), by offset."""
     fetched: int = 0
     end: int = 0
     """The log's end, as far as we have heard."""
+    held: int = 0
+    """Bytes of what is in flight."""
+    _order: deque[int] = field(default_factory=deque[int])
+    """Offsets as they started; those at the front are in flight, others may be done."""
 
-    def started(self, offset: int, published: int) -> None:
-        self.in_flight[offset] = published
+    def started(self, offset: int, published: int, size: int) -> None:
+        self.in_flight[offset] = published, size
+        self.held += size
+        self._order.append(offset)
         self.fetched = offset + 1
 
     def finished(self, offset: int) -> None:
-        self.in_flight.pop(offset, None)
-        self.next_offset = min(self.in_flight, default=self.fetched)
+        _, size = self.in_flight.pop(offset, (0, 0))
+        self.held -= size
+        while self._order and self._order[0] not in self.in_flight:
+            self._order.popleft()
+        self.next_offset = self._order[0] if self._order else self.fetched
 
     def waiting_since(self) -> int | None:
         """When the oldest in flight was published, if any is. Other threads may ask."""
-        oldest = min(self.in_flight, default=None)
-        return None if oldest is None else self.in_flight.get(oldest)
+        try:
+            published, _ = self.in_flight[self._order[0]]
+        except (IndexError, KeyError):  # done in this moment, or nothing there
+            return None
+        return published
 
 
 class Offsets:
