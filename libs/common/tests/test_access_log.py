@@ -13,6 +13,9 @@ from common.ids import new_id
 from common.web import access
 from common.web.access import AccessLog
 
+REFUSED = "refused"
+"""A user agent that no desk takes."""
+
 
 class Desk:
     """Stands where the outbox is: keeps what is written, and fails or hangs as told."""
@@ -25,6 +28,8 @@ class Desk:
         await asyncio.sleep(0)
         if self.failure is not None:
             raise self.failure
+        if isinstance(event, AccessRecorded) and REFUSED in (one.request.user_agent for one in event.records):
+            raise ValueError("this cannot be written")
         self.written.append(event)
 
     def reads(self) -> int:
@@ -42,9 +47,9 @@ def reads(desk: Desk, monkeypatch: pytest.MonkeyPatch) -> AccessLog:
     return AccessLog("test", None)  # type: ignore[arg-type]  # the desk stands before the database
 
 
-def note(reads: AccessLog, count: int, tenant: UUID | None = None) -> None:
+def note(reads: AccessLog, count: int, tenant: UUID | None = None, user_agent: str = "test") -> None:
     tenant = tenant or new_id()
-    request = RequestInfo("request-1", "GET", "/api/v1/x", "127.0.0.1", "test")
+    request = RequestInfo("request-1", "GET", "/api/v1/x", "127.0.0.1", user_agent)
     caller = UserContext(tenant, new_id(), new_id(), clock.now(), "a@example.com", request)
     for _ in range(count):
         reads.read(caller, request, 200, ())
@@ -58,6 +63,24 @@ async def test_what_the_database_refuses_now_is_written_later(reads: AccessLog, 
     note(reads, 1)
     await reads.flush()
     assert desk.reads() == 451
+
+
+async def test_a_read_that_cannot_be_written_holds_up_no_other(
+    reads: AccessLog, desk: Desk, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Of the same tenant or of others; it is counted in its tenant's gap, so that the loss is known."""
+    poisoned = new_id()
+    note(reads, 20, poisoned)
+    note(reads, 1, poisoned, REFUSED)
+    note(reads, 300, poisoned)
+    note(reads, 7)
+    assert await reads.flush()
+    assert desk.reads() == 327
+    (gap,) = [event for event in desk.written if isinstance(event, AccessGap)]
+    assert (gap.tenant_id, gap.count) == (poisoned, 1)
+    assert "read not recorded" in caplog.text
+    assert await reads.flush()
+    assert desk.reads() == 327
 
 
 async def test_a_flush_cut_off_leaves_the_rest_to_the_last_one(reads: AccessLog, desk: Desk) -> None:

@@ -20,7 +20,7 @@ from common.contracts.audit import (
     AccessRecorded,
     Target,
 )
-from common.contracts.envelope import Actor
+from common.contracts.envelope import Actor, tenant_key
 from common.db.errors import is_unavailable
 from common.db.session import Database
 from common.ids import PLATFORM_TENANT
@@ -101,9 +101,7 @@ class AccessLog:
         `_FLUSH_SECONDS`. A tenant learns an operator's id, and not their address."""
         now, tenant_id = clock.now(), of or _home_of(caller)
         if len(self._reads) >= _ROOM:
-            count, since, _ = self._lost.get(tenant_id, (0, now, now))
-            self._lost[tenant_id] = (count + 1, since, now)
-            _reads_lost.add(1)
+            self._lose(tenant_id, now)
             return
         record = AccessRecord(
             at=now,
@@ -116,6 +114,12 @@ class AccessLog:
         )
         self._reads.append((tenant_id, record))
         self._noted.set()
+
+    def _lose(self, tenant_id: UUID, at: datetime) -> None:
+        """A read less, which the next flush says."""
+        count, since, until = self._lost.get(tenant_id, (0, at, at))
+        self._lost[tenant_id] = (count + 1, min(since, at), max(until, at))
+        _reads_lost.add(1)
 
     async def keep_flushing(self) -> None:
         """Write noted reads until cancelled, then what is left."""
@@ -133,7 +137,7 @@ class AccessLog:
             await self.flush()
 
     async def flush(self) -> bool:
-        """Write what is noted; whether that went well. What cannot be written (or is cut off) stays noted."""
+        """Write what is noted; whether that went well. What waits for the database (or is cut off) stays."""
         taken, self._reads = self._reads, deque()
         self._noted.clear()
         tenants: defaultdict[UUID, list[AccessRecord]] = defaultdict(list)
@@ -141,10 +145,7 @@ class AccessLog:
             tenants[tenant_id].append(record)
         try:
             for tenant_id, records in tenants.items():
-                while records:
-                    batch = tuple(records[:_BATCH])
-                    await self._teller.tell(AccessRecorded(tenant_id=tenant_id, records=batch))
-                    del records[:_BATCH]
+                await self._write(tenant_id, records)
             await self._write_gaps()
         except Exception as error:
             if not is_unavailable(error):
@@ -160,10 +161,34 @@ class AccessLog:
             if self._reads:
                 self._noted.set()
 
+    async def _write(self, tenant_id: UUID, records: list[AccessRecord]) -> None:
+        """Takes from `records` what is written, and what never can be: smaller batches tell which it is."""
+        size = _BATCH
+        while records:
+            batch = tuple(records[:size])
+            try:
+                await self._teller.tell(AccessRecorded(tenant_id=tenant_id, records=batch))
+            except Exception as error:
+                if is_unavailable(error):
+                    raise
+                if len(batch) > 1:
+                    size = len(batch) // 2
+                    continue
+                log.exception("read not recorded", extra={"fields": {"tenant_id": tenant_key(tenant_id)}})
+                self._lose(tenant_id, records[0].at)
+            del records[: len(batch)]
+
     async def _write_gaps(self) -> None:
         while self._lost:
             tenant_id, (count, since, until) = next(iter(self._lost.items()))
-            await self._teller.tell(AccessGap(tenant_id=tenant_id, count=count, since=since, until=until))
+            try:
+                await self._teller.tell(AccessGap(tenant_id=tenant_id, count=count, since=since, until=until))
+            except Exception as error:
+                if is_unavailable(error):
+                    raise
+                log.exception(
+                    "gap not recorded", extra={"fields": {"tenant": str(tenant_id), "reads": count}}
+                )
             more = self._lost.pop(tenant_id)
             if more[0] > count:
                 self._lost[tenant_id] = (more[0] - count, until, more[2])
