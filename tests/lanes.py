@@ -26,6 +26,7 @@ to whoever is free."""
 
 _FIRST = (
     "tests/e2e/test_events_command.py",
+    "tests/e2e/test_healing.py",
     "tests/faults/test_deletion.py",
     "tests/faults/test_restore.py",
 )
