@@ -12,7 +12,7 @@ from schemathesis.specs.openapi.checks import allow_header_conformance, ignored_
 
 from tests.contract.company import Company
 from tests.contract.document import operators_only
-from tests.contract.feeding import SPENDING, feed
+from tests.contract.feeding import REFRESHING, SPENDING, feed
 from tests.contract.operator import Operator
 
 
@@ -51,8 +51,8 @@ class Stage:
         label = case.operation.label
         response = self.send(case, company)
         self.record.statuses[label].add(response.status_code)
-        if label in SPENDING and response.status_code < 300:
-            company.sign_up()
+        if response.status_code < 300:
+            _follow(label, company, response)
         marks = frozenset(other.marks)
 
         def nothing_of_the_other(ctx: CheckContext, response: Response, case: Case) -> None:
@@ -99,6 +99,14 @@ class Stage:
             *([allow_header_conformance, unsupported_method] if label in SHADOWED else []),
             *([] if _is_secured(case) else [unsupported_method]),
         ]
+
+
+def _follow(label: str, company: Company, response: Response) -> None:
+    """What a client does after such a success."""
+    if label in SPENDING:
+        company.sign_up()
+    elif label == REFRESHING:
+        company.take_tokens(response.json())
 
 
 SHADOWED = {
