@@ -99,8 +99,11 @@ class Stage:
         return dict(company.headers) if _is_secured(case) else {}
 
     def _excluded(self, case: Case, response: Response) -> list[CheckFunction]:
-        """Checks that say nothing here: where no token is needed, the gateway wants one for other methods; who tries
-        secrets so often is turned away."""
+        """Checks that say nothing here.
+
+        Where no token is needed, the gateway wants one for other methods; who tries secrets so often is
+        turned away.
+        """
         label = case.operation.label
         return [
             *([ignored_auth] if label in self.record.guarded else []),
