@@ -14,6 +14,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 from conftest import SERVICES, service_of
@@ -31,6 +32,7 @@ _WITHOUT_DATABASE = (
 )
 """Tests that no schema touches, and that take long or need another program."""
 _STORY = "tests/e2e/test_story.py"
+_AT_ONCE = 4
 _BEGUN = time.monotonic()
 
 
@@ -112,12 +114,18 @@ def _upgrade(older: Path, folder: Path) -> None:
 def _share(running: Running, newer: dict[str, str]) -> None:
     """Requests to either, events for both."""
     asyncio.run(story.await_shared_partitions(running.superuser))
-    for number in range(story.TENANTS):
-        older_first = number % 2 == 0
-        tenant = story.sign_up(running.gateway if older_first else newer["tenants"])
-        campaigns, audit = newer["campaigns"], newer["audit"]
-        story.work_on(running.gateway, tenant, audited_at=audit if older_first else running.gateway)
-        story.work_on(campaigns, tenant, audited_at=running.gateway if older_first else audit)
+    say("they share the partitions")
+
+    def live(number: int) -> None:
+        tenant = story.sign_up((running.gateway, newer["tenants"])[number % 2])
+        logs = (running.gateway, newer["audit"])
+        story.work_on(running.gateway, tenant, audited_at=logs[number % 2])
+        story.work_on(newer["campaigns"], tenant, audited_at=logs[1 - number % 2])
+
+    with ThreadPoolExecutor(_AT_ONCE) as pool:
+        for _ in pool.map(live, range(story.TENANTS)):
+            pass
+    say("both have worked; the older services leave")
 
 
 def say(text: str) -> None:
