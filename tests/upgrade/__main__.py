@@ -19,12 +19,13 @@ from pathlib import Path
 
 from conftest import SERVICES, service_of
 
+from common.db.shared_tables import DEFINER_FUNCTIONS
 from common.testing.databases import DatabaseServer, make_database
 from penguinmails import ports
 from penguinmails.home import REPOSITORY
 from tests.postgres import database_server
 from tests.upgrade import release, story
-from tests.upgrade.platform import Running, beside, migrate, platform_of
+from tests.upgrade.platform import Running, beside, migrate, platform_of, refusals
 
 _WITHOUT_DATABASE = (
     "services/tenants/tests/test_stripe_mock.py",
@@ -97,7 +98,7 @@ def _upgrade(older: Path, folder: Path) -> None:
         migrate(sys.executable, running)
         say("its databases are migrated; it goes on")
         story.work_on(running.gateway, before, audited_at=running.gateway)
-        running.restart_services()
+        running.restart(set(SERVICES) - _refusing(older, running))
         say("its services have begun anew")
         _run_tests(older, {"TEST_GATEWAY": running.gateway}, _STORY)
         with beside(sys.executable, running, folder) as newer:
@@ -109,6 +110,22 @@ def _upgrade(older: Path, folder: Path) -> None:
         story.work_on(running.gateway, before, audited_at=running.gateway)
         story.work_on(running.gateway, story.sign_up(running.gateway), audited_at=running.gateway)
         asyncio.run(story.look_for_losses(running.superuser))
+
+
+def _refusing(older: Path, running: Running) -> set[str]:
+    """Services that would not begin on our schema, for no other reason than what our own lists have reviewed."""
+    refused = refusals(older, running)
+    for service, findings in refused.items():
+        say(f"WARNING: an older {service} goes on, but cannot begin anew: {'; '.join(findings)}")
+    unreviewed = [text for texts in refused.values() for text in texts if not _is_reviewed(text)]
+    if unreviewed:
+        raise Failed(f"its services do not begin: {unreviewed}")
+    return set(refused)
+
+
+def _is_reviewed(finding: str) -> bool:
+    name, _, rest = finding.partition(" ")
+    return rest == "is SECURITY DEFINER but not listed" and name in DEFINER_FUNCTIONS
 
 
 def _share(running: Running, newer: dict[str, str]) -> None:

@@ -4,7 +4,7 @@ import json
 import os
 import subprocess
 import time
-from collections.abc import Generator
+from collections.abc import Generator, Iterable
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,10 +30,27 @@ known = stack.env()
 print(json.dumps({"gateway": known["gateway"], "superuser": known["postgres"]["superuser"],
                   "settings": settings}), flush=True)
 for line in sys.stdin:
-    for service in SERVICES:
+    for service in line.split():
         stack.wait_ready(service, other_than=stack.kill(service))
     print("{}", flush=True)
 stack.down()
+"""
+
+# What keeps a service from its start: the release's own rules, asked of the databases as they are now.
+_REFUSALS = """
+import asyncio, json, sys
+import asyncpg
+from common.db.catalog import find_breaches
+
+async def ask(service, url):
+    connection = await asyncpg.connect(url)
+    try:
+        return await find_breaches(connection, service)
+    finally:
+        await connection.close()
+
+urls = json.loads(sys.argv[1])
+print(json.dumps({service: asyncio.run(ask(service, url)) for service, url in urls.items()}))
 """
 
 
@@ -46,10 +63,10 @@ class Running:
     superuser: str
     settings: dict[str, dict[str, str]]
 
-    def restart_services(self) -> None:
-        """Kill each service and have it begin anew."""
+    def restart(self, services: Iterable[str]) -> None:
+        """Kill each of the services and have it begin anew."""
         assert self.process.stdin is not None
-        self.process.stdin.write("restart\n")
+        self.process.stdin.write(" ".join(services) + "\n")
         self.process.stdin.flush()
         _told(self.process)
 
@@ -120,6 +137,15 @@ def _is_ready(address: str) -> bool:
         return httpx.get(f"{address}/health/ready").status_code == 200
     except httpx.TransportError:
         return False
+
+
+def refusals(code: Path, running: Running) -> dict[str, list[str]]:
+    """Why services of the release would not begin on the databases."""
+    urls = {service: settings["DATABASE_URL"] for service, settings in running.settings.items()}
+    command = [str(code / ".venv/bin/python"), "-c", _REFUSALS, json.dumps(urls)]
+    asked = subprocess.run(command, cwd=code, env=surroundings(), capture_output=True, text=True, check=True)
+    found: dict[str, list[str]] = json.loads(asked.stdout)
+    return {service: findings for service, findings in found.items() if findings}
 
 
 def migrate(python: str, running: Running) -> None:
