@@ -113,7 +113,7 @@ def _upgrade(older: Path, folder: Path) -> None:
 
 
 def _refusing(older: Path, running: Running) -> set[str]:
-    """Services that would not begin on our schema, for no other reason than what our own lists have reviewed."""
+    """Services that would not begin on our schema, all for what our own lists have reviewed."""
     refused = refusals(older, running)
     for service, findings in refused.items():
         say(f"WARNING: an older {service} goes on, but cannot begin anew: {'; '.join(findings)}")
