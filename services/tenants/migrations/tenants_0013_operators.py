@@ -9,6 +9,14 @@ down_revision = "tenants_0012"
 branch_labels = None
 depends_on = None
 
+_ONE_A_DAY = "the code before writes one row a day, and finds it by its day as it did"
+CONTRACTS = {
+    "constraint tenants.reconciliations.reconciliations_day_key: new": _ONE_A_DAY,
+    "constraint tenants.reconciliations.reconciliations_pkey: new": _ONE_A_DAY,
+    "unique index tenants.reconciliations.reconciliations_ordered: new": "the code before writes no row "
+    "without a day",
+}
+
 # Finished or not, failed or not: which status that is, the service says.
 _SIGN_UPS = """
 CREATE POLICY operators_look ON tenants.provisioning_steps FOR SELECT TO tenants_owner USING (true);
