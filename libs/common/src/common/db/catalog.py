@@ -4,6 +4,8 @@ A newer release may have brought exceptions that this code does not list: its mi
 comment (`REVIEWED`), and its own tests hold those to its own lists.
 """
 
+from collections.abc import Mapping
+
 import asyncpg
 
 from common.db import shared_tables
@@ -114,6 +116,12 @@ async def find_breaches(connection: asyncpg.Connection, service: str) -> list[st
             if role[flag]
         ]
     return findings
+
+
+def mark_reviewed(exceptions: Mapping[str, str]) -> str:
+    """What a migration says of the exceptions it makes: SQL. By object, as `COMMENT ON` names it: why."""
+    words = {name: (REVIEWED + reason).replace("'", "''") for name, reason in exceptions.items()}
+    return "".join(f"COMMENT ON {name} IS '{word}';\n" for name, word in words.items())
 
 
 def _is_reviewed(found: asyncpg.Record) -> bool:
