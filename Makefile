@@ -1,7 +1,7 @@
 # Needs python3 (3.11 or newer) and git; everything else comes from PyPI into .venv.
 .DEFAULT_GOAL := help
-.PHONY: up down reset status doctor logs demo kafka test test-pooled mutate-isolation soak bench check lint-api \
-	compose-env compose-check chart-check collector-check docs help
+.PHONY: up down reset status doctor logs demo kafka test test-pooled mutate-isolation upgrade-check soak bench check \
+	lint-api compose-env compose-check chart-check collector-check docs help
 
 # uv: the one on the PATH, else our own in .uv.
 UV := $(shell command -v uv 2>/dev/null)
@@ -68,6 +68,9 @@ test: $(SYNCED) $(BROKER) ## Run all tests, in two processes, on a stack of thei
 
 test-pooled: $(SYNCED) ## Run the isolation tests through PgBouncer in transaction mode (needs pgbouncer)
 	@TEST_POOLER=pgbouncer $(RUN)pytest tests/isolation $(ARGS)
+
+upgrade-check: $(SYNCED) ## Run the code of the release before on this schema and beside this code; RELEASE=… another ref
+	@$(RUN)python -m tests.upgrade --uv "$(UV)" --release "$(RELEASE)"
 
 bench: $(SYNCED) ## Measure, as ratios within one run; ARGS="--write --short NAME…": keep the page, a tenth, some lines
 	@$(RUN)python -m bench $(ARGS)

@@ -5,11 +5,15 @@ import os
 from collections.abc import AsyncIterator
 from typing import Any
 
+import asyncpg
 import httpx
 import pytest
+from sqlalchemy.engine import make_url
 
+from penguinmails.credentials import SERVICES
 from penguinmails.stack import Stack
 from tests.e2e.client import Platform, Tenant
+from tests.e2e.projections import Databases
 
 _numbers = itertools.count(1)
 
@@ -47,3 +51,16 @@ async def tenant(platform: Platform) -> Tenant:
 async def other(platform: Platform) -> Tenant:
     """A second tenant, to be kept apart from the first."""
     return await platform.sign_up(f"Stranger {next(_numbers)}")
+
+
+@pytest.fixture
+async def databases(environment: dict[str, Any]) -> AsyncIterator[Databases]:
+    """Every service's database, as the superuser."""
+    url = make_url(environment["postgres"]["superuser"])
+    opened = {
+        service: await asyncpg.connect(url.set(database=service).render_as_string(hide_password=False))
+        for service in SERVICES
+    }
+    yield opened
+    for connection in opened.values():
+        await connection.close()

@@ -2,14 +2,10 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
 from typing import Any
-from uuid import UUID, uuid4
+from uuid import uuid4
 
-import asyncpg
-import pytest
 from aiokafka import AIOKafkaProducer
-from sqlalchemy.engine import make_url
 
 from common import clock
 from common.bus import lag
@@ -21,12 +17,8 @@ from common.testing.harness import FEATURES, LIMITS
 from penguinmails.credentials import SERVICES
 from penguinmails.stack import Stack
 from tests.e2e.client import Platform, Tenant, eventually
+from tests.e2e.projections import Databases, books, empty
 from tests.e2e.test_command import run
-from tests.e2e.test_people import PASSWORD, Person, link_in_mail
-
-PROJECTIONS = ("tenants", "members", "revocations", "workspaces", "workspace_roles")
-Books = dict[tuple[str, str], list[str]]
-Databases = dict[str, asyncpg.Connection]
 
 
 async def answers(stack: Stack, *words: str) -> list[dict[str, Any]]:
@@ -57,19 +49,6 @@ async def until_caught_up(stack: Stack) -> None:
         return behind == 0 and not any(service["outbox"]["rows"] for service in lags)
 
     await eventually(idle, within=60)
-
-
-@pytest.fixture
-async def databases(environment: dict[str, Any]) -> AsyncIterator[Databases]:
-    """Every service's database, as the superuser."""
-    url = make_url(environment["postgres"]["superuser"])
-    opened = {
-        service: await asyncpg.connect(url.set(database=service).render_as_string(hide_password=False))
-        for service in SERVICES
-    }
-    yield opened
-    for connection in opened.values():
-        await connection.close()
 
 
 async def test_lag_shows_every_consumer(stack: Stack, tenant: Tenant) -> None:
@@ -162,82 +141,8 @@ async def test_a_dead_letter_is_listed_shown_retried_and_dropped(
     assert (status, "No dead letter" in output) == (1, True), output
 
 
-async def live_a_little(platform: Platform, tenant: Tenant, environment: dict[str, Any]) -> None:
-    """Something in every column of every projection: people, roles, sessions and workspaces come and go."""
-    kept = await platform.make(tenant, "/workspaces", name="Kept")
-    gone = await platform.make(tenant, "/workspaces", name="Gone")
-    offers = [{"workspace_id": kept["workspace_id"], "role": "viewer"}]
-    email = f"ivan-{uuid4().hex}@example.com"
-    await platform.make(tenant, "/invitations", email=email, role="member", workspaces=offers)
-    wish = {"token": await link_in_mail(environment, email), "name": "Ivan", "password": PASSWORD}
-    accepted = await platform.http.post("/api/v1/invitations/accept", json=wish)
-    ivan = Person(platform, tenant, email, accepted.json())
-    entered = (await ivan.log_in()).json()
-    bearer = {"Authorization": f"Bearer {entered['access_token']}"}
-    assert (await platform.http.post("/api/v1/auth/logout", headers=bearer)).status_code < 300
-    for body in ({"role": "admin"}, {"name": "I."}):
-        path = f"/api/v1/users/{ivan.user_id}"
-        changed = await platform.http.patch(path, headers=tenant.headers, json=body)
-        assert changed.status_code == 200, changed.text
-    for path in (f"workspaces/{gone['workspace_id']}", f"users/{ivan.user_id}"):
-        ended = await platform.http.delete(f"/api/v1/{path}", headers=tenant.headers)
-        assert ended.status_code < 300, ended.text
-
-
-async def books(databases: Databases, tenant_id: UUID) -> Books:
-    """The tenant's rows in every projection of every service, as text."""
-    found: Books = {}
-    for service, connection in databases.items():
-        for table in PROJECTIONS:
-            statement = f"SELECT p::text FROM tenancy.{table} AS p WHERE tenant_id = $1 ORDER BY p::text"
-            found[service, table] = [row[0] for row in await connection.fetch(statement, tenant_id)]
-    return found
-
-
-async def empty(databases: Databases, tenant_id: UUID) -> None:
-    for connection in databases.values():
-        for table in PROJECTIONS:
-            await connection.execute(f"DELETE FROM tenancy.{table} WHERE tenant_id = $1", tenant_id)
-
-
-async def snapshot(stack: Stack, tenant: Tenant) -> None:
-    services = ("tenants", "auth", "workspaces", "campaigns")
-    await said(stack, "snapshot", *services, "--tenant", tenant.tenant_id)
-    await until_caught_up(stack)
-
-
 async def replay(stack: Stack, *services: str) -> None:
     await said(stack, "replay", *services, "--all")
-
-
-async def test_emptied_projections_heal_byte_by_byte(
-    stack: Stack,
-    platform: Platform,
-    tenant: Tenant,
-    environment: dict[str, Any],
-    databases: Databases,
-) -> None:
-    tenant_id = parse(Kind.TENANT, tenant.tenant_id)
-    await live_a_little(platform, tenant, environment)
-    await until_caught_up(stack)
-    lived = await books(databases, tenant_id)
-    assert all(lived.values()), [place for place, rows in lived.items() if not rows]
-    actions = len(await platform.audit(tenant, action="user.registered"))
-    await snapshot(stack, tenant)
-    told = await books(databases, tenant_id)
-    assert without_versions(told) == without_versions(lived), "the snapshot tells nothing new"
-    await empty(databases, tenant_id)
-    await replay(stack, *SERVICES)
-    assert await books(databases, tenant_id) == told, "snapshot and replay"
-    await empty(databases, tenant_id)
-    await snapshot(stack, tenant)
-    assert await books(databases, tenant_id) == told, "a snapshot alone, for projections older than the log"
-    assert len(await platform.audit(tenant, action="user.registered")) == actions
-
-
-def without_versions(rows: Books) -> Books:
-    """The rows without their last column."""
-    return {place: [row.rpartition(",")[0] for row in found] for place, found in rows.items()}
 
 
 async def test_a_dry_run_counts_and_changes_nothing(

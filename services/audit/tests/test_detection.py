@@ -1,6 +1,8 @@
 """Who tried to cross a border, and what each side sees of it."""
 
+import itertools
 import json
+from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
@@ -8,6 +10,7 @@ import asyncpg
 import pytest
 from services.audit.tests.book import EMAIL, REQUEST, Book, camp, created, denied, missed, provisioned, read
 
+from common import clock
 from common.contracts.audit import Target
 from common.contracts.campaigns import CampaignDeleted, CampaignUpdated
 from common.contracts.workspaces import WorkspaceUpdated
@@ -61,6 +64,27 @@ async def test_a_deleted_resource_still_tells_whose_it_was(book: Book, ours: UUI
     row = await book.sql.fetchrow("SELECT * FROM audit.ownership WHERE resource = $1", event.subject)
     assert row["tenant_id"] == theirs
     assert row["born_at"] < row["died_at"]
+
+
+@pytest.mark.parametrize("apart", [True, False], ids=["in-batches", "in-one-batch"])
+@pytest.mark.parametrize("ends", [True, False], ids=["ended-twice", "claimed-by-another"])
+async def test_ownership_does_not_depend_on_the_order_of_arrival(
+    book: Book, ours: UUID, theirs: UUID, apart: bool, ends: bool
+) -> None:
+    birth = created(theirs)
+    ids = {"workspace_id": birth.workspace_id, "campaign_id": birth.campaign_id}
+    times = [clock.now() + timedelta(seconds=second) for second in range(4)]
+    death, claim = CampaignDeleted(tenant_id=theirs, version=2, **ids), created(ours, birth.campaign_id)
+    events = [birth, created(theirs, birth.campaign_id), *([death, death] if ends else [claim, claim])]
+    told = [book.envelope(event, time=time) for event, time in zip(events, times, strict=True)]
+    owners: set[tuple[Any, ...]] = set()
+    for order in itertools.permutations(book.delivery(envelope) for envelope in told):
+        await book.sql.execute("DELETE FROM audit.ownership WHERE resource = $1", birth.subject)
+        for batch in [[one] for one in order] if apart else [order]:
+            await book.take(*batch)
+        statement = "SELECT tenant_id, born_at, died_at FROM audit.ownership WHERE resource = $1"
+        owners.add(tuple(await book.sql.fetchrow(statement, birth.subject)))
+    assert owners == {(theirs, times[0], times[2] if ends else None)}
 
 
 @pytest.mark.parametrize("owner_is_other", [True, False])

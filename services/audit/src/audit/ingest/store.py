@@ -92,18 +92,20 @@ _OPEN = _insert("audit.open_accesses", _OPEN_COLUMNS, "tenant_id, event_id, reso
 _QUARANTINE = _insert("audit.quarantine", _QUARANTINE_COLUMNS, "tenant_id, digest")
 _OUTBOX = _insert("tenancy.outbox", _OUTBOX_COLUMNS, "").removesuffix(" ON CONFLICT () DO NOTHING")
 
-# A birth says for certain who owns the resource; a death only where no birth was heard of.
+# A birth says for certain who owns the resource; a death only where no birth was heard of. The earliest of
+# each counts, in whatever order they arrive: what is replayed into an emptied table makes the same rows.
 _BIRTHS = """
 INSERT INTO audit.ownership AS o (resource, tenant_id, born_at)
 SELECT * FROM unnest($1::text[], $2::uuid[], $3::timestamptz[])
-ON CONFLICT (resource) DO UPDATE SET tenant_id = excluded.tenant_id, born_at = excluded.born_at
-WHERE o.born_at IS NULL
+ON CONFLICT (resource) DO UPDATE SET tenant_id = excluded.tenant_id, born_at = excluded.born_at,
+    died_at = CASE WHEN o.tenant_id = excluded.tenant_id THEN o.died_at END
+WHERE o.born_at IS NULL OR (excluded.born_at, excluded.tenant_id) < (o.born_at, o.tenant_id)
 """
 _DEATHS = """
 INSERT INTO audit.ownership AS o (resource, tenant_id, died_at)
 SELECT * FROM unnest($1::text[], $2::uuid[], $3::timestamptz[])
 ON CONFLICT (resource) DO UPDATE SET died_at = excluded.died_at
-WHERE o.tenant_id = excluded.tenant_id AND o.died_at IS NULL
+WHERE o.tenant_id = excluded.tenant_id AND (o.died_at IS NULL OR excluded.died_at < o.died_at)
 """
 # Shared by all batches; who erases waits for those that began before.
 _BEGIN = "SELECT pg_advisory_xact_lock_shared(x'65726173'::int)"
@@ -243,8 +245,9 @@ async def learn_deaths(connection: asyncpg.Connection, lives: Sequence[Life]) ->
 
 
 def _once(lives: Sequence[Life]) -> list[Life]:
-    """The first of each resource, in an order that all writers share."""
-    first = {life.resource: life for life in reversed(lives)}
+    """The earliest of each resource, in an order that all writers share."""
+    latest_first = sorted(lives, key=lambda life: (life.at, life.tenant_id), reverse=True)
+    first = {life.resource: life for life in latest_first}
     return [first[resource] for resource in sorted(first)]
 
 
