@@ -179,6 +179,7 @@ async def test_the_order_of_a_process_that_died_is_done_by_another(
             await comparer.work_on(PLATFORM_TENANT)
     assert (await operator.get(f"{RUNS}/{run['job_id']}"))["status"] == "running"
     await drain(comparer)
+    await comparer.work_on(PLATFORM_TENANT)
     assert (await operator.get(f"{RUNS}/{run['job_id']}"))["status"] == "running", "it is still somebody's"
     await office.fetch("UPDATE tenants.reconciliations SET claimed_until = now() - interval '1 s'")
     await drain(comparer)

@@ -76,7 +76,7 @@ class ReconciliationRun(Answer):
 
     job_id: JobId
     tenant_id: TenantId | None
-    day: date | None
+    day: date | None = Field(examples=["2026-11-22"])
     dry_run: bool
     status: Literal["queued", "running", "done", "failed"]
     requested_at: Timestamp
