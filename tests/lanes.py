@@ -24,6 +24,14 @@ _OF_ITS_OWN = ("tests/isolation", "tests/faults/bus")
 """Each of these in one process and in order, for its tests share what they have made. Every other file goes
 to whoever is free."""
 
+_FIRST = (
+    "tests/e2e/test_events_command.py",
+    "tests/e2e/test_healing.py",
+    "tests/faults/test_deletion.py",
+    "tests/faults/test_restore.py",
+)
+"""They read whatever the platform has kept: what they take grows with what was done before."""
+
 
 def lane_of(nodeid: str) -> str:
     """What the test must not be parted from."""
@@ -56,8 +64,15 @@ def _name_alone(item: pytest.Item) -> None:
         item._id = NodeId.parse(f"{item.parent.nodeid}::{item.name}")
 
 
+def _rank(nodeid: str) -> int:
+    """Lower ranks go first."""
+    if lane_of(nodeid) != PLATFORM:
+        return 2
+    return 0 if nodeid.startswith(_FIRST) else 1
+
+
 def pytest_collection_modifyitems(session: pytest.Session, items: list[pytest.Item]) -> None:
     for item in items:
         _name_alone(item)
     if is_xdist_worker(session):
-        items.sort(key=lambda item: lane_of(item.nodeid) != PLATFORM)
+        items.sort(key=lambda item: _rank(item.nodeid))

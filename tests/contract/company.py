@@ -45,8 +45,7 @@ class Company:
         self.email = f"owner@{name}.example.com"
         body = {"company_name": name, "owner_email": self.email, "owner_name": "Olga", "plan": "enterprise"}
         made = self._post("/tenants", body)
-        self.headers = {"Authorization": f"Bearer {made['access_token']}"}
-        self.refresh_token: str = made["refresh_token"]
+        self.take_tokens(made)
         session = jwt.decode(made["access_token"], options={"verify_signature": False})["sid"]
         self._made = {
             Kind.TENANT: made["tenant_id"],
@@ -56,6 +55,11 @@ class Company:
         self.marks |= {made["tenant_id"], made["owner_user_id"], made["default_workspace_id"], name}
         self._secrets: dict[str, str] = {}
         self._since = time.monotonic()
+
+    def take_tokens(self, issued: Json) -> None:
+        """Go on with these."""
+        self.headers = {"Authorization": f"Bearer {issued['access_token']}"}
+        self.refresh_token = str(issued["refresh_token"])
 
     def stay_signed_in(self) -> None:
         """Be a new tenant before the token expires."""

@@ -23,6 +23,9 @@ SPENDING = {
 }
 """Operations after whose success the caller can do nothing more, hardly anything, or less often."""
 
+REFRESHING = "POST /api/v1/auth/refresh"
+"""A token that is spent twice ends the session."""
+
 
 def feed(case: Case, company: Company, operator: Operator | None = None) -> None:
     """Replace what names resources in those parts of a request that are not wrong on purpose."""
@@ -89,7 +92,7 @@ def _own_name(company: Company) -> Json:
 
 SECRETS: dict[str, Callable[[Company], Json]] = {
     "POST /api/v1/auth/login": _log_in,
-    "POST /api/v1/auth/refresh": _refresh,
+    REFRESHING: _refresh,
     "POST /api/v1/auth/password/reset": _reset,
     "POST /api/v1/invitations/accept": _accept,
     "POST /api/v1/tenants/{tenant_id}/deletion": _own_name,

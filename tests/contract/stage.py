@@ -8,12 +8,19 @@ import requests
 from schemathesis.checks import CheckContext, CheckFunction
 from schemathesis.core.transport import Response
 from schemathesis.generation.case import Case
-from schemathesis.specs.openapi.checks import allow_header_conformance, ignored_auth, unsupported_method
+from schemathesis.specs.openapi.checks import (
+    allow_header_conformance,
+    ignored_auth,
+    positive_data_acceptance,
+    unsupported_method,
+)
 
 from tests.contract.company import Company
 from tests.contract.document import operators_only
-from tests.contract.feeding import SPENDING, feed
+from tests.contract.feeding import REFRESHING, SPENDING, feed
 from tests.contract.operator import Operator
+
+TOO_MANY = 429
 
 
 @dataclass
@@ -51,8 +58,8 @@ class Stage:
         label = case.operation.label
         response = self.send(case, company)
         self.record.statuses[label].add(response.status_code)
-        if label in SPENDING and response.status_code < 300:
-            company.sign_up()
+        if response.status_code < 300:
+            _follow(label, company, response)
         marks = frozenset(other.marks)
 
         def nothing_of_the_other(ctx: CheckContext, response: Response, case: Case) -> None:
@@ -80,7 +87,7 @@ class Stage:
             response,
             headers=self._headers(case, company),
             additional_checks=list(further),
-            excluded_checks=self._excluded(case),
+            excluded_checks=self._excluded(case, response),
             transport_kwargs={"base_url": self.gateway, "headers": self._headers(case, company)},
         )
         if response.status_code < 300:
@@ -91,14 +98,27 @@ class Stage:
             return dict(self.operator.headers)
         return dict(company.headers) if _is_secured(case) else {}
 
-    def _excluded(self, case: Case) -> list[CheckFunction]:
-        """Checks that say nothing here: where no token is needed, the gateway wants one for other methods."""
+    def _excluded(self, case: Case, response: Response) -> list[CheckFunction]:
+        """Checks that say nothing here.
+
+        Where no token is needed, the gateway wants one for other methods; who tries secrets so often is
+        turned away.
+        """
         label = case.operation.label
         return [
             *([ignored_auth] if label in self.record.guarded else []),
             *([allow_header_conformance, unsupported_method] if label in SHADOWED else []),
             *([] if _is_secured(case) else [unsupported_method]),
+            *([positive_data_acceptance] if response.status_code == TOO_MANY else []),
         ]
+
+
+def _follow(label: str, company: Company, response: Response) -> None:
+    """What a client does after such a success."""
+    if label in SPENDING:
+        company.sign_up()
+    elif label == REFRESHING:
+        company.take_tokens(response.json())
 
 
 SHADOWED = {

@@ -16,7 +16,9 @@ SETTINGS = {
     "shared_buffers": "128MB",
     "timezone": "UTC",
     "log_timezone": "UTC",
+    "log_error_verbosity": "terse",
 }
+"""Terse, because the details of an error quote rows and keys, and so what people have written."""
 
 
 class DataUnusable(Exception):
