@@ -39,6 +39,8 @@ def feed(case: Case, company: Company, operator: Operator | None = None) -> None
             case.body |= {"email": operator.email, "password": PASSWORD}
     if not _is_wrong(case, ParameterLocation.PATH):
         ids = _path_ids(case, company)
+        if operator is not None and case.operation.label.endswith("/reconciliations/{job_id}"):
+            ids["job_id"] = operator.comparison(ids.get("tenant_id"))
         case.path_parameters = {**(case.path_parameters or {}), **ids}
         prepare(case.operation.label, ids, company)
 

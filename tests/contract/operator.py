@@ -29,6 +29,13 @@ class Operator:
         self.headers = {"Authorization": f"Bearer {answer.json()['access_token']}"}
         self._since = time.monotonic()
 
+    def comparison(self, tenant: str | None) -> str:
+        """Id of a comparison with Stripe, of the tenant or of all."""
+        path = "/api/v1/platform/billing" + (f"/{tenant}" if tenant else "") + "/reconciliations"
+        answer = self._http.post(path, headers=self.headers, json={"dry_run": True})
+        assert answer.status_code == 202, answer.text
+        return str(answer.json()["job_id"])
+
     def stay_signed_in(self) -> None:
         """Have a new token before the old one expires."""
         if time.monotonic() - self._since > _TOKEN_SECONDS:

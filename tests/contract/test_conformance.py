@@ -11,6 +11,8 @@ SCHEMA = load(closed(read()))
 UNREACHED = {
     "GET /api/v1/tenants/exports/{signed}": "its link comes with a finished export; tried in test_export.py",
     "GET /api/v1/tenants/provisioning/{signed}": "its link is given only when a sign-up takes unusually long",
+    "GET /api/v1/platform/deletions/{tenant_id}": "their tenant stays; tried in test_operators.py",
+    "POST /api/v1/platform/deletions/{tenant_id}/run": "the same",
     "POST /api/v1/platform/auth/mfa": "operators of the local stack need no code",
 }
 """Operations whose success these requests cannot bring about, and why."""

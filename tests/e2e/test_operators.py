@@ -125,6 +125,48 @@ async def test_tenants_are_listed_and_searched(
     assert json.loads(shown)["features"]["beta_features"] is True, shown
 
 
+async def test_what_the_platform_is_at_is_seen_and_mended_without_a_shell(
+    stack: Stack, platform: Platform, operator: Headers, tenant: Tenant
+) -> None:
+    """Sign-up, export, billing and its comparison with Stripe, deletion: all of one tenant."""
+
+    async def ask(method: str, path: str, body: Any = None) -> Any:
+        answer = await platform.http.request(method, f"/api/v1/platform{path}", headers=operator, json=body)
+        assert answer.is_success, answer.text
+        return answer.json()
+
+    async def is_subscribed() -> bool:
+        return (await ask("GET", f"/billing/{tenant.tenant_id}"))["subscription_id"] is not None
+
+    assert (await ask("GET", "/provisioning"))["data"][0]["tenant_id"].startswith("tenant_")
+    resumed = await ask("POST", f"/provisioning/{tenant.tenant_id}/resume")
+    assert resumed["tenant_id"] == tenant.tenant_id
+    await eventually(is_subscribed, within=20)
+    runs = f"/billing/{tenant.tenant_id}/reconciliations"
+    ordered = await ask("POST", runs, {"dry_run": True})
+
+    async def report() -> Any:
+        return (await ask("GET", f"{runs}/{ordered['job_id']}"))["report"]
+
+    assert sum((await eventually(report, within=30))["counts"].values()) == 1
+    await platform.audited(tenant, action="billing.reconciliation_ordered")
+    job = (await platform.post(tenant, f"/tenants/{tenant.tenant_id}/export", {})).json()["job_id"]
+
+    async def is_done() -> bool:
+        return (await ask("GET", f"/exports/{tenant.tenant_id}/{job}"))["status"] == "done"
+
+    await eventually(is_done, within=30)
+    status, output = await run(stack, "exports", "list", "--tenant", tenant.tenant_id, "--json")
+    assert (status, [one["job_id"] for one in json.loads(output)]) == (0, [job]), output
+    status, output = await run(stack, "billing", "list", "--json")
+    assert tenant.tenant_id in [one["tenant_id"] for one in json.loads(output)], output
+    body = {"company_name": tenant.company_name}
+    await platform.post(tenant, f"/tenants/{tenant.tenant_id}/deletion", body)
+    scheduled = await ask("GET", f"/deletions/{tenant.tenant_id}")
+    assert scheduled["status"] == "scheduled"
+    assert await ask("POST", f"/deletions/{tenant.tenant_id}/run") == scheduled, "the grace is the owner's"
+
+
 async def test_a_closed_operators_token_ends_in_every_service(
     stack: Stack, platform: Platform, operator: Headers, act: Callable[..., Any]
 ) -> None:

@@ -68,7 +68,8 @@ INSERT INTO tenants.stripe_events (tenant_id, event_id, type)
 VALUES (tenancy.current_tenant(), :event, 'customer.updated')
 """)
 _RECONCILIATION = text("""
-INSERT INTO tenants.reconciliations (tenant_id, day) VALUES (tenancy.current_tenant(), '2026-01-01')
+INSERT INTO tenants.reconciliations (tenant_id, day)
+VALUES (tenancy.current_tenant(), '2026-01-01'), (tenancy.current_tenant(), NULL)
 """)
 _CUSTOMER = text("UPDATE tenants.subscriptions SET customer_id = 'cus_seed' WHERE tenant_id = :tenant")
 _AUDIT_EVENT = (

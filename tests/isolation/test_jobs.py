@@ -14,12 +14,13 @@ from services.tenants.tests.world import ScriptedStripe
 
 from auth.mail.worker import Postman
 from auth.settings import settings_of
-from common.context import TenantContext
+from common.context import SystemContext, TenantContext
 from common.db.session import Database
 from common.ids import PLATFORM_TENANT, Kind, to_text
 from common.metric_names import DELETIONS_AGE, EXPORTS_AGE, SIGN_UPS_UNFINISHED
 from common.testing.harness import Harness, MadeTenant
 from common.testing.measuring import value_of
+from tenants.billing.orders import Comparer, order
 from tenants.billing.reconciliation import Calendar
 from tenants.billing.worker import Clerk
 from tenants.lifecycle import watch
@@ -39,6 +40,7 @@ TRIED = {
     "tenants.lifecycle.watch.watch_departures": "test_departures_are_measured_without_entering_their_tenants",
     "tenants.webhook.worker.take_in_events": "test_an_event_of_stripes_has_its_own_tenant_looked_at",
     "tenants.billing.reconciliation.reconcile_daily": "test_billing_is_compared_in_each_tenant",
+    "tenants.billing.orders.reconcile_ordered": "test_an_ordered_comparison_is_of_its_own_tenant",
     "audit.ingest.worker.ingest": "test_events.py: one role for all tenants, one log for each",
 }
 """Every loop of a service's own, and which test makes it work for two tenants."""
@@ -227,3 +229,24 @@ async def test_billing_is_compared_in_each_tenant(
         customer = next(c for c, t, _ in stripe.customers if t == to_text(Kind.TENANT, tenant.tenant_id))
         assert len(told) == 2
         assert all(customer in row["data"] for row in told)
+
+
+@pytest.mark.parametrize("world", ["tenants"], indirect=True)
+async def test_an_ordered_comparison_is_of_its_own_tenant(
+    world: World, sql: asyncpg.Connection, entered: list[TenantContext]
+) -> None:
+    stripe = ScriptedStripe()
+    (mine, theirs), clerk = await bill(world, sql, stripe)
+    context = SystemContext(mine.tenant_id, "platform", "tenants")
+    async with world.harness.kernel.database.tenant(context) as session:
+        await order(session, dry_run=False)
+        await session.commit()
+    entered.clear()
+    for tenant in (mine, theirs):
+        await Comparer(clerk).work_on(tenant.tenant_id)
+    assert {context.tenant_id for context in entered} == {mine.tenant_id, theirs.tenant_id}
+    assert await statuses(sql, [mine, theirs]) == ["past_due", "trialing"]
+    reports = "SELECT tenant_id, report FROM tenants.reconciliations WHERE tenant_id = ANY($1)"
+    (row,) = await sql.fetch(reports, [mine.tenant_id, theirs.tenant_id])
+    assert row["tenant_id"] == mine.tenant_id
+    assert '"mended": 1' in row["report"]

@@ -20,22 +20,41 @@ from tests.isolation.calls import Calls, bytes_of, nobodys
 from tests.isolation.installation import World
 from tests.isolation.resources import never
 from tests.isolation.routes import PLATFORM_ROUTES, PREFIX, ROUTES, Route
+from tests.isolation.targets import Party
 from tests.isolation.test_surface import beside_tenants
 
 VALUES = {"flag": "api_rate_limit"}
 """Parameters of platform routes that name no resource."""
+_NO_JOB = never(Kind.JOB)
 
 
-def paths(route: Route, tenant_id: str) -> dict[str, str]:
+def paths(route: Route, tenant_id: str, job_id: str) -> dict[str, str]:
     """Values for the route's path that name the tenant."""
-    return {name: tenant_id if name == "tenant_id" else VALUES[name] for name in route.path_ids}
+    values = {**VALUES, "tenant_id": tenant_id, "job_id": job_id}
+    return {name: values[name] for name in route.path_ids}
 
 
-async def ask(calls: Calls, route: Route, token: str | None, tenant_id: str) -> Any:
+async def prepare(calls: Calls, route: Route, party: Party, operator: str) -> str:
+    """Make what the route is about; the id of the job that it names, if it names one."""
+    if "/deletions/" in route.path:
+        path, body = f"{PREFIX}/tenants/{party.tenant_id}/deletion", {"company_name": "Seeded Ltd"}
+        answer = await calls.target.client(route.service).post(path, headers=party.headers, json=body)
+        assert answer.is_success, answer.text
+    if "job_id" not in route.path_ids:
+        return ""
+    if "/exports/" in route.path:
+        return await calls.make(route.service, party, Kind.JOB)
+    path = route.path.removesuffix("/{job_id}").format(tenant_id=party.tenant_id)
+    answer = await calls.target.client(route.service).post(path, headers=bearer(operator), json={})
+    assert answer.status_code == 202, answer.text
+    return str(answer.json()["job_id"])
+
+
+async def ask(calls: Calls, route: Route, token: str | None, tenant_id: str, job_id: str = _NO_JOB) -> Any:
     body = route.fill_body(never)
     return await calls.target.client(route.service).request(
         route.method,
-        route.fill_path(paths(route, tenant_id)),
+        route.fill_path(paths(route, tenant_id, job_id)),
         headers=bearer(token) if token else {},
         json=body,
     )
@@ -61,7 +80,9 @@ async def test_operators_pass(in_process: Calls, route: Route) -> None:
     subject = await in_process.target.join(route.service)
     issuer = in_process.target.issuer(route.service)
     assert issuer is not None
-    answer = await ask(in_process, route, issuer.operator_token(new_id()), subject.tenant_id)
+    token = issuer.operator_token(new_id())
+    job_id = await prepare(in_process, route, subject, token)
+    answer = await ask(in_process, route, token, subject.tenant_id, job_id)
     if route.path.endswith("/auth/me"):  # an operator that nobody created
         assert answer.status_code == 401
     else:
@@ -118,16 +139,17 @@ async def test_a_closed_operators_token_is_refused_alike(
 ) -> None:
     """By every service, as soon as it hears of it; other operators' go on."""
     calls, operator = in_process, new_id()
-    mine, _ = await calls.pair(route.service)
+    mine = await calls.target.join(route.service)
     issuer = calls.target.issuer(route.service)
     assert issuer is not None
     without = await ask(calls, route, None, mine.tenant_id)
+    job_id = await prepare(calls, route, mine, issuer.operator_token(new_id()))
     token = issuer.operator_token(operator)
     ended = OperatorTokensRevoked(tenant_id=PLATFORM_TENANT, operator_id=operator, version=2, at=clock.now())
     harness = (await worlds(route.service)).harness
     await harness.handle(PLATFORM_TENANT, ended)
     assert bytes_of(await ask(calls, route, token, mine.tenant_id)) == bytes_of(without)
-    other = await ask(calls, route, issuer.operator_token(new_id()), mine.tenant_id)
+    other = await ask(calls, route, issuer.operator_token(new_id()), mine.tenant_id, job_id)
     assert other.is_success or route.path.endswith("/auth/me")
 
 

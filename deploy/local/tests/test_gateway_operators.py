@@ -11,6 +11,10 @@ def test_operators_have_tokens_of_their_own(edge: Any) -> None:
     operator = edge.token(aud="penguinmails-platform")
     for path, service in {
         "/api/v1/platform/tenants/tenant_1": "tenants",
+        "/api/v1/platform/provisioning": "tenants",
+        "/api/v1/platform/deletions/tenant_1/run": "tenants",
+        "/api/v1/platform/exports": "tenants",
+        "/api/v1/platform/billing/reconciliations": "tenants",
         "/api/v1/platform/suppressions": "campaigns",
         "/api/v1/platform/audit/findings": "audit",
         "/api/v1/platform/auth/me": "auth",

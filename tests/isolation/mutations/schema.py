@@ -3,6 +3,8 @@
 from tests.isolation.mutations.mutation import Rewrite, SchemaMutation
 
 _OWN = "tenant_id = tenancy.current_tenant()"
+_ON_AN_OPERATORS_WORD = "tenancy.is_platform()"
+_FOR_THE_PLATFORMS_JOB = "(tenancy.system_tenant() = '00000000-0000-0000-0000-000000000000'::uuid)"
 _OPEN_ONE = (
     "DROP POLICY tenant_wall ON campaigns.contacts; DROP POLICY tenant_rows ON campaigns.contacts; "
     "CREATE POLICY tenant_rows ON campaigns.contacts TO campaigns_app USING (true) WITH CHECK (true)"
@@ -236,6 +238,26 @@ _ENTRANCE = (
         "LANGUAGE sql STABLE SECURITY DEFINER SET search_path = pg_catalog, pg_temp BEGIN ATOMIC "
         "SELECT t.tenant_id, t.company_name, t.plan, t.status, t.suspensions, t.created_at "
         "FROM tenants.tenants AS t ORDER BY t.tenant_id DESC LIMIT batch; END",
+        (_POWERS,),
+    ),
+    *(
+        SchemaMutation(
+            f"any tenant may list all {what}",
+            "tenants",
+            Rewrite(f"tenants.list_{name}", _ON_AN_OPERATORS_WORD, "true"),
+            (_POWERS,),
+        )
+        for what, name in (
+            ("sign-ups", "sign_ups"),
+            ("deletions", "deletions"),
+            ("exports", "exports"),
+            ("tenants' billing", "billing"),
+        )
+    ),
+    SchemaMutation(
+        "any tenant may ask whose comparison is ordered",
+        "tenants",
+        Rewrite("tenants.due_reconciliations", _FOR_THE_PLATFORMS_JOB, "true"),
         (_POWERS,),
     ),
     SchemaMutation(

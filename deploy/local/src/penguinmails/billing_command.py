@@ -1,25 +1,43 @@
-"""`penguinmails billing …`: what differs between the tenants' billing and Stripe, shown to people."""
+"""`penguinmails billing …`: how billing stands, and what differs from Stripe, shown to people."""
 
 import json
 from collections.abc import Callable
 from typing import Annotated
 
 import typer
+from rich.json import JSON
+from rich.table import Table
 
 from penguinmails import display
+from penguinmails.arguments import Tenant
 from penguinmails.display import console
-from penguinmails.services import Document, follow
+from penguinmails.services import Document, ask, by, follow
 from penguinmails.stack import Stack
 from penguinmails.terminal import escape
+
+AsJson = Annotated[bool, typer.Option("--json", help="As JSON.")]
 
 
 def billing_app(running: Callable[[], Stack]) -> typer.Typer:
     """The sub-commands, on the stack that `running` finds."""
-    app = typer.Typer(no_args_is_help=True, help="Billing, compared with Stripe.")
+    app = typer.Typer(no_args_is_help=True, help="Billing: look, compare with Stripe.")
 
-    @app.callback()
-    def group() -> None:
-        """Billing, compared with Stripe."""
+    @app.command("list")
+    def list_billing(
+        status: Annotated[str | None, typer.Option(help="Stripe's own, or `pending`.")] = None,
+        stuck: Annotated[bool, typer.Option("--stuck", help="Only those whose last attempt failed.")] = False,
+        as_json: AsJson = False,
+    ) -> None:
+        """How billing stands, of the newest tenants first."""
+        words = [*(["--status", status] if status else []), *(["--stuck"] if stuck else [])]
+        found = ask(running(), ["tenants"], "billing", "list", *words, *by())
+        display.machine_readable(found) if as_json else console.print(_table(found))
+
+    @app.command()
+    def show(tenant: Tenant) -> None:
+        """How one tenant's billing stands, and what stood in the last attempt's way."""
+        (found,) = ask(running(), ["tenants"], "billing", "show", tenant, *by())
+        console.print(JSON.from_data(found))
 
     @app.command()
     def reconcile(
@@ -33,8 +51,17 @@ def billing_app(running: Callable[[], Stack]) -> typer.Typer:
         for answer in answers:
             display.plain(json.dumps(answer)) if as_json else _show(answer)
 
-    _ = (group, reconcile)
+    _ = (list_billing, show, reconcile)
     return app
+
+
+def _table(found: list[Document]) -> Table:
+    table = Table("tenant", "plan", "status", "customer", "errand", "problem", box=None, pad_edge=False)
+    for one in found:
+        problem = f"[red]{escape(one['problem'])}[/]" if one["problem"] else ""
+        customer = escape(one["customer_id"] or "")
+        table.add_row(one["tenant_id"], one["plan"], one["status"], customer, one["errand"], problem)
+    return table
 
 
 def _show(answer: Document) -> None:

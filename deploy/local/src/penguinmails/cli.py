@@ -19,6 +19,7 @@ from penguinmails.deletion_command import deletion_app
 from penguinmails.display import console
 from penguinmails.doctor import command as examination
 from penguinmails.events_command import events_app
+from penguinmails.exports_command import exports_app
 from penguinmails.home import default_home
 from penguinmails.isolation.command import app as isolation
 from penguinmails.keys_command import keys_app
@@ -60,6 +61,7 @@ def _running_stack() -> Stack:
 app.add_typer(events_app(_running_stack), name="events")
 app.add_typer(provisioning_app(_running_stack), name="provisioning")
 app.add_typer(deletion_app(_running_stack), name="deletion")
+app.add_typer(exports_app(_running_stack), name="exports")
 app.add_typer(operator_app(_running_stack), name="operator")
 app.add_typer(keys_app(_running_stack), name="keys")
 app.add_typer(tenants_app(_running_stack), name="tenants")

@@ -7,12 +7,14 @@ from common.exporting import Exporting
 from common.service import Service
 from tenants.app import create_app
 from tenants.billing.commands import commands as billing
+from tenants.billing.orders import reconcile_ordered
 from tenants.billing.reconciliation import reconcile_daily
 from tenants.billing.worker import settle_billing
 from tenants.custom_domain.worker import recheck_domains
 from tenants.deletion.commands import commands as deletion
 from tenants.deletion.worker import delete_tenants
 from tenants.erasure import ERASING
+from tenants.export.commands import commands as exports
 from tenants.export.worker import finish_exports
 from tenants.handlers import HANDLERS
 from tenants.lifecycle.watch import watch_departures
@@ -34,6 +36,7 @@ SERVICE = Service(
         settle_billing,
         take_in_events,
         reconcile_daily,
+        reconcile_ordered,
         delete_tenants,
         finish_exports,
         recheck_domains,
@@ -43,6 +46,7 @@ SERVICE = Service(
     commands={
         "billing": billing,
         "deletion": deletion,
+        "exports": exports,
         "provisioning": provisioning,
         "tenants": tenants,
     },
@@ -50,7 +54,7 @@ SERVICE = Service(
         left_out={
             "tenants.sign_up_keys": "the platform's",
             "tenants.stripe_events": "the platform's",
-            "tenants.reconciliations": "the platform's",
+            "tenants.reconciliations": "what operators compared: the platform's",
             "tenants.domain_claims": "a keyed hash of the domain that is in tenants.custom_domains",
         }
     ),

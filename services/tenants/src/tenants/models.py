@@ -75,7 +75,7 @@ class SubscriptionRow(Timestamps, TenantRow):
     tenant is being deleted); `look_again` that there is reason for another look after theirs.
     `first_asked_at`: before, nothing of the tenant can have been made there. `wanted_plan` is what the owner
     asked for and Stripe does not have yet. `suspend_at` is the end of the grace period of a tenant that has
-    not paid.
+    not paid; `problem` what stood in the last attempt's way.
     """
 
     __tablename__ = "subscriptions"
@@ -95,6 +95,7 @@ class SubscriptionRow(Timestamps, TenantRow):
     plan_key: Mapped[str | None] = mapped_column(Text)
     suspend_at: Mapped[datetime | None]
     look_again: Mapped[bool] = mapped_column(server_default=text("false"))
+    problem: Mapped[str | None] = mapped_column(Text)
     traceparent: Mapped[str | None] = mapped_column(Text)
 
     __table_args__ = (_SCHEMA,)
@@ -143,11 +144,19 @@ class MonthlySendsRow(TenantRow):
 
 
 class ReconciliationRow(TenantRow):
-    """The comparison of one day (UTC), of the platform's tenant; `claim` holds until `claimed_until`."""
+    """A comparison with Stripe; `claim` holds until `claimed_until`.
+
+    Of all tenants, it is the platform's own: of one day (UTC), or, without `day`, ordered by an operator.
+    Ordered for one tenant, it is that tenant's.
+    """
 
     __tablename__ = "reconciliations"
 
-    day: Mapped[date] = mapped_column(primary_key=True)
+    job_id: Mapped[UUID] = mapped_column(primary_key=True, server_default=func.uuidv7())
+    day: Mapped[date | None]
+    requested_at: Mapped[datetime] = mapped_column(server_default=func.clock_timestamp())
+    dry_run: Mapped[bool] = mapped_column(server_default=text("false"))
+    error: Mapped[str | None] = mapped_column(Text)
     claim: Mapped[UUID | None]
     claimed_until: Mapped[datetime | None]
     finished_at: Mapped[datetime | None]

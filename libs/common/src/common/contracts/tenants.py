@@ -281,6 +281,21 @@ class SubscriptionChanged(_TenantEvent):
     subscription_id: Annotated[str, Field(examples=["sub_1PWkRxLkdIwHu7ix"])]
 
 
+class ReconciliationOrdered(Event):
+    """An operator wants billing compared with Stripe: the tenant's, or everybody's in the platform's own log.
+    `dry_run`: without mending what differs."""
+
+    TOPIC: ClassVar[Topic] = "penguinmails.tenants"
+    SUBJECT: ClassVar[str] = "job_id"
+    RESOURCE: ClassVar[str] = "reconciliation"
+    ACTION: ClassVar[str | None] = "billing.reconciliation_ordered"
+
+    tenant_id: TenantId
+    job_id: JobId
+    version: int
+    dry_run: bool
+
+
 class TenantSuspensionOrdered(_TenantEvent):
     """An operator wants the tenant suspended, and says why; it may have been, for another cause."""
 

@@ -35,14 +35,20 @@ ROLE_POLICIES: dict[str, str] = {
     "tenancy.exports": "tenancy.due_exports reads, as the owner, for whose export a part is to be written",
     "auth.users": "auth.accounts_of looks, as the owner, for the accounts of one address in all tenants",
     "auth.mails": "auth.due_mail_tenants reads, as the owner, whose mails are due",
-    "tenants.provisionings": "tenants.unfinished_sign_ups reads, as the owner, whose sign-up is unfinished",
+    "tenants.provisionings": "unfinished_sign_ups reads, as the owner, whose sign-up is unfinished; "
+    "list_sign_ups shows all to the platform's operators",
+    "tenants.provisioning_steps": "tenants.list_sign_ups shows, as the owner, which steps of each are done",
+    "tenants.erasure_reports": "tenants.list_deletions shows, as the owner, which services have reported",
+    "tenants.export_parts": "tenants.list_exports shows, as the owner, which services have written",
+    "tenants.reconciliations": "tenants.due_reconciliations reads, as the owner, whose is ordered",
     "tenants.tenants": "tenants.list_tenants shows, as the owner, all tenants to the platform's operators",
-    "tenants.deletions": "due_deletions and open_deletions read, as the owner, which deletions are due, "
-    "and which are not certified yet",
+    "tenants.deletions": "due_deletions, open_deletions, list_deletions read, as the owner, which deletions "
+    "are due, which are not certified yet, and how far each is",
     "tenants.custom_domains": "tenants.due_domains reads, as the owner, whose domain is to be looked up",
-    "tenants.exports": "tenants.due_exports reads, as the owner, which exports have come due",
-    "tenants.subscriptions": "due_billing_tenants, tenants_of_customer, billed_tenants read, as the owner, "
-    "whose billing is due, whose a customer at Stripe is, and who is billed",
+    "tenants.exports": "due_exports and list_exports read, as the owner, which exports have come due, and "
+    "how far each is",
+    "tenants.subscriptions": "due_billing_tenants, tenants_of_customer, billed_tenants, list_billing read, "
+    "as the owner, whose billing is due, whose a customer at Stripe is, who is billed, and how it stands",
     "audit.events": "audit_ingest records events of all tenants in one batch; it can insert and read",
     "audit.action_contexts": "like audit.events",
     "audit.verdicts": "audit_ingest judges accesses across tenants; it can insert and read",
@@ -81,6 +87,11 @@ DEFINER_FUNCTIONS: dict[str, str] = {
     "tenants.due_billing_tenants": "tells the platform's job which tenants have due billing: ids only",
     "tenants.list_tenants": "lists tenants for operators: name, plan, status; only to the platform acting "
     "for itself on an operator's word",
+    "tenants.list_sign_ups": "lists sign-ups for operators: times and steps; like list_tenants",
+    "tenants.list_deletions": "lists deletions for operators: times, problem, reporters; like list_tenants",
+    "tenants.list_exports": "lists exports for operators: times, status, writers; like list_tenants",
+    "tenants.list_billing": "lists billing for operators: plan, status, ids at Stripe; like list_tenants",
+    "tenants.due_reconciliations": "tells the platform's job whose comparison is ordered: ids only",
     "tenants.tenants_of_customer": "tells the platform's job whose a customer at Stripe is: ids only",
     "tenants.billed_tenants": "tells the platform's job which tenants to compare with Stripe: ids only",
 }

@@ -1,7 +1,7 @@
 """`python -m tenants billing …`: what operators ask of billing; prints JSON."""
 
-from collections.abc import AsyncIterator
 from dataclasses import asdict
+from functools import partial
 from typing import Annotated
 from uuid import UUID
 
@@ -12,17 +12,32 @@ from common.db.session import Database
 from common.errors import NotFound
 from common.ids import PLATFORM_TENANT, Kind, to_text
 from common.operators import By, acting, from_environment, opened, read_id, run, say, tell_read
+from tenants.billing import queries
 from tenants.billing.gateway import BillingFailed
-from tenants.billing.reconciliation import Entry, Reconciliation, Report
+from tenants.billing.orders import entries_of
+from tenants.billing.presentation import present, summarise
+from tenants.billing.reconciliation import Reconciliation, Report
 from tenants.billing.worker import open_clerk
+from tenants.platform.paging import every
 from tenants.settings import TenantsSettings
 
-commands = typer.Typer(no_args_is_help=True, help="Billing, compared with Stripe; prints JSON.")
+commands = typer.Typer(no_args_is_help=True, help="Billing: list, show, compare with Stripe; prints JSON.")
 
 
-@commands.callback()
-def group() -> None:
-    """Billing, compared with Stripe; prints JSON."""
+@commands.command("list")
+def list_billing(
+    by: By,
+    status: Annotated[str | None, typer.Option(help="Stripe's own, or `pending`.")] = None,
+    stuck: Annotated[bool, typer.Option("--stuck", help="Only those whose last attempt failed.")] = False,
+) -> None:
+    """How billing stands, of the newest tenants first."""
+    run(_list(by, queries.WantedBilling(status, stuck)))
+
+
+@commands.command()
+def show(tenant: Annotated[str, typer.Argument(help="tenant_…")], by: By) -> None:
+    """How one tenant's billing stands."""
+    run(_show(read_id(Kind.TENANT, tenant), by))
 
 
 @commands.command()
@@ -35,12 +50,30 @@ def reconcile(
     run(_reconcile(read_id(Kind.TENANT, tenant) if tenant else None, by, dry_run=dry_run))
 
 
+async def _list(by: str, wanted: queries.WantedBilling) -> None:
+    context = acting(PLATFORM_TENANT, "tenants", by)
+    async with opened(from_environment(TenantsSettings)) as database, database.tenant(context) as session:
+        async for row in every(partial(queries.find_billing, session, wanted)):
+            say(summarise(row).model_dump(mode="json"))
+        await tell_read(session, "billing list")
+        await session.commit()
+
+
+async def _show(tenant_id: UUID, by: str) -> None:
+    context = acting(tenant_id, "tenants", by)
+    async with opened(from_environment(TenantsSettings)) as database, database.tenant(context) as session:
+        found = present(await queries.get_subscription(session))
+        await tell_read(session, "billing show", Target(type="tenant", id=to_text(Kind.TENANT, tenant_id)))
+        await session.commit()
+    say(found.model_dump(mode="json"))
+
+
 async def _reconcile(tenant_id: UUID | None, by: str, *, dry_run: bool) -> None:
     report, settings = Report(), from_environment(TenantsSettings)
     try:
         async with opened(settings) as database, open_clerk(database, settings) as clerk:
             await _tell(database, tenant_id, by)
-            async for entry in _entries(Reconciliation(clerk, dry_run=dry_run), tenant_id):
+            async for entry in entries_of(Reconciliation(clerk, dry_run=dry_run), tenant_id):
                 report.add(entry)
                 say(asdict(entry))
     except BillingFailed as failure:
@@ -59,11 +92,3 @@ async def _tell(database: Database, tenant_id: UUID | None, by: str) -> None:
     async with database.tenant(acting(PLATFORM_TENANT, "tenants", by)) as session:
         await tell_read(session, "billing reconcile", *named)
         await session.commit()
-
-
-async def _entries(reconciliation: Reconciliation, tenant_id: UUID | None) -> AsyncIterator[Entry]:
-    if tenant_id is not None:
-        yield await reconciliation.run_one(tenant_id)
-        return
-    async for entry in reconciliation.run():
-        yield entry

@@ -1,6 +1,7 @@
 """Reads and claims of subscriptions, and of the daily comparison."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import date, timedelta
 from typing import Any
 from uuid import UUID
@@ -8,13 +9,18 @@ from uuid import UUID
 from sqlalchemy import ColumnElement, case, delete, func, select, text, true, update
 from sqlalchemy.dialects.postgresql import insert
 
+from common.db.lookup import get_one
+from common.db.paging import Cursors, page
 from common.db.session import TenantSession
-from common.errors import NotFound
+from common.errors import NotFound, ResourceNotFound
+from common.ids import Kind, new_id, to_text
 from tenants.billing.rules import LEASE
 from tenants.models import ReconciliationRow, SubscriptionRow
 
 _REPORTS_KEPT = timedelta(days=90)
 _DUE_TENANTS = text("SELECT tenants.due_billing_tenants(:batch, :lease)")
+_LIST = text("SELECT * FROM tenants.list_billing(:status, :stuck, :before, :batch)")
+_ORDERING_TENANTS = text("SELECT tenants.due_reconciliations(:batch)")
 _BILLED_TENANTS = text("SELECT tenants.billed_tenants(:after, :batch)")
 
 
@@ -132,6 +138,100 @@ async def renew_day(session: TenantSession, day: date, claim: UUID, lease: timed
         .where(ReconciliationRow.day == day, ReconciliationRow.claim == claim)
         .values(claimed_until=func.clock_timestamp() + lease)
     )
+
+
+async def put_order(session: TenantSession, *, dry_run: bool) -> tuple[ReconciliationRow, bool]:
+    """A new order of the session's tenant, or the unfinished one that there is, and whether it is new; old
+    ones are forgotten."""
+    age = func.clock_timestamp() - ReconciliationRow.requested_at
+    ordered = ReconciliationRow.day.is_(None)
+    await session.execute(delete(ReconciliationRow).where(ordered, age > _REPORTS_KEPT))
+    statement = insert(ReconciliationRow).values(
+        tenant_id=session.tenant_id, job_id=new_id(), day=None, dry_run=dry_run
+    )
+    statement = statement.on_conflict_do_nothing(
+        index_elements=["tenant_id", "dry_run"], index_where=ordered & ReconciliationRow.finished_at.is_(None)
+    ).returning(ReconciliationRow.job_id)
+    job_id = (await session.execute(statement)).scalar_one_or_none()
+    newest = select(ReconciliationRow).where(ordered, ReconciliationRow.dry_run == dry_run)
+    row = (await session.scalars(newest.order_by(ReconciliationRow.job_id.desc()).limit(1))).one()
+    return row, row.job_id == job_id
+
+
+async def claim_order(session: TenantSession, claim: UUID, lease: timedelta) -> ReconciliationRow | None:
+    """The oldest order of the session's tenant that is due, as ours for a lease."""
+    now = func.clock_timestamp()
+    is_free = ReconciliationRow.claimed_until.is_(None) | (ReconciliationRow.claimed_until < now)
+    due = select(ReconciliationRow).where(
+        ReconciliationRow.day.is_(None), ReconciliationRow.finished_at.is_(None), is_free
+    )
+    row = await session.scalar(
+        due.order_by(ReconciliationRow.job_id).limit(1).with_for_update(skip_locked=True)
+    )
+    if row is not None:
+        row.claim = claim
+        await session.flush()
+        await renew_order(session, claim, lease)
+    return row
+
+
+async def renew_order(session: TenantSession, claim: UUID, lease: timedelta) -> bool:
+    """Keep the claim on an order for another lease; False when it is not ours any more."""
+    kept = update(ReconciliationRow).where(ReconciliationRow.claim == claim)
+    kept = kept.values(claimed_until=func.clock_timestamp() + lease).returning(ReconciliationRow.job_id)
+    return (await session.execute(kept)).first() is not None
+
+
+async def finish_order(
+    session: TenantSession, claim: UUID, report: dict[str, Any], error: str | None
+) -> None:
+    """Store what came of an order, while the claim on it is still ours."""
+    await session.execute(
+        update(ReconciliationRow)
+        .where(ReconciliationRow.claim == claim)
+        .values(finished_at=func.clock_timestamp(), report=report, error=error)
+    )
+
+
+async def list_ordering_tenants(session: TenantSession, batch: int) -> Sequence[UUID]:
+    """Tenants with orders that nobody is at, the platform's own among them; in a context of it."""
+    return (await session.scalars(_ORDERING_TENANTS, {"batch": batch})).all()
+
+
+async def get_reconciliation(session: TenantSession, job_id: UUID) -> ReconciliationRow:
+    """One comparison.
+
+    Raises:
+        ResourceNotFound: not in this tenant.
+    """
+    missing = ResourceNotFound("job", job_id, to_text(Kind.JOB, job_id))
+    statement = select(ReconciliationRow).where(ReconciliationRow.job_id == job_id)
+    return await get_one(session, statement, missing)
+
+
+async def list_reconciliations(
+    session: TenantSession, cursors: Cursors, limit: int, cursor: str | None
+) -> tuple[Sequence[ReconciliationRow], str | None]:
+    """One page of the comparisons of the session's tenant, newest first, and the next cursor."""
+    key = ReconciliationRow.job_id
+    return await page(session, cursors, select(ReconciliationRow), key, limit=limit, cursor=cursor)
+
+
+@dataclass(frozen=True, slots=True)
+class WantedBilling:
+    """Which tenants' billing: with this status of their subscriptions; whose last attempt failed."""
+
+    status: str | None = None
+    stuck: bool = False
+
+
+async def find_billing(
+    session: TenantSession, wanted: WantedBilling, before: UUID | None, batch: int
+) -> Sequence[Any]:
+    """At most `batch` tenants' billing, of those older than `before`, newest first; in the platform's own
+    context only."""
+    values = {"status": wanted.status, "stuck": wanted.stuck, "before": before, "batch": batch}
+    return (await session.execute(_LIST, values)).all()
 
 
 async def finish_day(session: TenantSession, day: date, claim: UUID, report: dict[str, Any]) -> None:

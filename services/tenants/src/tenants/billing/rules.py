@@ -20,6 +20,7 @@ SECOND_LOOK = timedelta(minutes=1)
 _FIRST_DELAY = timedelta(seconds=1)
 _LONGEST_DELAY = timedelta(seconds=60)
 
+Errand = Literal["none", "waiting", "under_way", "retired"]
 Banner = Literal["past_due", "unpaid", "canceled"]
 
 OVER = frozenset({"canceled", "incomplete_expired"})
@@ -52,6 +53,13 @@ PRICES: dict[Plan, Price] = {
 def plan_of(price_id: str | None) -> Plan | None:
     """The plan with this price, or None when it is none of ours."""
     return next((plan for plan, price in PRICES.items() if price.plan_id == price_id), None)
+
+
+def errand_of(is_claimed: bool, next_attempt_at: datetime | None) -> Errand:
+    """Whether Stripe is to be asked about a tenant; `retired`: never again, the tenant is being deleted."""
+    if is_claimed:
+        return "retired" if next_attempt_at is None else "under_way"
+    return "none" if next_attempt_at is None else "waiting"
 
 
 def retry_delay(attempts: int) -> timedelta:

@@ -1,13 +1,14 @@
 """Requests and answers."""
 
-from typing import Annotated
+from datetime import date
+from typing import Annotated, Literal
 
-from pydantic import Field
+from pydantic import Field, StrictBool
 
 from common.contracts.tenants import Plan
-from common.ids import TenantId
+from common.ids import JobId, TenantId
 from common.schema import Answer, Body, Timestamp
-from tenants.billing.rules import Banner
+from tenants.billing.rules import Banner, Errand
 from tenants.tenant.schemas import LimitSettings
 
 
@@ -28,6 +29,60 @@ class Subscription(Answer):
     suspends_at: Timestamp | None
     limits: LimitSettings
     created_at: Timestamp
+
+
+class BillingState(Answer):
+    """A tenant's billing for operators. `errand`: whether Stripe is to be asked about it, is being asked, or
+    will not be again (`retired`); `problem`: what stood in the last attempt's way."""
+
+    tenant_id: TenantId
+    plan: str
+    wanted_plan: str | None
+    status: str
+    customer_id: str | None
+    subscription_id: str | None
+    suspends_at: Timestamp | None
+    errand: Errand
+    attempts: int
+    next_attempt_at: Timestamp | None
+    problem: str | None
+
+
+class ReconciliationOrder(Body):
+    """`dry_run`: only compare; change nothing."""
+
+    dry_run: StrictBool = False
+
+
+class ReconciliationEntry(Answer):
+    """What came of one tenant, or of a customer at Stripe that belongs to none."""
+
+    result: str
+    tenant_id: str | None
+    customer_id: str | None
+    findings: list[str]
+    error: str | None
+
+
+class ReconciliationReport(Answer):
+    """How many of each result, and the first of those that did not agree."""
+
+    counts: dict[str, int]
+    entries: list[ReconciliationEntry]
+
+
+class ReconciliationRun(Answer):
+    """`tenant_id`: of whom, null: of all; `day`: of the daily ones; `failed`: Stripe could not be asked."""
+
+    job_id: JobId
+    tenant_id: TenantId | None
+    day: date | None
+    dry_run: bool
+    status: Literal["queued", "running", "done", "failed"]
+    requested_at: Timestamp
+    finished_at: Timestamp | None
+    error: str | None
+    report: ReconciliationReport | None
 
 
 class PlanChange(Body):

@@ -177,7 +177,7 @@ async def settle(session: TenantSession, case: Case, standing: Standing, grace: 
     before = (row.customer_id, row.subscription_id, row.plan, row.status)
     is_changed = before != astuple(standing)
     row.customer_id, row.subscription_id = standing.customer_id, standing.subscription_id
-    row.plan, row.status = standing.plan, standing.status
+    row.plan, row.status, row.problem = standing.plan, standing.status, None
     row.suspend_at = end_of_grace(standing.status, row.suspend_at, now, grace)
     row.next_attempt_at, row.claim, row.attempts = _next_look(case, row, now), None, 0
     if row.wanted_plan in (None, standing.plan):
@@ -226,7 +226,7 @@ async def put_off(session: TenantSession, case: Case, code: str) -> None:
     row: SubscriptionRow | None = await queries.lock_claimed(session, case.claim)
     if row is None:
         return
-    row.claim = None
+    row.claim, row.problem = None, code
     await session.flush()
     delay = retry_delay(row.attempts)
     await queries.schedule(session, delay)

@@ -5,18 +5,16 @@ from uuid import UUID
 
 import typer
 
-from common import clock
 from common.contracts.audit import Target
 from common.db.session import TenantSession
 from common.ids import PLATFORM_TENANT, Kind, to_text
 from common.operators import By, acting, from_environment, opened, read_id, run, say, tell_read
 from tenants.deletion import queries, service
-from tenants.deletion.rules import SERVICES
+from tenants.deletion.presentation import present
 from tenants.settings import TenantsSettings
 
 commands = typer.Typer(no_args_is_help=True, help="Deletions of tenants: list, show, run; prints JSON.")
 
-_TIMES = ("scheduled_at", "erase_at", "begun_at", "deleted_at", "erased_at", "next_step_at", "certified_at")
 Tenant = Annotated[str, typer.Argument(help="tenant_…")]
 
 
@@ -102,16 +100,9 @@ async def _read(tenant_id: UUID, by: str, command: str) -> dict[str, Any] | None
 
 
 async def _describe(session: TenantSession) -> dict[str, Any] | None:
-    row = await queries.lock_deletion(session)
+    """The deletion without times that have not come."""
+    row = await queries.find_deletion(session)
     if row is None:
         return None
-    reported = [report.service for report in await queries.list_reports(session)]
-    return {
-        "tenant_id": to_text(Kind.TENANT, row.tenant_id),
-        **{name: clock.rfc3339(time) for name in _TIMES if (time := getattr(row, name)) is not None},
-        "attempts": row.attempts,
-        "problem": row.problem,
-        "reported": reported,
-        "missing": sorted(SERVICES - {*reported}) if row.deleted_at else [],
-        "certificate": row.certificate,
-    }
+    told = (await present(session, row)).model_dump(mode="json")
+    return {name: value for name, value in told.items() if value is not None or not name.endswith("_at")}

@@ -1,16 +1,21 @@
 """Reads of deletions, and whose turn it is."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import timedelta
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, func, select, text, update
 
 from common.db.session import TenantSession
+from common.errors import NotFound
+from tenants.deletion.rules import STAGES, Stage
 from tenants.models import DeletionRow, ErasureReportRow, SignUpKeyRow
 
 _DUE_TENANTS = text("SELECT tenants.due_deletions(:batch)")
 _VERSION = text("SELECT version FROM tenancy.tenants WHERE tenant_id = :tenant")
+_LIST = text("SELECT * FROM tenants.list_deletions(:begun, :certified, :stuck, :before, :batch)")
 _OPEN_TENANTS = text("SELECT tenants.open_deletions()")
 
 
@@ -59,6 +64,36 @@ async def list_due_tenants(session: TenantSession, batch: int) -> Sequence[UUID]
 async def list_open_tenants(session: TenantSession) -> Sequence[UUID]:
     """Tenants whose deletion is not certified yet, oldest first; in the platform's own context."""
     return (await session.scalars(_OPEN_TENANTS)).all()
+
+
+@dataclass(frozen=True, slots=True)
+class WantedDeletions:
+    """Which deletions: those with this status; those that something stands in the way of."""
+
+    status: Stage | None = None
+    stuck: bool = False
+
+
+async def find_deletions(
+    session: TenantSession, wanted: WantedDeletions, before: UUID | None, batch: int
+) -> Sequence[Any]:
+    """At most `batch` deletions of tenants older than `before`, newest first; in the platform's own context
+    only."""
+    begun, certified = (None, None) if wanted.status is None else STAGES[wanted.status]
+    values = {"begun": begun, "certified": certified, "stuck": wanted.stuck}
+    return (await session.execute(_LIST, {**values, "before": before, "batch": batch})).all()
+
+
+async def get_deletion(session: TenantSession) -> DeletionRow:
+    """The tenant's deletion.
+
+    Raises:
+        NotFound: the tenant is to stay, or there is none.
+    """
+    row = await find_deletion(session)
+    if row is None:
+        raise NotFound
+    return row
 
 
 async def forget_sign_up(session: TenantSession, tenant_id: UUID) -> None:

@@ -1,8 +1,8 @@
 """Pure rules of deletions."""
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import timedelta
-from typing import Any
+from typing import Any, Literal
 
 SERVICES = frozenset({"auth", "tenants", "workspaces", "campaigns", "audit"})
 """Who must have erased the tenant before that can be certified."""
@@ -15,6 +15,25 @@ _FIRST_RETRY = timedelta(seconds=1)
 _LONGEST_RETRY = timedelta(hours=1)
 _FIRST_REMINDER = timedelta(hours=1)
 _LONGEST_REMINDER = timedelta(days=1)
+
+
+Stage = Literal["scheduled", "under_way", "certified"]
+STAGES: Mapping[Stage, tuple[bool, bool]] = {
+    "scheduled": (False, False),
+    "under_way": (True, False),
+    "certified": (True, True),
+}
+"""Which deletions have a status: begun or not, certified or not."""
+
+
+def status_of(begun: bool, certified: bool) -> Stage:
+    """The status of a deletion."""
+    return next(stage for stage, facts in STAGES.items() if facts == (begun or certified, certified))
+
+
+def missing_reports(reported: Iterable[str]) -> list[str]:
+    """The services that have not said that they have erased a deleted tenant."""
+    return sorted(SERVICES - {*reported})
 
 
 def retry_delay(attempts: int) -> timedelta:

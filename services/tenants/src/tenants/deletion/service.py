@@ -29,6 +29,7 @@ from tenants.deletion.rules import (
     SERVICES,
     SWEEP,
     make_certificate,
+    missing_reports,
     reminder_delay,
     retry_delay,
     rows_erased,
@@ -108,6 +109,8 @@ async def put_off(session: TenantSession, problem: str) -> None:
 
 async def hasten(session: TenantSession) -> None:
     """Have the next step taken now, on an operator's word; before the grace is over there is none."""
+    if await queries.find_deletion(session) is None:
+        return
     version = await _lock_version(session)
     row = await queries.lock_deletion(session)
     now = await database_time(session)
@@ -161,7 +164,8 @@ async def follow_up(session: TenantSession, retention_days: int) -> None:
 
 
 async def _remind(session: TenantSession, row: DeletionRow) -> None:
-    missing = tuple(sorted(SERVICES - {report.service for report in await queries.list_reports(session)}))
+    reported = [report.service for report in await queries.list_reports(session)]
+    missing = tuple(missing_reports(reported))
     row.problem = "reports_missing"
     await session.flush()
     await queries.stand_back(session, reminder_delay(row.attempts))

@@ -1,6 +1,6 @@
 """Routes of exports. The owner asks, also while the tenant is suspended or on its way out."""
 
-from typing import Literal, cast
+from typing import cast
 
 from fastapi import APIRouter, Response
 from fastapi.responses import StreamingResponse
@@ -15,7 +15,7 @@ from common.web.deps import Session, Shared, owner_only
 from common.web.routes import public_router, standing_router
 from tenants.export import queries, service
 from tenants.export.rules import PARTS, read_link, sign_link
-from tenants.export.schemas import ExportJob, Progress
+from tenants.export.schemas import ExportJob, ExportStatus, Progress
 from tenants.export.worker import archive_path
 from tenants.models import ExportRow
 from tenants.tenant.queries import lock_company
@@ -88,7 +88,7 @@ async def _present(session: TenantSession, row: ExportRow, secret: str) -> Expor
     done = await queries.list_parts(session, row.job_id)
     job = ExportJob(
         job_id=row.job_id,
-        status=cast(Literal["queued", "running", "done", "failed"], row.status),
+        status=cast(ExportStatus, row.status),
         progress=Progress(done=len(done), total=len(PARTS), errors=int(row.status == "failed")),
         error=row.error,
     )

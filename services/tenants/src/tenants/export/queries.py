@@ -1,6 +1,8 @@
 """Reads of exports."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import func, select, text
@@ -11,6 +13,7 @@ from common.errors import ResourceNotFound
 from common.ids import Kind, to_text
 from tenants.models import ExportPartRow, ExportRow
 
+_LIST = text("SELECT * FROM tenants.list_exports(:status, :tenant, :before, :batch)")
 _DUE_TENANTS = text("SELECT tenants.due_exports(:batch)")
 
 
@@ -27,6 +30,22 @@ async def get_export(session: TenantSession, job_id: UUID) -> ExportRow:
 async def find_running(session: TenantSession) -> ExportRow | None:
     """The export that is not finished yet."""
     return await session.scalar(select(ExportRow).where(ExportRow.status.in_(("queued", "running"))))
+
+
+@dataclass(frozen=True, slots=True)
+class WantedExports:
+    """Which exports: those with this status, those of this tenant."""
+
+    status: str | None = None
+    tenant_id: UUID | None = None
+
+
+async def find_exports(
+    session: TenantSession, wanted: WantedExports, before: UUID | None, batch: int
+) -> Sequence[Any]:
+    """At most `batch` exports older than `before`, newest first; in the platform's own context only."""
+    values = {"status": wanted.status, "tenant": wanted.tenant_id, "before": before, "batch": batch}
+    return (await session.execute(_LIST, values)).all()
 
 
 async def list_parts(session: TenantSession, job_id: UUID) -> Sequence[str]:

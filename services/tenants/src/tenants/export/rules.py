@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hmac
+from collections.abc import Iterable
 from datetime import UTC, datetime, timedelta
 from uuid import UUID
 
@@ -15,6 +16,11 @@ PARTS = SERVICES
 """Each has something of every tenant."""
 
 _TAG_BYTES = 24
+
+
+def missing_parts(written: Iterable[str]) -> list[str]:
+    """The services that have not written their part."""
+    return sorted(PARTS - {*written})
 
 
 def sign_link(secret_hex: str, tenant_id: UUID, job_id: UUID, expires_at: datetime) -> str:

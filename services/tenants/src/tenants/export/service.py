@@ -17,7 +17,7 @@ from common.db.lookup import database_time
 from common.db.session import TenantSession
 from common.ids import new_id
 from tenants.export import queries
-from tenants.export.rules import LINK_LASTS, PARTS, PATIENCE
+from tenants.export.rules import LINK_LASTS, PARTS, PATIENCE, missing_parts
 from tenants.models import CompanyRow, ExportPartRow, ExportRow
 
 NEVER = datetime.max.replace(tzinfo=UTC)
@@ -67,7 +67,8 @@ async def give_up(session: TenantSession, row: ExportRow, lost: Iterable[str] = 
 
     Its files are looked for once more when nobody can be writing any of them.
     """
-    missing = sorted(PARTS - set(await queries.list_parts(session, row.job_id)) | set(lost))
+    written = await queries.list_parts(session, row.job_id)
+    missing = sorted({*missing_parts(written), *lost})
     row.status, row.error = "failed", "parts_missing"
     row.next_step_at = await database_time(session) + PATIENCE
     await session.flush()

@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncGenerator, Awaitable, Callable
 from contextlib import asynccontextmanager
+from functools import partial
 from typing import Annotated, TypeVar
 from uuid import UUID
 
@@ -16,6 +17,7 @@ from common.operators import By, acting, from_environment, opened, read_id, run,
 from common.schema import Text
 from tenants.models import CompanyRow
 from tenants.platform import queries, service
+from tenants.platform.paging import every
 from tenants.platform.presentation import present
 from tenants.platform.rules import Flag
 from tenants.platform.schemas import LimitsUpdate, TenantDetail, TenantSummary
@@ -24,7 +26,6 @@ from tenants.tenant.queries import get_company, lock_company
 
 Value = TypeVar("Value")
 
-_BATCH = 200
 _FLAG: TypeAdapter[Flag] = TypeAdapter(Flag)
 _TEXT: TypeAdapter[str] = TypeAdapter(Text)
 LIFT = "plan"
@@ -123,12 +124,9 @@ def _validated(adapter: TypeAdapter[Value], text: str, otherwise: str) -> Value:
 
 
 async def _list(by: str, wanted: queries.Wanted) -> None:
-    before: UUID | None = None
     async with _session(PLATFORM_TENANT, by) as session:
-        while rows := await queries.find_tenants(session, wanted, before, _BATCH):
-            for row in rows:
-                say(TenantSummary.model_validate(row).model_dump(mode="json"))
-            before = rows[-1].tenant_id
+        async for row in every(partial(queries.find_tenants, session, wanted)):
+            say(TenantSummary.model_validate(row).model_dump(mode="json"))
         await tell_read(session, "tenants list")
         await session.commit()
 

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -9,6 +10,7 @@ from sqlalchemy import text
 
 from common.db.paging import Cursors
 from common.db.session import TenantSession
+from tenants.platform.paging import cut_page
 
 LISTING = "platform.tenants"
 _LIST = text(
@@ -30,11 +32,8 @@ async def list_tenants(
     session: TenantSession, cursors: Cursors, wanted: Wanted, limit: int, cursor: str | None
 ) -> tuple[Sequence[Any], str | None]:
     """One page, newest first, and the next cursor; in the platform's own context only."""
-    before = None if cursor is None else cursors.decode(session.tenant_id, LISTING, cursor)
-    rows = await find_tenants(session, wanted, before, limit + 1)
-    if len(rows) <= limit:
-        return rows, None
-    return rows[:limit], cursors.encode(session.tenant_id, LISTING, rows[limit - 1].tenant_id)
+    find = partial(find_tenants, session, wanted)
+    return await cut_page(session, cursors, LISTING, find, limit=limit, cursor=cursor)
 
 
 async def find_tenants(

@@ -82,10 +82,10 @@ async def _show(tenant_id: UUID, by: str) -> None:
 async def _resume(tenant_id: UUID, by: str) -> None:
     async with (
         opened(from_environment(TenantsSettings)) as database,
-        database.tenant(_context(tenant_id)) as session,
+        database.tenant(acting(tenant_id, "tenants", by)) as session,
     ):
         try:
-            steps = await resume(session, by)
+            steps = await resume(session)
         except NotFound as error:
             raise _unknown(tenant_id) from error
         started_at = (await queries.get_provisioning(session)).started_at

@@ -1,7 +1,9 @@
 """Reads of sign-ups."""
 
 from collections.abc import Sequence
+from dataclasses import dataclass
 from datetime import datetime
+from typing import Any
 from uuid import UUID
 
 from sqlalchemy import delete, select, text
@@ -11,8 +13,9 @@ from common import clock
 from common.db.session import TenantSession
 from common.errors import NotFound
 from tenants.models import CompanyRow, ProvisioningRow, SignUpKeyRow, StepRow
-from tenants.provisioning.rules import KEY_LIFE
+from tenants.provisioning.rules import KEY_LIFE, SIGN_UPS
 
+_LIST = text("SELECT * FROM tenants.list_sign_ups(:finished, :failed, :since, :before, :batch)")
 _UNFINISHED = text("SELECT tenants.unfinished_sign_ups()")
 
 
@@ -51,6 +54,23 @@ async def put_company(session: TenantSession, row: CompanyRow) -> bool:
 async def list_unfinished(session: TenantSession) -> Sequence[UUID]:
     """Tenants whose sign-up is unfinished, oldest first; in a context of the platform's tenant."""
     return (await session.scalars(_UNFINISHED)).all()
+
+
+@dataclass(frozen=True, slots=True)
+class WantedSignUps:
+    """Which sign-ups: those with this status; those that began before `stuck_since`, or failed."""
+
+    status: str | None = None
+    stuck_since: datetime | None = None
+
+
+async def find_sign_ups(
+    session: TenantSession, wanted: WantedSignUps, before: UUID | None, batch: int
+) -> Sequence[Any]:
+    """At most `batch` sign-ups older than `before`, newest first; in the platform's own context only."""
+    finished, failed = (None, None) if wanted.status is None else SIGN_UPS[wanted.status]
+    values = {"finished": finished, "failed": failed, "since": wanted.stuck_since}
+    return (await session.execute(_LIST, {**values, "before": before, "batch": batch})).all()
 
 
 async def find_ready_at(session: TenantSession) -> datetime | None:

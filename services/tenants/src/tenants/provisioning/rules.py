@@ -3,6 +3,7 @@
 import base64
 import binascii
 import hmac
+from collections.abc import Mapping
 from datetime import datetime, timedelta
 from typing import Literal
 from uuid import UUID
@@ -30,11 +31,19 @@ _LINK_SECONDS = 24 * 3600.0
 _TAG_BYTES = 16
 
 
-def overall_status(steps: dict[str, str]) -> Literal["running", "done", "failed"]:
+def overall_status(steps: Mapping[str, str]) -> Literal["running", "done", "failed"]:
     """Status of a sign-up from those of its steps."""
     if "failed" in steps.values():
         return "failed"
     return "done" if all(steps.get(name) == "done" for name in STEPS) else "running"
+
+
+SIGN_UPS: Mapping[str, tuple[bool | None, bool | None]] = {
+    "running": (False, False),
+    "failed": (None, True),
+    "done": (True, None),
+}
+"""Which sign-ups have a status: finished or not, with a failed step or not (None: whichever)."""
 
 
 def is_stuck(status: str, started_at: datetime, now: datetime) -> bool:

@@ -63,6 +63,18 @@ class ExplainedStep(Step):
     explanation: str | None
 
 
+class SignUp(Answer):
+    """A sign-up in a list. `stuck`: somebody should look at it."""
+
+    tenant_id: TenantId
+    status: Status
+    stuck: bool
+    started_at: Timestamp
+    ready_at: Timestamp | None
+    finished_at: Timestamp | None
+    unfinished: list[StepName]
+
+
 class Diagnosis(Answer):
     """A sign-up for operators."""
 
