@@ -19,7 +19,7 @@ from pathlib import Path
 
 from conftest import SERVICES, service_of
 
-from common.db.shared_tables import DEFINER_FUNCTIONS, ROLE_POLICIES
+from common.db.shared_tables import DEFINER_FUNCTIONS, ROLE_POLICIES, SHARED_TABLES
 from common.testing.databases import DatabaseServer, make_database
 from penguinmails import ports
 from penguinmails.home import REPOSITORY
@@ -124,11 +124,9 @@ def _refusing(older: Path, running: Running) -> set[str]:
 
 
 def _is_reviewed(finding: str) -> bool:
-    name, _, rest = finding.partition(" ")
-    table = name.rpartition(".")[0]
-    return (rest == "is SECURITY DEFINER but not listed" and name in DEFINER_FUNCTIONS) or (
-        rest.endswith("past the tenant but is not listed") and table in ROLE_POLICIES
-    )
+    """Whether it is about a function, a table or a policy on a table that our lists have a reason for."""
+    name = finding.partition(" ")[0]
+    return name in {*DEFINER_FUNCTIONS, *SHARED_TABLES} or name.rpartition(".")[0] in ROLE_POLICIES
 
 
 def _share(running: Running, newer: dict[str, str]) -> None:
