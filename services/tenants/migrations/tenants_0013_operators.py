@@ -140,7 +140,19 @@ REVOKE ALL ON FUNCTION tenants.due_reconciliations(integer) FROM PUBLIC;
 GRANT EXECUTE ON FUNCTION tenants.due_reconciliations(integer) TO tenants_app;
 """
 
+_REVIEWS = """
+COMMENT ON FUNCTION tenants.list_sign_ups IS 'Reviewed: shows rows to the platform''s operators only';
+COMMENT ON FUNCTION tenants.list_deletions IS 'Reviewed: shows rows to the platform''s operators only';
+COMMENT ON FUNCTION tenants.list_exports IS 'Reviewed: shows rows to the platform''s operators only';
+COMMENT ON FUNCTION tenants.list_billing IS 'Reviewed: shows rows to the platform''s operators only';
+COMMENT ON FUNCTION tenants.due_reconciliations IS 'Reviewed: tells the platform''s job ids only';
+COMMENT ON POLICY operators_look ON tenants.provisioning_steps IS 'Reviewed: for list_sign_ups';
+COMMENT ON POLICY operators_look ON tenants.erasure_reports IS 'Reviewed: for list_deletions';
+COMMENT ON POLICY operators_look ON tenants.export_parts IS 'Reviewed: for list_exports';
+COMMENT ON POLICY due_reconciliations ON tenants.reconciliations IS 'Reviewed: for due_reconciliations';
+"""
+
 
 def upgrade() -> None:
-    for script in (_SIGN_UPS, _DELETIONS, _EXPORTS, _BILLING, _RECONCILIATIONS):
+    for script in (_SIGN_UPS, _DELETIONS, _EXPORTS, _BILLING, _RECONCILIATIONS, _REVIEWS):
         run_script(op.get_bind(), script)
