@@ -1,4 +1,4 @@
-"""Exceptions that a newer release makes: its migrations mark them for older services that cannot list them."""
+"""Exceptions that a newer release makes: its migrations mark them for older services, which list others."""
 
 from collections.abc import Awaitable, Callable
 
