@@ -16,6 +16,7 @@ from common import clock
 from common.errors import Unauthenticated, Unavailable
 from common.ids import Kind, parse
 from common.settings import ServiceSettings
+from common.web.calls import make_client
 
 log = logging.getLogger(__name__)
 
@@ -101,7 +102,7 @@ class KeySet:
                 return
             self._asked = now
             try:
-                async with httpx.AsyncClient(timeout=3) as client:
+                async with make_client(timeout=3) as client:
                     answer = (await client.get(self._url)).raise_for_status()
                 self.install(jwt.PyJWKSet.from_dict(answer.json()))
             except (httpx.HTTPError, jwt.PyJWTError, ValueError) as error:

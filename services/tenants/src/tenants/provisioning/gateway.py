@@ -9,6 +9,7 @@ from opentelemetry.trace import SpanKind
 from common import telemetry
 from common.context import RequestInfo
 from common.ids import Kind, to_text
+from common.web.calls import make_client
 from common.web.service_tokens import make_service_token
 from tenants.settings import TenantsSettings
 
@@ -62,7 +63,7 @@ class AuthService:
     async def _post(self, body: dict[str, str], request_id: str, patience: float) -> httpx.Response:
         token = make_service_token(self._key.get_secret_value(), "tenants", "auth")
         headers = {"Authorization": f"Bearer {token}", "X-Request-Id": request_id, **telemetry.carrier()}
-        self._client = self._client or httpx.AsyncClient(trust_env=False)
+        self._client = self._client or make_client()
         try:
             return await self._client.post(self._url, json=body, headers=headers, timeout=patience)
         except httpx.HTTPError as error:
