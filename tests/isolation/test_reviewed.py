@@ -92,6 +92,8 @@ _PEEK = (
     "CREATE FUNCTION campaigns.peek() RETURNS bigint LANGUAGE sql SECURITY DEFINER "
     "SET search_path = pg_catalog RETURN (SELECT count(*) FROM campaigns.contacts)"
 )
+_ASKS = _PEEK.replace("RETURN (", "RETURN (SELECT 1 WHERE tenancy.is_platform()) + (")
+_KEPT = "REVOKE ALL ON FUNCTION campaigns.peek() FROM PUBLIC"
 _LOOT = "CREATE TABLE campaigns.loot (id uuid)"
 _DOOR = "CREATE POLICY door ON campaigns.contacts TO {to} USING (true)"
 
@@ -99,7 +101,9 @@ _DOOR = "CREATE POLICY door ON campaigns.contacts TO {to} USING (true)"
 @pytest.mark.parametrize(
     ("made", "named", "finding"),
     [
-        (_PEEK, "FUNCTION campaigns.peek", None),
+        (f"{_ASKS}; {_KEPT}", "FUNCTION campaigns.peek", None),
+        (f"{_PEEK}; {_KEPT}", "FUNCTION campaigns.peek", "SECURITY DEFINER"),
+        (_ASKS, "FUNCTION campaigns.peek", "SECURITY DEFINER"),
         (_LOOT, "TABLE campaigns.loot", None),
         (_DOOR.format(to="campaigns_relay"), "POLICY door ON campaigns.contacts", None),
         (f"{_LOOT}; GRANT SELECT ON campaigns.loot TO campaigns_app", "TABLE campaigns.loot", "no tenant_id"),
@@ -114,7 +118,7 @@ _DOOR = "CREATE POLICY door ON campaigns.contacts TO {to} USING (true)"
 async def test_what_a_newer_release_calls_reviewed_keeps_no_older_service_from_its_start(
     worlds: Callable[[str], Awaitable[World]], made: str, named: str, finding: str | None
 ) -> None:
-    """It is on that release's lists. No word opens anything to requests."""
+    """It is on that release's lists. The word alone lets nothing pass that requests reach."""
     campaigns = await worlds("campaigns")
     connection = await asyncpg.connect(campaigns.database.superuser_url)
     transaction = connection.transaction()

@@ -83,6 +83,30 @@ async def test_a_read_that_cannot_be_written_holds_up_no_other(
     assert desk.reads() == 327
 
 
+async def test_where_no_read_can_be_written_none_is_given_up(reads: AccessLog, desk: Desk) -> None:
+    """It is not their fault, then, and the process must not go on as if they were recorded."""
+    note(reads, 450)
+    desk.failure = ValueError("nothing can be written")
+    with pytest.raises(ValueError, match="nothing"):
+        await reads.flush()
+    desk.failure = None
+    await reads.flush()
+    gaps = sum(event.count for event in desk.written if isinstance(event, AccessGap))
+    assert desk.reads() + gaps == 450
+    assert gaps < 3
+
+
+async def test_after_a_read_that_cannot_be_written_others_go_together_again(
+    reads: AccessLog, desk: Desk
+) -> None:
+    tenant = new_id()
+    note(reads, 1, tenant, REFUSED)
+    note(reads, 2000, tenant)
+    await reads.flush()
+    assert desk.reads() == 2000
+    assert len(desk.written) < 40
+
+
 async def test_a_flush_cut_off_leaves_the_rest_to_the_last_one(reads: AccessLog, desk: Desk) -> None:
     for _ in range(5):
         note(reads, 1)

@@ -254,6 +254,18 @@ def test_the_oldest_in_flight_tells_since_when_a_partition_waits() -> None:
     assert (progress.waiting_since(), progress.next_offset, progress.held) == (None, 8, 0)
 
 
+def test_what_is_done_behind_one_that_waits_takes_no_memory() -> None:
+    progress = Progress(epoch=1, next_offset=0, stored=0)
+    progress.started(0, 1000, 100)
+    for offset in range(1, 5001):
+        progress.started(offset, 1000, 100)
+        progress.finished(offset)
+    assert (progress.next_offset, progress.held) == (0, 100)
+    assert len(progress._order) < 2000
+    progress.finished(0)
+    assert progress.next_offset == 5001
+
+
 async def test_burials_and_stops_are_shown() -> None:
     brake = Brake("tests-brake", limit=1)
     assert value_of(metric_names.EVENTS_BURIED, app__consumer="tests-brake") == 0

@@ -46,7 +46,7 @@ READ_AHEAD_BYTES = 64 * 1024 * 1024
 """What may be in flight in all; beyond it no partition is read further (back-pressure). Who shares a
 partition with somebody's long queue is reached as soon as the queue is in memory."""
 _DELIVERY_BYTES = 2048
-"""What a delivery takes in memory beside its record's value."""
+"""What a delivery takes in memory beside its record's value: some objects, key and headers."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -246,12 +246,12 @@ class Consumer:
         for partition, records in fetched.items():
             progress = self._progress[partition]
             progress.end = max(progress.end, kafka.highwater(partition) or 0)
-            expected = self._progress[partition].fetched
+            expected = progress.fetched
             taken = self._holes.before(partition, expected, records, now)
             if len(taken) < len(records):
                 kafka.seek(partition, taken[-1].offset + 1 if taken else expected)
                 await asyncio.sleep(_HOLE_SECONDS)
-            deliveries += (Delivery(record) for record in taken)
+            deliveries += (Delivery(record) for record in taken if record.offset >= expected)
         return deliveries
 
     def _set_pace(self, kafka: AIOKafkaConsumer, now: float, found: bool) -> None:

@@ -23,6 +23,8 @@ UPDATE tenancy.consumer_offsets AS o SET next_offset = moved.next_offset, update
 FROM unnest($2::text[], $3::int[], $4::bigint[], $5::bigint[]) AS moved (topic, partition, next_offset, epoch)
 WHERE o.consumer = $1 AND (o.topic, o.partition, o.epoch) = (moved.topic, moved.partition, moved.epoch)
 """
+_SPARE = 1000
+"""Offsets that are done and may stand behind one that is not before they are taken out."""
 
 
 @dataclass(slots=True)
@@ -43,6 +45,7 @@ class Progress:
     """Offsets as they started; those at the front are in flight, others may be done."""
 
     def started(self, offset: int, published: int, size: int) -> None:
+        """Once for each offset, in their order."""
         self.in_flight[offset] = published, size
         self.held += size
         self._order.append(offset)
@@ -53,6 +56,8 @@ class Progress:
         self.held -= size
         while self._order and self._order[0] not in self.in_flight:
             self._order.popleft()
+        if len(self._order) > 2 * len(self.in_flight) + _SPARE:
+            self._order = deque(self.in_flight)  # behind one that waits for ever, they would be ever more
         self.next_offset = self._order[0] if self._order else self.fetched
 
     def waiting_since(self) -> int | None:

@@ -1,7 +1,8 @@
 """Compares the catalog with the tenancy rules; a service refuses to start on a database that breaks them.
 
 A newer release may have brought exceptions that this code does not list: its migrations mark each with a
-comment (`REVIEWED`), and its own tests hold those to its own lists.
+comment (`REVIEWED`), and its own tests hold those to its own lists. The mark is not enough for what requests
+reach: tables they may touch, their own policies, functions that everybody may call or that ask no context.
 """
 
 from collections.abc import Mapping
@@ -40,6 +41,10 @@ FROM pg_policies
 _FUNCTIONS = """
 SELECT n.nspname || '.' || p.proname AS name, p.prosecdef AS definer,
     obj_description(p.oid, 'pg_proc') AS comment,
+    CASE WHEN p.prosecdef THEN pg_get_functiondef(p.oid)
+        ~ 'tenancy\\.(current_tenant|system_tenant|is_platform)\\(\\)' END
+        AND NOT EXISTS (SELECT FROM aclexplode(coalesce(p.proacl, acldefault('f', p.proowner))) AS x
+                        WHERE x.grantee = 0) AS asks,
     coalesce(array_to_string(p.proconfig, ','), '') LIKE '%search_path=%' AS pinned,
     n.nspname = 'tenancy' AND EXISTS (SELECT FROM unnest($1::name[]) AS r (name)
         WHERE has_function_privilege(r.name, p.oid, 'EXECUTE')) AS callable
@@ -104,8 +109,8 @@ async def find_breaches(connection: asyncpg.Connection, service: str) -> list[st
     for function in await connection.fetch(_FUNCTIONS, roles):
         if function["callable"] and not function["definer"]:
             findings.append(f"{function['name']} is the kernel's own but others may call it")
-        listed = function["name"] in shared_tables.DEFINER_FUNCTIONS or _is_reviewed(function)
-        if function["definer"] and not listed:
+        marked = _is_reviewed(function) and function["asks"]
+        if function["definer"] and not marked and function["name"] not in shared_tables.DEFINER_FUNCTIONS:
             findings.append(f"{function['name']} is SECURITY DEFINER but not listed")
         if function["definer"] and not function["pinned"]:
             findings.append(f"{function['name']} is SECURITY DEFINER without a pinned search_path")

@@ -38,6 +38,8 @@ _FLUSH_SECONDS = (0.05, 0.25)
 _FLUSH_SHARE = 0.1
 """Of the time, between these bounds: each tenant's reads are a transaction, and others use the database."""
 _BATCH = 200
+_BAD_IN_A_ROW = 3
+"""Reads of one tenant that cannot be written, one by one, before the fault is not theirs."""
 _ROOM = 20_000
 """Reads kept while the database is away; what comes beyond is counted in an `AccessGap`."""
 
@@ -162,14 +164,20 @@ class AccessLog:
                 self._noted.set()
 
     async def _write(self, tenant_id: UUID, records: list[AccessRecord]) -> None:
-        """Takes from `records` what is written, and what never can be: smaller batches tell which it is."""
-        size = _BATCH
+        """Takes from `records` what is written, and what never can be: smaller batches tell which it is.
+
+        Raises:
+            Exception: `_BAD_IN_A_ROW` of them could not be; so it is not they.
+        """
+        size, bad = _BATCH, 0
         while records:
             batch = tuple(records[:size])
             try:
                 await self._teller.tell(AccessRecorded(tenant_id=tenant_id, records=batch))
+                size, bad = min(2 * size, _BATCH), 0
             except Exception as error:
-                if is_unavailable(error):
+                bad += len(batch) == 1
+                if is_unavailable(error) or bad == _BAD_IN_A_ROW:
                     raise
                 if len(batch) > 1:
                     size = len(batch) // 2
@@ -181,14 +189,7 @@ class AccessLog:
     async def _write_gaps(self) -> None:
         while self._lost:
             tenant_id, (count, since, until) = next(iter(self._lost.items()))
-            try:
-                await self._teller.tell(AccessGap(tenant_id=tenant_id, count=count, since=since, until=until))
-            except Exception as error:
-                if is_unavailable(error):
-                    raise
-                log.exception(
-                    "gap not recorded", extra={"fields": {"tenant": str(tenant_id), "reads": count}}
-                )
+            await self._teller.tell(AccessGap(tenant_id=tenant_id, count=count, since=since, until=until))
             more = self._lost.pop(tenant_id)
             if more[0] > count:
                 self._lost[tenant_id] = (more[0] - count, until, more[2])

@@ -93,7 +93,8 @@ _QUARANTINE = _insert("audit.quarantine", _QUARANTINE_COLUMNS, "tenant_id, diges
 _OUTBOX = _insert("tenancy.outbox", _OUTBOX_COLUMNS, "").removesuffix(" ON CONFLICT () DO NOTHING")
 
 # A birth says for certain who owns the resource; a death only where no birth was heard of. The earliest of
-# each counts, in whatever order they arrive: what is replayed into an emptied table makes the same rows.
+# each counts, in whatever order they arrive: replayed into an emptied table, they make the same rows. (Where
+# two tenants claim a resource, a death heard between the other's claim and its own birth is not kept.)
 _BIRTHS = """
 INSERT INTO audit.ownership AS o (resource, tenant_id, born_at)
 SELECT * FROM unnest($1::text[], $2::uuid[], $3::timestamptz[])
