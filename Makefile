@@ -70,7 +70,7 @@ test-pooled: $(SYNCED) ## Run the isolation tests through PgBouncer in transacti
 	@TEST_POOLER=pgbouncer $(RUN)pytest tests/isolation $(ARGS)
 
 upgrade-check: $(SYNCED) ## Run the code of the release before on this schema and beside this code; RELEASE=… another ref
-	@$(RUN)python -m tests.upgrade --uv "$(UV)" --release "$(RELEASE)"
+	@$(RUN)python -m tests.upgrade --release "$(RELEASE)"
 
 bench: $(SYNCED) ## Measure, as ratios within one run; ARGS="--write --short NAME…": keep the page, a tenth, some lines
 	@$(RUN)python -m bench $(ARGS)

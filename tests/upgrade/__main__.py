@@ -44,7 +44,6 @@ class Failed(Exception):
 def main() -> None:
     parser = argparse.ArgumentParser(prog="python -m tests.upgrade")
     parser.add_argument("--release", default="", help="any name that git knows; else the release before")
-    parser.add_argument("--uv", default="uv")
     wanted = parser.parse_args()
     try:
         commit = release.find(wanted.release)
@@ -53,7 +52,7 @@ def main() -> None:
         sys.exit(bool(os.environ.get("CI")))
     folder = Path(tempfile.mkdtemp(prefix="upgrade-", dir="/tmp"))  # sockets have little room for their names
     try:
-        check(release.install(commit, wanted.uv), folder)
+        check(release.install(commit), folder)
     except (Failed, AssertionError, RuntimeError) as failure:
         sys.exit(f"upgrade-check: the code of {commit[:12]} breaks: {failure}\nLogs: {folder}")
     shutil.rmtree(folder)

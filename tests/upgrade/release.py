@@ -30,7 +30,7 @@ def find(name: str) -> str:
     return found.stdout.strip()
 
 
-def install(commit: str, uv: str) -> Path:
+def install(commit: str) -> Path:
     """The folder with the commit's code, and in its `.venv` what its own lock names. Only one is kept."""
     folder = _CACHE / commit
     if not (folder / ".venv" / ".synced").exists():
@@ -38,7 +38,7 @@ def install(commit: str, uv: str) -> Path:
         folder.mkdir(parents=True)
         archive = subprocess.run(["git", "archive", commit], cwd=REPOSITORY, capture_output=True, check=True)
         subprocess.run(["tar", "-x"], cwd=folder, input=archive.stdout, check=True)
-        subprocess.run(["make", ".venv/.synced", f"UV={uv}"], cwd=folder, env=surroundings(), check=True)
+        subprocess.run(["make", ".venv/.synced"], cwd=folder, env=surroundings(), check=True)
     return folder
 
 
