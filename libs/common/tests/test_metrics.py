@@ -266,6 +266,17 @@ def test_what_is_done_behind_one_that_waits_takes_no_memory() -> None:
     assert progress.next_offset == 5001
 
 
+def test_a_log_that_begins_anew_takes_the_position_back() -> None:
+    progress = Progress(epoch=1, next_offset=900, stored=900, fetched=900)
+    for offset in (900, 901, 3, 4, 3):
+        progress.started(offset, 1000, 100)
+    progress.finished(900)
+    assert (progress.next_offset, progress.held) == (3, 300)
+    for offset in (3, 901, 4):
+        progress.finished(offset)
+    assert (progress.next_offset, progress.held) == (progress.fetched, 0)
+
+
 async def test_burials_and_stops_are_shown() -> None:
     brake = Brake("tests-brake", limit=1)
     assert value_of(metric_names.EVENTS_BURIED, app__consumer="tests-brake") == 0

@@ -251,7 +251,7 @@ class Consumer:
             if len(taken) < len(records):
                 kafka.seek(partition, taken[-1].offset + 1 if taken else expected)
                 await asyncio.sleep(_HOLE_SECONDS)
-            deliveries += (Delivery(record) for record in taken if record.offset >= expected)
+            deliveries += (Delivery(record) for record in taken)
         return deliveries
 
     def _set_pace(self, kafka: AIOKafkaConsumer, now: float, found: bool) -> None:

@@ -42,13 +42,18 @@ class Progress:
     held: int = 0
     """Bytes of what is in flight."""
     _order: deque[int] = field(default_factory=deque[int])
-    """Offsets as they started; those at the front are in flight, others may be done."""
+    """Offsets in their order; that at the front is in flight, others may be done."""
 
     def started(self, offset: int, published: int, size: int) -> None:
-        """Once for each offset, in their order."""
+        """In the order of offsets, unless the log has lost its end and begins anew."""
+        is_next = not self._order or offset > self._order[-1]
+        _, before = self.in_flight.pop(offset, (0, 0))
         self.in_flight[offset] = published, size
-        self.held += size
-        self._order.append(offset)
+        self.held += size - before
+        if is_next:
+            self._order.append(offset)
+        else:
+            self._order = deque(sorted(self.in_flight))
         self.fetched = offset + 1
 
     def finished(self, offset: int) -> None:
@@ -57,7 +62,9 @@ class Progress:
         while self._order and self._order[0] not in self.in_flight:
             self._order.popleft()
         if len(self._order) > 2 * len(self.in_flight) + _SPARE:
-            self._order = deque(self.in_flight)  # behind one that waits for ever, they would be ever more
+            self._order = deque(
+                sorted(self.in_flight)
+            )  # behind one that waits for ever, they would be ever more
         self.next_offset = self._order[0] if self._order else self.fetched
 
     def waiting_since(self) -> int | None:
