@@ -5,10 +5,10 @@ from typing import Any
 
 import pytest
 from services.tenants.tests.leaving import NAME, Owner, erased, report
-from services.tenants.tests.operating import CommandLine, Operator
+from services.tenants.tests.operating import CommandLine, Operator, records_of
 from services.tenants.tests.world import Office, ScriptedStripe
 
-from common.ids import Kind, new_id, to_text
+from common.ids import PLATFORM_TENANT, Kind, new_id, to_text
 from common.testing.harness import Harness
 from tenants.billing.worker import Clerk
 from tenants.deletion.commands import commands
@@ -98,14 +98,16 @@ async def test_missing_reports_are_asked_for_again_at_once(
 
 
 async def test_the_grace_is_the_owners(
-    path: str, operator: Operator, owner: Owner, office: Office, registrar: Registrar
+    path: str, operator: Operator, owner: Owner, office: Office, registrar: Registrar, service: Harness
 ) -> None:
-    """An operator neither shortens it nor cancels."""
+    """An operator neither shortens it nor cancels; that they tried is in the tenant's log."""
     before = await operator.get(path)
     assert await operator.post(f"{path}/run") == before
     await registrar.work_on(owner.tenant_id)
     assert (await operator.get(path))["status"] == "scheduled"
     assert await office.emitted(owner.tenant_id, "TenantDeletionResumed") == []
+    run = "/api/v1/platform/deletions/{tenant_id}/run"
+    assert (False, run) in await records_of(service, office, operator.actor)
     assert (await operator.ask("DELETE", path)).status_code == 405
 
 
@@ -119,3 +121,11 @@ async def test_there_is_nothing_to_run_of_who_stays(
         answer = await operator.ask("POST", f"{PATH}/{tenant}/run")
         assert (answer.status_code, answer.json()["code"]) == (404, "not_found")
         assert await line.run("run", tenant, status=2) == []
+
+
+@pytest.mark.parametrize("kind", ["deletions", "billing", "provisioning"])
+async def test_a_look_that_finds_nothing_is_recorded(operator: Operator, office: Office, kind: str) -> None:
+    tenant = to_text(Kind.TENANT, new_id())
+    assert (await operator.ask("GET", f"/{kind}/{tenant}")).status_code == 404
+    missed = (await office.emitted(PLATFORM_TENANT, "AccessMissed"))[-1]
+    assert (missed["actor"], missed["target"]["id"]) == (operator.actor, tenant)

@@ -51,9 +51,9 @@ class PlatformRoute(APIRoute):
             note_quota(request, await kernel.rate_limiter.take_operator(operator))
             await _require_open(kernel, operator)
             response = await inner(request)
-            if request.method in ("GET", "HEAD"):
+            named = _named_tenant(request)
+            if named is not None or request.method in ("GET", "HEAD"):
                 targets = path_targets(request.path_params)
-                named = _named_tenant(request)
                 kernel.access_log.read(operator, operator.request, response.status_code, targets, of=named)
             return response
 

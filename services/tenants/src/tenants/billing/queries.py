@@ -33,11 +33,11 @@ async def get_subscription(session: TenantSession) -> SubscriptionRow:
     """The tenant's subscription.
 
     Raises:
-        NotFound: it has none.
+        ResourceNotFound: it has none.
     """
     row = await find_subscription(session)
     if row is None:
-        raise NotFound
+        raise ResourceNotFound("tenant", session.tenant_id, to_text(Kind.TENANT, session.tenant_id))
     return row
 
 

@@ -9,7 +9,8 @@ from uuid import UUID
 from sqlalchemy import delete, func, select, text, update
 
 from common.db.session import TenantSession
-from common.errors import NotFound
+from common.errors import ResourceNotFound
+from common.ids import Kind, to_text
 from tenants.deletion.rules import STAGES, Stage
 from tenants.models import DeletionRow, ErasureReportRow, SignUpKeyRow
 
@@ -88,11 +89,11 @@ async def get_deletion(session: TenantSession) -> DeletionRow:
     """The tenant's deletion.
 
     Raises:
-        NotFound: the tenant is to stay, or there is none.
+        ResourceNotFound: the tenant is to stay, or there is none.
     """
     row = await find_deletion(session)
     if row is None:
-        raise NotFound
+        raise ResourceNotFound("tenant", session.tenant_id, to_text(Kind.TENANT, session.tenant_id))
     return row
 
 

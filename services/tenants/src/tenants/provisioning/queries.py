@@ -11,7 +11,8 @@ from sqlalchemy.dialects.postgresql import insert
 
 from common import clock
 from common.db.session import TenantSession
-from common.errors import NotFound
+from common.errors import ResourceNotFound
+from common.ids import Kind, to_text
 from tenants.models import CompanyRow, ProvisioningRow, SignUpKeyRow, StepRow
 from tenants.provisioning.rules import KEY_LIFE, SIGN_UPS
 
@@ -82,11 +83,11 @@ async def get_provisioning(session: TenantSession) -> ProvisioningRow:
     """The sign-up of the session's tenant.
 
     Raises:
-        NotFound: there was none.
+        ResourceNotFound: there was none.
     """
     row = await session.scalar(select(ProvisioningRow))
     if row is None:
-        raise NotFound
+        raise ResourceNotFound("tenant", session.tenant_id, to_text(Kind.TENANT, session.tenant_id))
     return row
 
 
