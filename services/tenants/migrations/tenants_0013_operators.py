@@ -105,7 +105,7 @@ BEGIN ATOMIC
     WHERE tenancy.is_platform()
       AND (before IS NULL OR s.tenant_id < before)
       AND (wanted_status IS NULL OR s.status = wanted_status)
-      AND (NOT stuck OR s.problem IS NOT NULL)
+      AND (NOT stuck OR (s.problem IS NOT NULL AND NOT (s.claim IS NOT NULL AND s.next_attempt_at IS NULL)))
     ORDER BY s.tenant_id DESC LIMIT batch;
 END;
 REVOKE ALL ON FUNCTION tenants.list_billing(text, boolean, uuid, integer) FROM PUBLIC;
@@ -119,6 +119,7 @@ ALTER TABLE tenants.reconciliations
     ADD COLUMN job_id uuid NOT NULL DEFAULT uuidv7(),
     ADD COLUMN requested_at timestamptz NOT NULL DEFAULT clock_timestamp(),
     ADD COLUMN dry_run boolean NOT NULL DEFAULT false,
+    ADD COLUMN attempts integer NOT NULL DEFAULT 0,
     ADD COLUMN error text,
     DROP CONSTRAINT reconciliations_pkey,
     ADD PRIMARY KEY (tenant_id, job_id),

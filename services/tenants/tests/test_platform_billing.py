@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from uuid import UUID
 
 import pytest
 from services.tenants.tests.company import Company, found
@@ -12,7 +13,7 @@ from common.context import SystemContext
 from common.ids import PLATFORM_TENANT, Kind, new_id, to_text
 from common.testing.harness import Harness
 from tenants.billing.commands import commands
-from tenants.billing.orders import Comparer
+from tenants.billing.orders import ATTEMPTS, Comparer
 from tenants.billing.service import retire
 from tenants.billing.worker import Clerk
 
@@ -102,7 +103,8 @@ async def test_a_comparison_of_all_is_ordered_done_and_read(
     (entry,) = done["report"]["entries"]
     assert (entry["tenant_id"], entry["findings"]) == (name_of(company), ["status_differs_here"])
     assert (await company.subscription()).json()["status"] == "past_due"
-    assert await operator.listed(RUNS) == [done]
+    listed = {**done, "report": {**done["report"], "entries": []}}
+    assert await operator.listed(RUNS) == [listed], "what was found is read run by run"
     ordered = await office.emitted(PLATFORM_TENANT, "ReconciliationOrdered")
     assert ordered[-1]["meta"]["actor"] == operator.actor
 
@@ -184,6 +186,57 @@ async def test_the_order_of_a_process_that_died_is_done_by_another(
     await office.fetch("UPDATE tenants.reconciliations SET claimed_until = now() - interval '1 s'")
     await drain(comparer)
     assert (await operator.get(f"{RUNS}/{run['job_id']}"))["status"] == "done"
+
+
+async def test_an_order_that_never_comes_to_its_end_is_given_up(
+    operator: Operator, company: Company, office: Office, comparer: Comparer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Else Stripe would be asked again after each lease, and no other order taken."""
+    run = await operator.post(RUNS, 202)
+
+    async def break_down(*_: object) -> None:
+        raise ValueError("the report cannot be stored")
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Comparer, "_compare", break_down)
+        for _ in range(ATTEMPTS):
+            with pytest.raises(ValueError, match="stored"):
+                await comparer.work_on(PLATFORM_TENANT)
+            await office.fetch("UPDATE tenants.reconciliations SET claimed_until = now() - interval '1 s'")
+        await drain(comparer)
+    failed = await operator.get(f"{RUNS}/{run['job_id']}")
+    assert (failed["status"], failed["error"]) == ("failed", "gave_up")
+    assert (await operator.post(RUNS, 202))["job_id"] != run["job_id"]
+
+
+async def test_an_order_is_new_whatever_ended_before_it(
+    operator: Operator, company: Company, office: Office
+) -> None:
+    """Also beside a run whose identifier is of a clock that is ahead."""
+    await office.fetch(
+        "INSERT INTO tenants.reconciliations (tenant_id, job_id, day, finished_at, report) "
+        'VALUES ($1, $2, NULL, now(), \'{"counts": {}, "entries": []}\')',
+        PLATFORM_TENANT,
+        UUID(int=new_id().int + (3_600_000 << 80)),
+    )
+    before = len(await office.emitted(PLATFORM_TENANT, "ReconciliationOrdered"))
+    run = await operator.post(RUNS, 202)
+    assert run["status"] == "queued"
+    assert len(await office.emitted(PLATFORM_TENANT, "ReconciliationOrdered")) == before + 1
+
+
+async def test_the_platform_is_nobodys_tenant(operator: Operator, company: Company) -> None:
+    """Its own orders are those of all tenants."""
+    nil = to_text(Kind.TENANT, PLATFORM_TENANT)
+    for path in (
+        f"{PATH}/{nil}",
+        f"{PATH}/{nil}/reconciliations",
+        f"/deletions/{nil}",
+        f"/provisioning/{nil}",
+    ):
+        assert (await operator.ask("GET", path)).status_code == 404, path
+    assert (await operator.ask("POST", f"{PATH}/{nil}/reconciliations", json={})).status_code == 404
+    assert await operator.listed(RUNS) == []
 
 
 async def test_the_command_line_shows_the_same(

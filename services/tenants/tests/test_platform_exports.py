@@ -65,6 +65,16 @@ async def test_an_export_is_followed_and_its_archive_is_not_shown(
     assert "url" not in json.dumps(done)
 
 
+async def test_a_list_of_one_tenants_exports_stands_in_its_log(
+    service: Harness, company: Company, operator: Operator, office: Office
+) -> None:
+    """Over HTTP; a parameter that the route does not know is none."""
+    await operator.listed(PATH, tenant_id=to_text(Kind.TENANT, company.tenant.tenant_id))
+    await operator.get("/billing", tenant_id="nobody")
+    told = await records_of(service, office, operator.actor)
+    assert told == [(False, "/api/v1/platform/exports"), (True, "/api/v1/platform/billing")]
+
+
 async def test_an_export_is_shown_only_as_that_of_its_tenant(
     service: Harness, company: Company, operator: Operator
 ) -> None:
@@ -85,4 +95,4 @@ async def test_the_command_line_shows_the_same(
     assert await line.run("show", tenant, job) == [shown]
     await line.run("show", tenant, tenant, status=2)
     told = await records_of(service, office, {"type": "operator", "id": "root"})
-    assert {(True, "exports list"), (False, "exports show")} <= set(told)
+    assert {(True, "exports list"), (False, "exports list"), (False, "exports show")} <= set(told)

@@ -114,6 +114,13 @@ async def tell_read(session: TenantSession, command: str, *targets: Target) -> N
     await outbox.emit(session, AccessRecorded(tenant_id=session.tenant_id, records=(record,)))
 
 
+async def tell_first(database: Database, context: SystemContext, command: str) -> None:
+    """Commit the record of a read before any of it is shown: who prints may be cut off in the middle."""
+    async with database.tenant(context) as session:
+        await tell_read(session, command)
+        await session.commit()
+
+
 @asynccontextmanager
 async def opened(settings: ServiceSettings) -> AsyncGenerator[Database]:
     """The service's database, for one command."""

@@ -159,6 +159,7 @@ class ReconciliationRow(TenantRow):
     error: Mapped[str | None] = mapped_column(Text)
     claim: Mapped[UUID | None]
     claimed_until: Mapped[datetime | None]
+    attempts: Mapped[int] = mapped_column(server_default=text("0"))
     finished_at: Mapped[datetime | None]
     report: Mapped[dict[str, Any] | None] = mapped_column(JSONB)
 

@@ -17,8 +17,8 @@ from starlette.responses import Response
 from common import telemetry
 from common.context import OperatorContext
 from common.db.session import TenantSession
-from common.errors import Unauthenticated
-from common.ids import Kind, TenantId, parse, to_text
+from common.errors import NotFound, Unauthenticated
+from common.ids import PLATFORM_TENANT, Kind, TenantId, parse, to_text
 from common.web.kernel import Kernel, kernel_of
 from common.web.routes import TENANT_PROBLEMS, bearer_token, note_quota, path_targets, request_info
 
@@ -29,6 +29,7 @@ _PROBLEMS: dict[int | str, dict[str, Any]] = {
 }
 
 
+_TENANT = "tenant_id"
 _CLOSED = text("SELECT true FROM tenancy.revocations WHERE tenant_id = :platform AND session_id = :operator")
 
 
@@ -37,6 +38,7 @@ class PlatformRoute(APIRoute):
 
     def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
         inner = super().get_route_handler()
+        may_ask_for_one = any(parameter.alias == _TENANT for parameter in self.dependant.query_params)
 
         async def handle(request: Request) -> Response:
             operator = await _authenticate(request)
@@ -51,7 +53,7 @@ class PlatformRoute(APIRoute):
             note_quota(request, await kernel.rate_limiter.take_operator(operator))
             await _require_open(kernel, operator)
             response = await inner(request)
-            named = _named_tenant(request)
+            named = _named_tenant(request, may_ask_for_one)
             if named is not None or request.method in ("GET", "HEAD"):
                 targets = path_targets(request.path_params)
                 kernel.access_log.read(operator, operator.request, response.status_code, targets, of=named)
@@ -89,9 +91,11 @@ async def _require_open(kernel: Kernel, operator: OperatorContext) -> None:
             raise Unauthenticated
 
 
-def _named_tenant(request: Request) -> UUID | None:
-    """The tenant of the path; its route has answered, so it is one."""
-    text = request.path_params.get("tenant_id")
+def _named_tenant(request: Request, may_ask_for_one: bool) -> UUID | None:
+    """The tenant of the path, or that a list was asked for; its route has answered, so it is one."""
+    text = request.path_params.get(_TENANT)
+    if text is None and may_ask_for_one:
+        text = request.query_params.get(_TENANT)
     return None if text is None else parse(Kind.TENANT, text)
 
 
@@ -114,7 +118,13 @@ async def open_platform(request: Request, operator: Operator) -> AsyncIterator[T
 async def open_named_tenant(
     tenant_id: TenantId, request: Request, operator: Operator
 ) -> AsyncIterator[TenantSession]:
-    """A session in the tenant of the path, whether or not there is one; like `open_platform`."""
+    """A session in the tenant of the path, whether or not there is one; like `open_platform`.
+
+    Raises:
+        NotFound: it is the platform, which is nobody's tenant.
+    """
+    if tenant_id == PLATFORM_TENANT:
+        raise NotFound
     kernel = kernel_of(request)
     async with kernel.database.tenant(operator.acting_for(tenant_id, kernel.service)) as session:
         yield session

@@ -11,7 +11,7 @@ from common.contracts.audit import Target
 from common.db.session import Database
 from common.errors import NotFound
 from common.ids import PLATFORM_TENANT, Kind, to_text
-from common.operators import By, acting, from_environment, opened, read_id, run, say, tell_read
+from common.operators import By, acting, from_environment, opened, read_id, run, say, tell_first, tell_read
 from tenants.billing import queries
 from tenants.billing.gateway import BillingFailed
 from tenants.billing.orders import entries_of
@@ -52,11 +52,11 @@ def reconcile(
 
 async def _list(by: str, wanted: queries.WantedBilling) -> None:
     context = acting(PLATFORM_TENANT, "tenants", by)
-    async with opened(from_environment(TenantsSettings)) as database, database.tenant(context) as session:
-        async for row in every(partial(queries.find_billing, session, wanted)):
-            say(summarise(row).model_dump(mode="json"))
-        await tell_read(session, "billing list")
-        await session.commit()
+    async with opened(from_environment(TenantsSettings)) as database:
+        await tell_first(database, context, "billing list")
+        async with database.tenant(context) as session:
+            async for row in every(partial(queries.find_billing, session, wanted)):
+                say(summarise(row).model_dump(mode="json"))
 
 
 async def _show(tenant_id: UUID, by: str) -> None:

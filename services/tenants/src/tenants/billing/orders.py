@@ -1,6 +1,7 @@
 """Comparisons with Stripe that operators order over HTTP: a row each, which a worker takes.
 
-Whose process dies leaves a claim that runs out: then it is done again from the beginning, which may be.
+Whose process dies leaves a claim that runs out: then it is done again from the beginning, which may be,
+some times.
 """
 
 import logging
@@ -29,6 +30,8 @@ log = logging.getLogger(__name__)
 _AT_A_TIME = 2
 _POLL_SECONDS = 1.0
 _LEASE = timedelta(minutes=2)
+ATTEMPTS = 3
+"""Times that an order is begun; whoever does not come to its end takes longer than the lease for the next."""
 
 
 async def order(session: TenantSession, *, dry_run: bool) -> ReconciliationRow:
@@ -92,6 +95,9 @@ class Comparer:
             await session.commit()
         if row is None:
             return
+        if row.attempts > ATTEMPTS:
+            await self._finish(context, claim, Report(), "gave_up")
+            return
         report, error = Report(), None
         async with kept(lambda: self._renew(context, claim), _LEASE.total_seconds() / 4):
             try:
@@ -100,10 +106,14 @@ class Comparer:
                 error = failure.code
             except NotFound:
                 error = "no_billing"
+        await self._finish(context, claim, report, error)
+
+    async def _finish(self, context: SystemContext, claim: UUID, report: Report, error: str | None) -> None:
         async with self._clerk.database.tenant(context) as session:
-            await queries.finish_order(session, claim, report.document(), error)
+            is_ours = await queries.finish_order(session, claim, report.document(), error)
             await session.commit()
-        log.info("billing reconciled", extra={"fields": {**report.counts, "error": error}})
+        if is_ours:
+            log.info("billing reconciled", extra={"fields": {**report.counts, "error": error}})
 
     async def _compare(self, context: SystemContext, row: ReconciliationRow, report: Report) -> None:
         whose = None if context.tenant_id == PLATFORM_TENANT else context.tenant_id

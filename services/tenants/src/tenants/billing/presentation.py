@@ -33,8 +33,11 @@ def _state(row: Any, errand: Errand) -> BillingState:
     )
 
 
-def present_run(row: ReconciliationRow) -> ReconciliationRun:
-    """A comparison, with its report when it is finished."""
+def present_run(row: ReconciliationRow, *, whole: bool = True) -> ReconciliationRun:
+    """A comparison, with its report when it is finished; or with no more of it than its counts."""
+    report = ReconciliationReport.model_validate(row.report) if row.report is not None else None
+    if report is not None and not whole:
+        report = ReconciliationReport(counts=report.counts, entries=[])
     return ReconciliationRun(
         job_id=row.job_id,
         tenant_id=row.tenant_id if row.tenant_id.int else None,
@@ -44,5 +47,5 @@ def present_run(row: ReconciliationRow) -> ReconciliationRun:
         requested_at=row.requested_at,
         finished_at=row.finished_at,
         error=row.error,
-        report=ReconciliationReport.model_validate(row.report) if row.report is not None else None,
+        report=report,
     )

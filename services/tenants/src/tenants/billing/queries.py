@@ -149,13 +149,17 @@ async def put_order(session: TenantSession, *, dry_run: bool) -> tuple[Reconcili
     statement = insert(ReconciliationRow).values(
         tenant_id=session.tenant_id, job_id=new_id(), day=None, dry_run=dry_run
     )
+    unfinished = ordered & ReconciliationRow.finished_at.is_(None)
     statement = statement.on_conflict_do_nothing(
-        index_elements=["tenant_id", "dry_run"], index_where=ordered & ReconciliationRow.finished_at.is_(None)
+        index_elements=["tenant_id", "dry_run"], index_where=unfinished
     ).returning(ReconciliationRow.job_id)
-    job_id = (await session.execute(statement)).scalar_one_or_none()
-    newest = select(ReconciliationRow).where(ordered, ReconciliationRow.dry_run == dry_run)
-    row = (await session.scalars(newest.order_by(ReconciliationRow.job_id.desc()).limit(1))).one()
-    return row, row.job_id == job_id
+    there_is = unfinished & (ReconciliationRow.dry_run == dry_run)
+    while True:
+        job_id = (await session.execute(statement)).scalar_one_or_none()
+        wanted = there_is if job_id is None else ReconciliationRow.job_id == job_id
+        row = await session.scalar(select(ReconciliationRow).where(wanted))
+        if row is not None:  # else the one that there was has ended meanwhile
+            return row, job_id is not None
 
 
 async def claim_order(session: TenantSession, claim: UUID, lease: timedelta) -> ReconciliationRow | None:
@@ -170,6 +174,7 @@ async def claim_order(session: TenantSession, claim: UUID, lease: timedelta) -> 
     )
     if row is not None:
         row.claim = claim
+        row.attempts += 1
         await session.flush()
         await renew_order(session, claim, lease)
     return row
@@ -184,13 +189,11 @@ async def renew_order(session: TenantSession, claim: UUID, lease: timedelta) -> 
 
 async def finish_order(
     session: TenantSession, claim: UUID, report: dict[str, Any], error: str | None
-) -> None:
-    """Store what came of an order, while the claim on it is still ours."""
-    await session.execute(
-        update(ReconciliationRow)
-        .where(ReconciliationRow.claim == claim)
-        .values(finished_at=func.clock_timestamp(), report=report, error=error)
-    )
+) -> bool:
+    """Store what came of an order; False when the claim on it is not ours any more."""
+    ended = update(ReconciliationRow).where(ReconciliationRow.claim == claim)
+    ended = ended.values(finished_at=func.clock_timestamp(), report=report, error=error)
+    return (await session.execute(ended.returning(ReconciliationRow.job_id))).first() is not None
 
 
 async def list_ordering_tenants(session: TenantSession, batch: int) -> Sequence[UUID]:

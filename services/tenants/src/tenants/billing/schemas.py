@@ -65,7 +65,7 @@ class ReconciliationEntry(Answer):
 
 
 class ReconciliationReport(Answer):
-    """How many of each result, and the first of those that did not agree."""
+    """How many of each result, and the first of those that did not agree (in lists of runs: none of them)."""
 
     counts: dict[str, int]
     entries: list[ReconciliationEntry]

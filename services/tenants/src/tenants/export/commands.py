@@ -8,7 +8,7 @@ import typer
 
 from common.contracts.audit import Target
 from common.ids import PLATFORM_TENANT, Kind, to_text
-from common.operators import By, acting, from_environment, opened, read_id, run, say, tell_read
+from common.operators import By, acting, from_environment, opened, read_id, run, say, tell_first, tell_read
 from tenants.export import queries
 from tenants.export.presentation import present, summarise
 from tenants.export.schemas import ExportStatus
@@ -41,11 +41,11 @@ def show(
 
 async def _list(by: str, wanted: queries.WantedExports) -> None:
     context = acting(PLATFORM_TENANT, "tenants", by)
-    async with opened(from_environment(TenantsSettings)) as database, database.tenant(context) as session:
-        async for row in every(partial(queries.find_exports, session, wanted), "job_id"):
-            say(summarise(row).model_dump(mode="json"))
-        await tell_read(session, "exports list")
-        await session.commit()
+    async with opened(from_environment(TenantsSettings)) as database:
+        await tell_first(database, acting(wanted.tenant_id or PLATFORM_TENANT, "tenants", by), "exports list")
+        async with database.tenant(context) as session:
+            async for row in every(partial(queries.find_exports, session, wanted), "job_id"):
+                say(summarise(row).model_dump(mode="json"))
 
 
 async def _show(tenant_id: UUID, job_id: UUID, by: str) -> None:

@@ -13,7 +13,7 @@ from common.contracts.audit import Target
 from common.db.session import TenantSession
 from common.errors import ResourceNotFound
 from common.ids import PLATFORM_TENANT, Kind, to_text
-from common.operators import By, acting, from_environment, opened, read_id, run, say, tell_read
+from common.operators import By, acting, from_environment, opened, read_id, run, say, tell_first, tell_read
 from common.schema import Text
 from tenants.models import CompanyRow
 from tenants.platform import queries, service
@@ -124,11 +124,12 @@ def _validated(adapter: TypeAdapter[Value], text: str, otherwise: str) -> Value:
 
 
 async def _list(by: str, wanted: queries.Wanted) -> None:
-    async with _session(PLATFORM_TENANT, by) as session:
-        async for row in every(partial(queries.find_tenants, session, wanted)):
-            say(TenantSummary.model_validate(row).model_dump(mode="json"))
-        await tell_read(session, "tenants list")
-        await session.commit()
+    async with opened(from_environment(TenantsSettings)) as database:
+        context = acting(PLATFORM_TENANT, "tenants", by)
+        await tell_first(database, context, "tenants list")
+        async with database.tenant(context) as session:
+            async for row in every(partial(queries.find_tenants, session, wanted)):
+                say(TenantSummary.model_validate(row).model_dump(mode="json"))
 
 
 async def _act(tenant: str, by: str, act: Act | None = None) -> None:
