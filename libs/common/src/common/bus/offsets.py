@@ -62,9 +62,8 @@ class Progress:
         while self._order and self._order[0] not in self.in_flight:
             self._order.popleft()
         if len(self._order) > 2 * len(self.in_flight) + _SPARE:
-            self._order = deque(
-                sorted(self.in_flight)
-            )  # behind one that waits for ever, they would be ever more
+            # Behind one that waits for ever, they would be ever more.
+            self._order = deque(sorted(self.in_flight))
         self.next_offset = self._order[0] if self._order else self.fetched
 
     def waiting_since(self) -> int | None:
