@@ -11,6 +11,7 @@ import httpx
 import jwt
 
 from common.ids import Kind
+from penguinmails.signing_up import ask_until_ready
 from tests.e2e.surroundings import mails_to
 
 Json = dict[str, Any]
@@ -44,7 +45,7 @@ class Company:
         name = uuid4().hex
         self.email = f"owner@{name}.example.com"
         body = {"company_name": name, "owner_email": self.email, "owner_name": "Olga", "plan": "enterprise"}
-        made = self._post("/tenants", body)
+        made = self._read(ask_until_ready(self._http, "/api/v1/tenants", body))
         self.take_tokens(made)
         session = jwt.decode(made["access_token"], options={"verify_signature": False})["sid"]
         self._made = {
@@ -152,8 +153,7 @@ class Company:
         self._post(f"/lists/{list_id}/contacts", {"contact_ids": [contact_id]})
 
     def _post(self, path: str, body: Json) -> Json:
-        headers = getattr(self, "headers", {})
-        return self._read(self._http.post(f"/api/v1{path}", headers=headers, json=body))
+        return self._read(self._http.post(f"/api/v1{path}", headers=self.headers, json=body))
 
     @staticmethod
     def _read(answer: httpx.Response) -> Json:

@@ -5,6 +5,7 @@ import time
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import Any, TypeVar
+from uuid import uuid4
 
 import httpx
 
@@ -46,13 +47,20 @@ class Platform:
     def __init__(self, http: httpx.AsyncClient) -> None:
         self.http = http
 
-    async def sign_up(self, company_name: str, plan: str = "starter") -> Tenant:
-        """Provision a tenant and return it; the answer must be 201."""
-        made = await self.try_sign_up(company_name, plan)
-        assert isinstance(made, Tenant), made.text
-        return made
+    async def sign_up(self, company_name: str, plan: str = "starter", within: float = 60.0) -> Tenant:
+        """Provision a tenant and return it: asked again with its key while it is not ready (202)."""
+        key = str(uuid4())
 
-    async def try_sign_up(self, company_name: str, plan: str = "starter") -> Tenant | httpx.Response:
+        async def ask() -> Tenant | None:
+            made = await self.try_sign_up(company_name, plan, key)
+            assert isinstance(made, Tenant) or made.status_code == 202, made.text
+            return made if isinstance(made, Tenant) else None
+
+        return await eventually(ask, within)
+
+    async def try_sign_up(
+        self, company_name: str, plan: str = "starter", key: str | None = None
+    ) -> Tenant | httpx.Response:
         """Provision a tenant; anything but 201 is returned as it is."""
         email = f"owner@{company_name.lower().replace(' ', '-')}.example.com"
         body = {
@@ -61,7 +69,8 @@ class Platform:
             "owner_name": "Olga Owner",
             "plan": plan,
         }
-        answer = await self.http.post("/api/v1/tenants", json=body)
+        headers = {"Idempotency-Key": key} if key else {}
+        answer = await self.http.post("/api/v1/tenants", json=body, headers=headers)
         if answer.status_code != 201:
             return answer
         made = answer.json()

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from penguinmails.demo import sign_up
 from penguinmails.stack import Stack
 from tests.e2e.client import Platform, Tenant, eventually
 from tests.faults.saga.client import IDS, Client
@@ -125,6 +126,10 @@ async def test_broker_away_requests_go_on_and_are_audited_afterwards(
         async with Load(platform, tenant) as load:
             await load.more()
         assert not load.refused, "the outbox holds the events; no request needs the broker"
+        patient = [
+            asyncio.create_task(platform.sign_up("As Patient Ltd")),
+            asyncio.create_task(asyncio.to_thread(sign_up, stack.env()["gateway"], "Penguins")),
+        ]
         body = {
             "company_name": "Patient Ltd",
             "owner_email": "p@patient.example.com",
@@ -144,6 +149,7 @@ async def test_broker_away_requests_go_on_and_are_audited_afterwards(
         return state.json()["status"] == "done"
 
     await eventually(provisioned, within=40, every=0.3)
+    await asyncio.gather(*patient)
     await assert_all_audited_once(platform, load, tenant)
 
 

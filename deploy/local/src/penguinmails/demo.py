@@ -12,6 +12,7 @@ from rich.table import Table
 
 from penguinmails import files, mailbox, trace
 from penguinmails.display import console, plain
+from penguinmails.signing_up import ask_until_ready
 from penguinmails.stack import Stack
 from penguinmails.terminal import escape, typed
 
@@ -46,14 +47,18 @@ class Client:
         self.http.close()
 
     def call(self, method: str, path: str, body: Json | None = None, expect: int = 200) -> httpx.Response:
-        answer = self.http.request(method, path, json=body)
-        if answer.status_code != expect:
-            told = answer.text[:500]
-            raise DemoFailed(f"{method} {path}: {answer.status_code} instead of {expect}: {told}")
-        return answer
+        return _expected(self.http.request(method, path, json=body), expect)
+
+
+def _expected(answer: httpx.Response, status: int) -> httpx.Response:
+    if answer.status_code != status:
+        asked = f"{answer.request.method} {answer.request.url.path}"
+        raise DemoFailed(f"{asked}: {answer.status_code} instead of {status}: {answer.text[:500]}")
+    return answer
 
 
 def sign_up(gateway: str, company: str, plan: str = "enterprise") -> Json:
+    """What the sign-up of a new tenant answers when it is ready."""
     mark = uuid4().hex[:8]
     body = {
         "company_name": f"{company} {mark}",
@@ -62,7 +67,8 @@ def sign_up(gateway: str, company: str, plan: str = "enterprise") -> Json:
         "plan": plan,
     }
     with Client(gateway) as client:
-        return client.call("POST", "/tenants", body, expect=201).json()
+        answer = ask_until_ready(client.http, "/tenants", body)
+        return _expected(answer, 201).json()
 
 
 def show_ways_in(stack: Stack) -> None:
