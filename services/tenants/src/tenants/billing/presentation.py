@@ -33,11 +33,17 @@ def _state(row: Any, errand: Errand) -> BillingState:
     )
 
 
-def present_run(row: ReconciliationRow, *, whole: bool = True) -> ReconciliationRun:
-    """A comparison, with its report when it is finished; or with no more of it than its counts."""
-    report = ReconciliationReport.model_validate(row.report) if row.report is not None else None
-    if report is not None and not whole:
-        report = ReconciliationReport(counts=report.counts, entries=[])
+def present_run(row: ReconciliationRow) -> ReconciliationRun:
+    """A comparison, with its report when it is finished."""
+    return _run(row, None if row.report is None else ReconciliationReport.model_validate(row.report))
+
+
+def summarise_run(row: ReconciliationRow) -> ReconciliationRun:
+    """A comparison as `queries.list_reconciliations` reads it."""
+    return _run(row, None if row.counts is None else ReconciliationReport(counts=row.counts, entries=[]))
+
+
+def _run(row: ReconciliationRow, report: ReconciliationReport | None) -> ReconciliationRun:
     return ReconciliationRun(
         job_id=row.job_id,
         tenant_id=row.tenant_id if row.tenant_id.int else None,

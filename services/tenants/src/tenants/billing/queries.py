@@ -8,6 +8,7 @@ from uuid import UUID
 
 from sqlalchemy import ColumnElement, case, delete, func, select, text, true, update
 from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy.orm import defer, undefer
 
 from common.db.lookup import get_one
 from common.db.paging import Cursors, page
@@ -215,9 +216,12 @@ async def get_reconciliation(session: TenantSession, job_id: UUID) -> Reconcilia
 async def list_reconciliations(
     session: TenantSession, cursors: Cursors, limit: int, cursor: str | None
 ) -> tuple[Sequence[ReconciliationRow], str | None]:
-    """One page of the comparisons of the session's tenant, newest first, and the next cursor."""
-    key = ReconciliationRow.job_id
-    return await page(session, cursors, select(ReconciliationRow), key, limit=limit, cursor=cursor)
+    """One page of the comparisons of the session's tenant, newest first, and the next cursor; with the counts
+    of their reports, which alone may have megabytes."""
+    counted = select(ReconciliationRow).options(
+        undefer(ReconciliationRow.counts), defer(ReconciliationRow.report, raiseload=True)
+    )
+    return await page(session, cursors, counted, ReconciliationRow.job_id, limit=limit, cursor=cursor)
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,7 +10,7 @@ from common.schema import Page
 from common.web.deps import Cursor, Limit, Shared
 from common.web.platform import AtThePlatform, InNamedTenant, platform_router
 from tenants.billing.orders import order
-from tenants.billing.presentation import present, present_run, summarise
+from tenants.billing.presentation import present, present_run, summarise, summarise_run
 from tenants.billing.queries import (
     WantedBilling,
     find_billing,
@@ -49,7 +49,7 @@ async def list_all_reconciliations(
 ) -> Page[ReconciliationRun]:
     """Comparisons of all tenants with Stripe, each day's and those that operators ordered, newest first."""
     rows, next_cursor = await list_reconciliations(session, shared.cursors, limit, cursor)
-    return Page(data=[present_run(row, whole=False) for row in rows], next_cursor=next_cursor)
+    return Page(data=[summarise_run(row) for row in rows], next_cursor=next_cursor)
 
 
 @router.post("/reconciliations", status_code=202, operation_id="reconcileBilling")
@@ -81,7 +81,7 @@ async def list_tenant_reconciliations(
 ) -> Page[ReconciliationRun]:
     """Comparisons of one tenant that operators ordered, newest first."""
     rows, next_cursor = await list_reconciliations(session, shared.cursors, limit, cursor)
-    return Page(data=[present_run(row, whole=False) for row in rows], next_cursor=next_cursor)
+    return Page(data=[summarise_run(row) for row in rows], next_cursor=next_cursor)
 
 
 @router.post("/{tenant_id}/reconciliations", status_code=202, operation_id="reconcileTenantBilling")
