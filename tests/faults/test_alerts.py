@@ -115,9 +115,11 @@ async def watching(watch: Watch) -> Watch:
         try:
             async with httpx.AsyncClient(base_url=watch.url) as http:
                 query = 'count(count_over_time(process_uptime_seconds{job=~"penguinmails/.*"}[1m]) > 1)'
-                found = (await http.get("/api/v1/query", params={"query": query})).json()["data"]["result"]
+                answer = await http.get("/api/v1/query", params={"query": query})
+                answer.raise_for_status()  # 503 until it has read its log
         except httpx.HTTPError:
             return False
+        found = answer.json()["data"]["result"]
         return bool(found) and found[0]["value"][1] == str(len(SERVICES))
 
     await eventually(answers, within=20, every=0.25)

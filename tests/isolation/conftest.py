@@ -118,9 +118,10 @@ async def at_the_gateway(stack: Stack) -> AsyncIterator[Calls]:
         yield Calls(Installation(gateway, environment["postgres"]["superuser"]), ROUTES)
 
 
-@pytest.fixture(scope="session", params=["in_process", "at_the_services", "at_the_gateway"])
+@pytest.fixture(scope="session", params=["in_process", "at_the_gateway"])
 def calls(request: pytest.FixtureRequest) -> Calls:
-    """To the applications in this process, to the services of the running stack, and to its gateway."""
+    """To the applications in this process, and to the gateway of the running stack; or, where a test says
+    so, to its services."""
     chosen: Calls = request.getfixturevalue(request.param)
     return chosen
 

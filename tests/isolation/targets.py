@@ -17,6 +17,7 @@ from common.contracts.tenants import Limits
 from common.ids import Kind, new_id, parse, to_text
 from common.testing.harness import BUSY, Harness, MadeTenant, bearer
 from common.testing.issuer import TokenIssuer
+from tests.e2e.client import Platform
 from tests.isolation.seeds import add_user, record_event, sign_in, sign_up, subscribe
 
 Json = dict[str, Any]
@@ -167,24 +168,9 @@ class Installation:
         return self._direct[service] if self._direct is not None else self._gateway
 
     async def join(self, service: str) -> Party:
-        mark = uuid4().hex
-        body = {
-            "company_name": f"Isolation {mark}",
-            "owner_email": f"owner@{mark}.example.com",
-            "owner_name": "Olga Owner",
-            "plan": "enterprise",
-        }
-        answer = await self._gateway.post("/api/v1/tenants", json=body)
-        assert answer.status_code == 201, answer.text
-        made = answer.json()
-        claims = jwt.decode(made["access_token"], options={"verify_signature": False})
-        return Party(
-            made["tenant_id"],
-            made["owner_user_id"],
-            made["default_workspace_id"],
-            claims["sid"],
-            made["access_token"],
-        )
+        made = await Platform(self._gateway).sign_up(f"Isolation {uuid4().hex}", "enterprise")
+        claims = jwt.decode(made.token, options={"verify_signature": False})
+        return Party(made.tenant_id, made.owner_user_id, made.default_workspace_id, claims["sid"], made.token)
 
     async def jwks(self, service: str) -> Json:
         found: Json = (await self._gateway.get("/.well-known/jwks.json")).json()
