@@ -14,7 +14,7 @@ from common.testing.harness import Harness
 from tenants.billing.gateway import BillingFailed
 from tenants.billing.worker import Clerk
 from tenants.deletion.rules import retry_delay
-from tenants.deletion.service import begin_step
+from tenants.deletion.service import begin_step, put_off
 from tenants.deletion.worker import Registrar
 from tenants.lifecycle.service import reactivate, suspend
 from tenants.tenant.queries import lock_company
@@ -123,6 +123,22 @@ async def test_an_interrupted_deletion_is_told_when_it_is_resumed(
     assert await office.emitted(owner.tenant_id, "TenantDeleted") == []
     await registrar.work_on(owner.tenant_id)
     assert len(await office.emitted(owner.tenant_id, "TenantDeleted")) == 1
+
+
+async def test_whoever_is_late_at_a_step_that_another_took_changes_nothing(
+    owner: Owner, service: Harness, registrar: Registrar
+) -> None:
+    """An operator may hasten a step that somebody is at."""
+    await owner.ask("POST", json=NAME)
+    await owner.be_due()
+    await registrar.work_on(owner.tenant_id)
+    taken = await owner.row()
+    assert taken is not None
+    assert taken["deleted_at"] is not None
+    async with service.kernel.database.tenant(SystemContext(owner.tenant_id, "job", "tenants")) as session:
+        await put_off(session, "stripe_unavailable")
+        await session.commit()
+    assert await owner.row() == taken
 
 
 async def subscribe(owner: Owner, clerk: Clerk, stripe: ScriptedStripe) -> str:

@@ -184,12 +184,17 @@ def _refuse_repeated_ids(paths: Mapping[str, Json]) -> None:
         raise Unmergeable(f"operationId missing or repeated: {repeated}")
 
 
+def _first_sentence(text: str) -> str:
+    paragraph = " ".join(text.partition("\n\n")[0].split())
+    return re.split(r"\.(?: |$)", paragraph, maxsplit=1)[0]
+
+
 def _complete(described: Json, operation: Operation) -> None:
     """Put into an operation's description what the framework cannot know."""
     text = inspect.getdoc(operation.route.endpoint) or ""
     if not text:
         raise Unmergeable(f"{described['operationId']} has no docstring")
-    described["summary"] = text.splitlines()[0].rstrip(".")
+    described["summary"] = _first_sentence(text)
     described["description"] = text
     described["security"] = operation.security
     parameters: list[Json] = described.setdefault("parameters", [])

@@ -98,9 +98,9 @@ async def begin_step(session: TenantSession) -> DeletionRow | None:
 
 
 async def put_off(session: TenantSession, problem: str) -> None:
-    """The step failed: say why, try again later."""
+    """The tenant could not be deleted: say why, try again later; nothing when another has deleted it."""
     row = await queries.lock_deletion(session)
-    if row is None:
+    if row is None or row.deleted_at is not None:
         return
     row.problem = problem
     await session.flush()

@@ -56,8 +56,10 @@ async def list_all_reconciliations(
 async def reconcile_all(
     body: ReconciliationOrder, session: AtThePlatform, response: Response
 ) -> ReconciliationRun:
-    """Have all tenants compared with Stripe, and what differs mended; `Location` has the report. One runs
-    at a time: while it does, it is the answer again."""
+    """Have all tenants compared with Stripe, and what differs mended; `Location` has the report.
+
+    One runs at a time, and one that only compares beside it: while it does, it is the answer again.
+    """
     row = await order(session, dry_run=body.dry_run)
     response.headers["Location"] = f"{router.prefix}/reconciliations/{to_text(Kind.JOB, row.job_id)}"
     return present_run(row)
