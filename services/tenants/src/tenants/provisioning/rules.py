@@ -43,7 +43,7 @@ SIGN_UPS: Mapping[str, tuple[bool | None, bool | None]] = {
     "failed": (False, True),
     "done": (True, None),
 }
-"""Which sign-ups have a status: finished or not (few are not), with a failed step or not (None: whichever)."""
+"""Which sign-ups have a status: finished or not; with a failed step or not (None: whichever)."""
 
 
 def is_stuck(status: str, started_at: datetime, now: datetime) -> bool:
