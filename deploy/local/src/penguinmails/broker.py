@@ -7,6 +7,8 @@ So Tansu listens on an inner port; its topics are made there, one after the othe
 A producer that means the log before the restart (`make_producer` names it) is turned away: its next batch
 would stand in the new log before the history that belongs in front of it.
 
+The door also holds fetches that have nothing to bring (`penguinmails.fetches`).
+
 `python -m penguinmails.broker --port PORT --inner-port PORT`
 """
 
@@ -21,6 +23,7 @@ from typing import cast
 from common.bus.kafka import all_topics
 from common.contracts.envelope import PARTITIONS
 from penguinmails import binaries, child
+from penguinmails.fetches import Queue, Waiting
 
 _HOST = "127.0.0.1"
 _PATIENCE = 20.0
@@ -39,6 +42,9 @@ class _Side(asyncio.Protocol):
         self.transport = cast(asyncio.Transport, transport)
 
     def data_received(self, data: bytes) -> None:
+        self.hand_on(data)
+
+    def hand_on(self, data: bytes) -> None:
         if self.other and self.other.transport:
             self.other.transport.write(data)
 
@@ -56,13 +62,26 @@ class _Side(asyncio.Protocol):
             self.other.transport.close()
 
 
+class _Answers(_Side):
+    """The broker's side."""
+
+    def __init__(self, queue: Queue) -> None:
+        super().__init__()
+        self._queue = queue
+
+    def data_received(self, data: bytes) -> None:
+        self.hand_on(data)
+        self._queue.answered()
+
+
 class _Visitor(_Side):
     """A client's connection; reads nothing until the broker's side is there, and then its name first."""
 
-    def __init__(self, inner_port: int, cluster: str) -> None:
+    def __init__(self, inner_port: int, cluster: str, waiting: Waiting) -> None:
         super().__init__()
         self._inner_port = inner_port
         self._cluster = cluster
+        self._queue = Queue(self.hand_on, waiting)
         self._greeting: asyncio.Task[None] | None = None
         self._heard: bytes | None = b""
 
@@ -73,7 +92,7 @@ class _Visitor(_Side):
 
     def data_received(self, data: bytes) -> None:
         if self._heard is None:
-            super().data_received(data)
+            self._queue.take(data)
             return
         self._heard += data
         name = _client_id(self._heard)
@@ -84,11 +103,16 @@ class _Visitor(_Side):
                 self.transport.close()
             return
         data, self._heard = self._heard, None
-        super().data_received(data)
+        self._queue.take(data)
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        self._queue.close()
+        super().connection_lost(exc)
 
     async def _greet(self) -> None:
+        loop = asyncio.get_running_loop()
         try:
-            _, side = await asyncio.get_running_loop().create_connection(_Side, _HOST, self._inner_port)
+            _, side = await loop.create_connection(lambda: _Answers(self._queue), _HOST, self._inner_port)
         except OSError:
             if self.transport:
                 self.transport.close()
@@ -154,7 +178,10 @@ async def _open(port: int, inner_port: int, cluster: str) -> None:
             await asyncio.sleep(0.01)
         for topic in all_topics():
             await _make_topic(topic, inner_port)
-    await asyncio.get_running_loop().create_server(lambda: _Visitor(inner_port, cluster), _HOST, port)
+    waiting = Waiting()
+    await asyncio.get_running_loop().create_server(
+        lambda: _Visitor(inner_port, cluster, waiting), _HOST, port
+    )
 
 
 async def _accepts(port: int) -> bool:

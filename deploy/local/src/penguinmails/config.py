@@ -69,6 +69,7 @@ class Config:
         return {
             "SERVICE_HOST": LOOPBACK,
             "KAFKA_BOOTSTRAP_SERVERS": self.kafka,
+            "KAFKA_FETCH_WAIT_MS": "500",
             "KAFKA_IDEMPOTENCE": str(self.broker is Broker.APACHE).lower(),
             "JWKS_URL": f"{self.url('auth')}/.well-known/jwks.json",
             "AUTH_URL": self.url("auth"),
