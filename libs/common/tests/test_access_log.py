@@ -107,6 +107,29 @@ async def test_after_a_read_that_cannot_be_written_others_go_together_again(
     assert len(desk.written) < 40
 
 
+async def test_one_tenants_reads_that_cannot_be_written_keep_back_nobody_elses(
+    reads: AccessLog, desk: Desk
+) -> None:
+    note(reads, 3, new_id(), REFUSED)
+    note(reads, 5, new_id())
+    with pytest.raises(ValueError):  # noqa: PT011 - the desk's
+        await reads.flush()
+    assert desk.reads() == 5
+
+
+async def test_what_is_put_back_keeps_its_order(reads: AccessLog, desk: Desk) -> None:
+    tenant = new_id()
+    for _ in range(3):
+        note(reads, 1, tenant)
+    desk.failure = ConnectionRefusedError()
+    assert not await reads.flush()
+    desk.failure = None
+    await reads.flush()
+    (told,) = [event for event in desk.written if isinstance(event, AccessRecorded)]
+    at = [record.at for record in told.records]
+    assert at == sorted(at)
+
+
 async def test_a_flush_cut_off_leaves_the_rest_to_the_last_one(reads: AccessLog, desk: Desk) -> None:
     for _ in range(5):
         note(reads, 1)

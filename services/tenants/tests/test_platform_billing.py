@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator
+from contextlib import nullcontext
 from uuid import UUID
 
 import pytest
@@ -10,6 +11,7 @@ from services.tenants.tests.operating import CommandLine, Operator, records_of
 from services.tenants.tests.world import Office, ScriptedStripe
 
 from common.context import SystemContext
+from common.db.session import Database
 from common.ids import PLATFORM_TENANT, Kind, new_id, to_text
 from common.testing.harness import Harness
 from tenants.billing.commands import commands
@@ -207,6 +209,48 @@ async def test_an_order_that_never_comes_to_its_end_is_given_up(
     failed = await operator.get(f"{RUNS}/{run['job_id']}")
     assert (failed["status"], failed["error"]) == ("failed", "gave_up")
     assert (await operator.post(RUNS, 202))["job_id"] != run["job_id"]
+
+
+async def test_whoever_is_told_to_stop_puts_the_order_back(
+    operator: Operator,
+    company: Company,
+    clerk: Clerk,
+    comparer: Comparer,
+    stripe: ScriptedStripe,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """However often: each deployment stops it, and all tenants may take longer than the time between two."""
+    run = await operator.post(RUNS, 202)
+    with monkeypatch.context() as patch:
+        patch.setattr(stripe, "list_all_customers", asyncio.Event().wait)
+        for _ in range(ATTEMPTS + 1):
+            leaving = Comparer(clerk)
+            leaving.rounds.farewell = 0.05
+            await drain(leaving)
+    shown = await operator.get(f"{RUNS}/{run['job_id']}")
+    assert shown["status"] == "queued"
+    await drain(comparer)
+    shown = await operator.get(f"{RUNS}/{run['job_id']}")
+    assert (shown["status"], shown["error"]) == ("done", None)
+
+
+async def test_a_comparison_of_one_tenant_at_the_command_line_is_in_its_log(
+    service: Harness,
+    company: Company,
+    stripe: ScriptedStripe,
+    office: Office,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    def opened(database: Database, _: object) -> nullcontext[Clerk]:
+        return nullcontext(Clerk(database, stripe))  # type: ignore[arg-type]
+
+    monkeypatch.setattr("tenants.billing.commands.open_clerk", opened)
+    line = CommandLine(service, commands, monkeypatch)
+    await line.run("reconcile", "--tenant", name_of(company), "--dry-run")
+    told = await office.emitted(company.tenant.tenant_id, "AccessRecorded")
+    assert [record["request"]["route"] for event in told for record in event["records"]] == [
+        "billing reconcile"
+    ]
 
 
 async def test_an_order_is_new_whatever_ended_before_it(

@@ -3,7 +3,7 @@
 import asyncio
 import logging
 from collections import defaultdict, deque
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Mapping
 from datetime import datetime
 from typing import TypeVar
 from uuid import UUID
@@ -146,8 +146,7 @@ class AccessLog:
         for tenant_id, record in taken:
             tenants[tenant_id].append(record)
         try:
-            for tenant_id, records in tenants.items():
-                await self._write(tenant_id, records)
+            await self._write_all(tenants)
             await self._write_gaps()
         except Exception as error:
             if not is_unavailable(error):
@@ -158,16 +157,33 @@ class AccessLog:
             return True
         finally:
             self._reads.extendleft(
-                (tenant_id, record) for tenant_id in tenants for record in tenants[tenant_id]
+                (tenant_id, record) for tenant_id in tenants for record in reversed(tenants[tenant_id])
             )
             if self._reads:
                 self._noted.set()
+
+    async def _write_all(self, tenants: Mapping[UUID, list[AccessRecord]]) -> None:
+        """Each tenant's, whatever becomes of the others'.
+
+        Raises:
+            Exception: what went wrong with the first that could not be written.
+        """
+        failures: list[Exception] = []
+        for tenant_id, records in tenants.items():
+            try:
+                await self._write(tenant_id, records)
+            except Exception as error:
+                failures.append(error)
+                if is_unavailable(error):
+                    break
+        if failures:
+            raise failures[0]
 
     async def _write(self, tenant_id: UUID, records: list[AccessRecord]) -> None:
         """Takes from `records` what is written, and what never can be: smaller batches tell which it is.
 
         Raises:
-            Exception: `_BAD_IN_A_ROW` of them could not be; so it is not they.
+            Exception: `_BAD_IN_A_ROW` of them could not be; so it is hardly they.
         """
         size, bad = _BATCH, 0
         while records:

@@ -17,7 +17,7 @@ from starlette.responses import Response
 from common import telemetry
 from common.context import OperatorContext
 from common.db.session import TenantSession
-from common.errors import NotFound, Unauthenticated
+from common.errors import ResourceNotFound, Unauthenticated
 from common.ids import PLATFORM_TENANT, Kind, TenantId, parse, to_text
 from common.web.kernel import Kernel, kernel_of
 from common.web.routes import TENANT_PROBLEMS, bearer_token, note_quota, path_targets, request_info
@@ -121,10 +121,10 @@ async def open_named_tenant(
     """A session in the tenant of the path, whether or not there is one; like `open_platform`.
 
     Raises:
-        NotFound: it is the platform, which is nobody's tenant.
+        ResourceNotFound: it is the platform, which is nobody's tenant.
     """
     if tenant_id == PLATFORM_TENANT:
-        raise NotFound
+        raise ResourceNotFound("tenant", tenant_id, to_text(Kind.TENANT, tenant_id))
     kernel = kernel_of(request)
     async with kernel.database.tenant(operator.acting_for(tenant_id, kernel.service)) as session:
         yield session

@@ -87,8 +87,8 @@ async def _reconcile(tenant_id: UUID | None, by: str, *, dry_run: bool) -> None:
 
 
 async def _tell(database: Database, tenant_id: UUID | None, by: str) -> None:
-    """What was mended is told besides, in the log of whose it is."""
+    """In the log of whom it is about; what was mended is told besides."""
     named = () if tenant_id is None else (Target(type="tenant", id=to_text(Kind.TENANT, tenant_id)),)
-    async with database.tenant(acting(PLATFORM_TENANT, "tenants", by)) as session:
+    async with database.tenant(acting(tenant_id or PLATFORM_TENANT, "tenants", by)) as session:
         await tell_read(session, "billing reconcile", *named)
         await session.commit()

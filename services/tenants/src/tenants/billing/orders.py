@@ -1,9 +1,10 @@
 """Comparisons with Stripe that operators order over HTTP: a row each, which a worker takes.
 
-Whose process dies leaves a claim that runs out: then it is done again from the beginning, which may be,
-some times.
+A process that is told to stop puts its order back; one that dies leaves a claim that runs out. Then the order
+is done again from the beginning, which changes nothing that is right already.
 """
 
+import asyncio
 import logging
 from collections.abc import AsyncIterator
 from datetime import timedelta
@@ -31,7 +32,8 @@ _AT_A_TIME = 2
 _POLL_SECONDS = 1.0
 _LEASE = timedelta(minutes=2)
 ATTEMPTS = 3
-"""Times that an order is begun; whoever does not come to its end takes longer than the lease for the next."""
+"""Times that an order is begun and its process dies, before it is given up (`gave_up`, with an empty report:
+what was mended is in the logs of those whose it is)."""
 
 
 async def order(session: TenantSession, *, dry_run: bool) -> ReconciliationRow:
@@ -98,14 +100,15 @@ class Comparer:
         if row.attempts > ATTEMPTS:
             await self._finish(context, claim, Report(), "gave_up")
             return
-        report, error = Report(), None
-        async with kept(lambda: self._renew(context, claim), _LEASE.total_seconds() / 4):
-            try:
-                await self._compare(context, row, report)
-            except BillingFailed as failure:
-                error = failure.code
-            except NotFound:
-                error = "no_billing"
+        report = Report()
+        try:
+            async with kept(lambda: self._renew(context, claim), _LEASE.total_seconds() / 4):
+                error = await self._compare(context, row, report)
+        except asyncio.CancelledError:  # we are told to stop, which is no fault of the order's
+            async with self._clerk.database.tenant(context) as session:
+                await queries.put_back_order(session, claim)
+                await session.commit()
+            raise
         await self._finish(context, claim, report, error)
 
     async def _finish(self, context: SystemContext, claim: UUID, report: Report, error: str | None) -> None:
@@ -115,10 +118,17 @@ class Comparer:
         if is_ours:
             log.info("billing reconciled", extra={"fields": {**report.counts, "error": error}})
 
-    async def _compare(self, context: SystemContext, row: ReconciliationRow, report: Report) -> None:
+    async def _compare(self, context: SystemContext, row: ReconciliationRow, report: Report) -> str | None:
+        """Into the report; why it has ended before its time."""
         whose = None if context.tenant_id == PLATFORM_TENANT else context.tenant_id
-        async for entry in entries_of(Reconciliation(self._clerk, dry_run=row.dry_run), whose):
-            report.add(entry)
+        try:
+            async for entry in entries_of(Reconciliation(self._clerk, dry_run=row.dry_run), whose):
+                report.add(entry)
+        except BillingFailed as failure:
+            return failure.code
+        except NotFound:
+            return "no_billing"
+        return None
 
     async def _renew(self, context: SystemContext, claim: UUID) -> bool:
         async with self._clerk.database.tenant(context) as session:

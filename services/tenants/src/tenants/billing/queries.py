@@ -188,6 +188,12 @@ async def renew_order(session: TenantSession, claim: UUID, lease: timedelta) -> 
     return (await session.execute(kept)).first() is not None
 
 
+async def put_back_order(session: TenantSession, claim: UUID) -> None:
+    """Leave an order to the next who comes, as if it had not been begun."""
+    row = update(ReconciliationRow).where(ReconciliationRow.claim == claim)
+    await session.execute(row.values(claim=None, claimed_until=None, attempts=ReconciliationRow.attempts - 1))
+
+
 async def finish_order(
     session: TenantSession, claim: UUID, report: dict[str, Any], error: str | None
 ) -> bool:

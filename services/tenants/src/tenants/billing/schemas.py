@@ -72,7 +72,8 @@ class ReconciliationReport(Answer):
 
 
 class ReconciliationRun(Answer):
-    """`tenant_id`: of whom, null: of all; `day`: of the daily ones; `failed`: Stripe could not be asked."""
+    """`tenant_id`: of whom, null: of all; `day`: of the daily ones; `failed`: see `error`: a code of
+    Stripe's client, `no_billing`, or `gave_up` after three processes have died at it."""
 
     job_id: JobId
     tenant_id: TenantId | None
