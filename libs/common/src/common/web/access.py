@@ -173,9 +173,9 @@ class AccessLog:
             try:
                 await self._write(tenant_id, records)
             except Exception as error:
-                failures.append(error)
                 if is_unavailable(error):
-                    break
+                    raise
+                failures.append(error)
         if failures:
             raise failures[0]
 
