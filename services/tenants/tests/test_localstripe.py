@@ -19,7 +19,7 @@ from services.tenants.tests.ear import Ear
 from services.tenants.tests.world import WEBHOOK_SECRET, Office
 from typer.testing import CliRunner
 
-from common.ids import PLATFORM_TENANT, Kind, new_id, to_text
+from common.ids import Kind, new_id, to_text
 from common.testing.harness import Harness
 from penguinmails import ports
 from tenants.billing.commands import commands
@@ -232,7 +232,7 @@ async def test_the_command_reports_what_differs_and_mends_it(
     assert (status, entry["result"], entry["findings"]) == (0, "mended", ["status_differs_here"])
     assert total == {"counts": {"mended": 1}}
     assert (await company.subscription()).json()["banner"] == "canceled"
-    (read,) = (await office.emitted(PLATFORM_TENANT, "AccessRecorded"))[-1]["records"]
+    (read,) = (await office.emitted(company.tenant.tenant_id, "AccessRecorded"))[-1]["records"]
     assert (read["request"]["route"], read["targets"]) == (
         "billing reconcile",
         [{"type": "tenant", "id": tenant}],
